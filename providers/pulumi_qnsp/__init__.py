@@ -1,0 +1,1 @@
+"""Pulumi resources, plugin and components of qnsp-policy."""

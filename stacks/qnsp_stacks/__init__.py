@@ -1,0 +1,1 @@
+"""Pulumi programs, one module per kind of unit: thin, without decisions."""
