@@ -1,0 +1,108 @@
+"""The provider's hand on a supervisor: start it if absent, ask for a process, stop one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qnsp_policy.kernel.wire.supervisor import (
+    FORMAT,
+    MAX_LINE,
+    ProcessReport,
+    ProcessSpec,
+    Request,
+    SupervisorError,
+    parse_answer,
+)
+from qnsp_policy.kernel.wire.unix_edge import ask
+
+START_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorFolder:
+    """Where one supervisor lives; absolute paths."""
+
+    run_dir: Path
+    socket: Path
+    state: Path
+    logs: Path
+
+    @classmethod
+    def at(cls, run_dir: Path) -> SupervisorFolder:
+        """The usual names in a run folder."""
+        return cls(run_dir, run_dir / "supervisor.sock", run_dir / "supervisor.json", run_dir / "logs")
+
+
+class SupervisorClient:
+    """Talks to the supervisor of one folder; every call opens the socket anew, so a restart in between is not felt."""
+
+    def __init__(self, folder: SupervisorFolder) -> None:
+        self._folder = folder
+
+    def ping(self) -> int | None:
+        """The supervisor's process id, or None if none answers."""
+        try:
+            answer = self._ask(Request("ping"), timeout=5)
+        except OSError:
+            return None
+        return int(answer["pid"]) if answer.get("format") == FORMAT else None
+
+    def start(self) -> int:
+        """Start the supervisor if it does not run; free of races, because only one can hold the folder's lock.
+
+        Returns:
+            Its process id.
+
+        Raises:
+            SupervisorError: QNSP-OPS-108, it did not come up.
+        """
+        pid = self.ping()
+        if pid is not None:
+            return pid
+        folder = self._folder
+        folder.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config = folder.run_dir / "supervisor.config.json"
+        members = {"runDir": folder.run_dir, "socket": folder.socket, "state": folder.state, "logs": folder.logs}
+        scratch = config.with_name(f".{config.name}.{time.monotonic_ns()}")
+        scratch.write_text(json.dumps({name: str(path) for name, path in members.items()}), encoding="utf-8")
+        scratch.replace(config)
+        argv = [sys.executable, "-m", "qnsp_policy.services.supervisor", "--config", str(config), "--daemon"]
+        ended = subprocess.run(  # noqa: S603 - our own module
+            argv, capture_output=True, text=True, timeout=START_SECONDS, check=False, cwd=folder.run_dir
+        )
+        pid = self.ping()
+        if ended.returncode != 0 or pid is None:
+            raise SupervisorError(
+                "QNSP-OPS-108",
+                f"the supervisor of {folder.run_dir} did not start: {ended.stderr.strip() or 'no word of it'}",
+                next_step=f"look at {folder.logs / 'supervisor.log'}",
+            )
+        return pid
+
+    def ensure(self, spec: ProcessSpec, *, wait_seconds: float) -> tuple[ProcessReport, list[str]]:
+        """Make a process run; its report and the last lines of its log."""
+        answer = self._ask(Request("ensure", process=spec, wait_seconds=wait_seconds), timeout=wait_seconds + 60)
+        return ProcessReport.from_json(answer["process"]), [str(line) for line in answer.get("lines", [])]
+
+    def reports(self) -> list[ProcessReport]:
+        return [ProcessReport.from_json(item) for item in self._ask(Request("list"), timeout=10)["processes"]]
+
+    def stop(self, name: str) -> bool:
+        """End a process; False if it was not there."""
+        return bool(self._ask(Request("stop", name=name), timeout=120)["stopped"])
+
+    def shutdown(self) -> None:
+        """End every process and the supervisor; returns when the processes have ended."""
+        self._ask(Request("shutdown"), timeout=120)
+
+    def _ask(self, request: Request, *, timeout: float) -> dict[str, Any]:
+        return parse_answer(ask(self._folder.socket, request.to_line(), timeout=timeout, limit=MAX_LINE))
+
+
+__all__ = ["START_SECONDS", "SupervisorClient", "SupervisorFolder"]

@@ -1,0 +1,319 @@
+"""The table of supervised processes: start, readiness, restart with backoff, stop, adoption. One asyncio loop, no thread but probes.
+
+The end of a process is learnt from its process descriptor, whether it is our child or was adopted from a supervisor
+that died; only our children's exit codes are known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.processes_edge import ProcessIdentity, identify, is_running
+from qnsp_policy.kernel.wire.supervisor import ProcessReport, ProcessSpec, Restart, State, SupervisorError
+from qnsp_policy.services.supervisor import probe_edge, spawn_edge
+from qnsp_policy.services.supervisor.state import Entry, delay, dump, load
+
+_log = logging.getLogger("qnsp.supervisor")
+ALIVE_SECONDS = 0.3
+"""A process without readiness is ready when it has lived this long."""
+HOPELESS = 3
+"""Ends in a row before ready after which `ensure` stops waiting."""
+
+
+class Managed:
+    """One process: what shall run and what does."""
+
+    def __init__(self, spec: ProcessSpec, log: Path) -> None:
+        self.spec = spec
+        self.digest = spec.digest()
+        self.log = log
+        self.identity: ProcessIdentity | None = None
+        self.nonce = ""
+        self.state = State.STARTING
+        self.restarts = 0
+        self.exit_code: int | None = None
+        self.reason = ""
+        self.task: asyncio.Task[None] | None = None
+        self.changed = asyncio.Event()
+
+    def set(self, state: State, reason: str = "") -> None:
+        self.state, self.reason = state, reason
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def report(self) -> ProcessReport:
+        return ProcessReport(
+            name=self.spec.name,
+            state=self.state,
+            digest=self.digest,
+            pid=self.identity.pid if self.identity else None,
+            restarts=self.restarts,
+            exit_code=self.exit_code,
+            reason=self.reason,
+            log=str(self.log),
+        )
+
+
+class Manager:
+    """All processes of one run folder."""
+
+    def __init__(self, run_dir: Path, state_file: Path, logs: Path) -> None:
+        self._key = spawn_edge.supervisor_key(run_dir)
+        self._state_file = state_file
+        self._logs = logs
+        self._table: dict[str, Managed] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._exit_codes: dict[int, int] = {}
+        self._children: set[int] = set()
+
+    # what the socket offers
+
+    def reports(self) -> list[ProcessReport]:
+        return [self._table[name].report() for name in sorted(self._table)]
+
+    def log_lines(self, name: str, lines: int) -> list[str]:
+        if name not in self._table:
+            raise SupervisorError("QNSP-OPS-103", f"no process {name!r} is supervised")
+        return probe_edge.tail(self._table[name].log, lines)
+
+    async def ensure(self, spec: ProcessSpec, wait_seconds: float) -> ProcessReport:
+        """Make this specification run, and wait for it to be ready, to fail for good, or for the time to pass."""
+        async with self._locks.setdefault(spec.name, asyncio.Lock()):
+            present = self._table.get(spec.name)
+            if present is None or present.digest != spec.digest() or present.state in {State.FAILED, State.EXITED}:
+                if present is not None:
+                    await self._end(present)
+                present = Managed(spec, self._logs / f"{spec.name}.log")
+                self._table[spec.name] = present
+                self._save()
+                self._launch(present)
+        await self._wait(present, wait_seconds)
+        return present.report()
+
+    async def stop(self, name: str) -> bool:
+        """End a process and forget it; False if there is none."""
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            present = self._table.get(name)
+            if present is None:
+                return False
+            await self._end(present)
+            self._table.pop(name, None)
+            self._save()
+            return True
+
+    async def close(self, *, forget: bool) -> None:
+        """End every process; with `forget` a later supervisor starts none of them again."""
+        table = list(self._table.values())
+        await asyncio.gather(*(self._end(present) for present in table))
+        if forget:
+            self._table.clear()
+        with contextlib.suppress(OSError):
+            self._save()
+
+    # what a supervisor does of itself
+
+    def adopt(self) -> None:
+        """Take over what an earlier supervisor of this folder left, start what is missing, end what nobody declared."""
+        try:
+            entries = load(self._state_file.read_bytes())
+        except FileNotFoundError:
+            entries = []
+        except OperatorError as error:
+            _log.error("%s; processes that carry our mark are ended", error)
+            entries = []
+        running = spawn_edge.marked(self._key)
+        kept: set[str] = set()
+        for entry in entries:
+            managed = Managed(entry.spec, self._logs / f"{entry.spec.name}.log")
+            managed.restarts = entry.restarts
+            self._table[entry.spec.name] = managed
+            mine = [item for item in running if item.name == entry.spec.name]
+            exact = [item for item in mine if item.identity == entry.identity]
+            same = [item for item in mine if item.digest == managed.digest[7:23]]
+            if entry.identity is not None and is_running(entry.identity) and exact:
+                managed.identity, managed.nonce = entry.identity, exact[0].nonce
+            elif entry.identity is None and same:
+                managed.identity, managed.nonce = same[0].identity, same[0].nonce
+            kept.add(managed.nonce)
+        for item in running:
+            if item.nonce not in kept:
+                _log.warning("ending %s (process %d), which nobody declares", item.name, item.identity.pid)
+                spawn_edge.signal_group(item.identity, signal.SIGKILL)
+        for managed in self._table.values():
+            self._launch(managed)
+        self._save()
+
+    def reap(self) -> None:
+        """Collect every child that ended, our own processes and orphans of theirs."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._children:
+                self._exit_codes[pid] = os.waitstatus_to_exitcode(status)
+
+    def rotate(self) -> None:
+        """Cut logs that outgrew their limit: the old part moves to `<name>.log.1`."""
+        for managed in self._table.values():
+            with contextlib.suppress(OSError):
+                if managed.log.stat().st_size > managed.spec.log_bytes:
+                    shutil.copyfile(managed.log, managed.log.with_suffix(".log.1"))
+                    os.truncate(managed.log, 0)
+
+    # the life of one process
+
+    def _launch(self, managed: Managed) -> None:
+        managed.task = asyncio.get_running_loop().create_task(self._live(managed), name=managed.spec.name)
+
+    async def _live(self, managed: Managed) -> None:
+        spec = managed.spec
+        while True:
+            started_ns, started = time.time_ns(), time.monotonic()
+            adopted = managed.identity is not None
+            if not adopted:
+                managed.set(State.STARTING)
+                try:
+                    identity, pid, managed.nonce = spawn_edge.start(spec, managed.log, self._key)
+                except OSError as error:
+                    managed.set(State.FAILED, f"{spec.argv[0]} cannot be started: {error.strerror or error}")
+                    return
+                self._children.add(pid)
+                managed.identity = identity
+                self._save()
+            pid = managed.identity.pid if managed.identity else pid
+            watcher = asyncio.ensure_future(self._become_ready(managed, 0 if adopted else started_ns))
+            try:
+                await self._ended(managed.identity)
+            finally:
+                watcher.cancel()
+            self.reap()
+            managed.exit_code = self._exit_codes.pop(pid, None)
+            self._children.discard(pid)
+            managed.identity = None
+            await asyncio.to_thread(spawn_edge.kill_marked, self._key, name=spec.name)
+            if time.monotonic() - started >= spec.stable_seconds:
+                managed.restarts = 0
+            code = managed.exit_code
+            said = "ended" if code is None else f"ended with {_exit_text(code)}"
+            if spec.restart is Restart.NEVER or (spec.restart is Restart.ON_FAILURE and code == 0):
+                managed.set(State.EXITED, said)
+                self._save()
+                return
+            pause = delay(spec, managed.restarts)
+            if pause is None:
+                managed.set(State.FAILED, f"{said}; given up after {managed.restarts} restarts")
+                self._save()
+                return
+            managed.restarts += 1
+            _log.warning("%s %s; starting it again in %.2f s", spec.name, said, pause)
+            managed.set(State.BACKOFF, said)
+            self._save()
+            await asyncio.sleep(pause)
+
+    async def _become_ready(self, managed: Managed, started_ns: int) -> None:
+        readiness = managed.spec.readiness
+        if readiness is None:
+            await asyncio.sleep(ALIVE_SECONDS)
+            managed.set(State.READY)
+            return
+        pause = 0.02
+        while True:
+            reason = await asyncio.to_thread(probe_edge.ready, readiness, started_ns=started_ns)
+            if not reason:
+                managed.set(State.READY)
+                return
+            managed.reason = reason
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+
+    async def _ended(self, identity: ProcessIdentity | None) -> None:
+        if identity is None:
+            return
+        if not hasattr(os, "pidfd_open"):  # not Linux: ask
+            while identify(identity.pid) == identity:
+                self.reap()
+                await asyncio.sleep(0.1)
+            return
+        try:
+            descriptor = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+        try:
+            if is_running(identity):
+                await ended
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    async def _end(self, managed: Managed) -> None:
+        task, managed.task = managed.task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        identity = managed.identity
+        if identity is not None:
+            spawn_edge.signal_group(identity, signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended(identity), managed.spec.stop_seconds)
+            spawn_edge.signal_group(identity, signal.SIGKILL)
+            await self._ended(identity)
+            managed.identity = None
+        await asyncio.to_thread(spawn_edge.kill_marked, self._key, name=managed.spec.name)
+        self.reap()
+        managed.set(State.EXITED, "stopped")
+
+    async def _wait(self, managed: Managed, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        first = managed.restarts
+        while managed.state in {State.STARTING, State.BACKOFF} and managed.restarts - first < HOPELESS:
+            changed = managed.changed
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), left)
+
+    def _save(self) -> None:
+        entries = [Entry(managed.spec, managed.identity, managed.restarts) for managed in self._table.values()]
+        write_atomically(self._state_file, dump(entries))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file so that a crash leaves the old or the new one, mode 0600."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
+
+
+__all__ = ["ALIVE_SECONDS", "HOPELESS", "Managed", "Manager", "write_atomically"]
