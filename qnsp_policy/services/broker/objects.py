@@ -1,0 +1,271 @@
+"""The broker's objects: what may change them, and in which order with the ledger.
+
+An object is taken only if a plan that this broker verified names its digest for it; what only tightens (removing an object other
+than a revocation, adding a revocation) needs the administrator's signature alone. Versions only rise: `StateKeeper.check` tells a
+restored old store from a crash half-way, finishes the latter and refuses the former.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from qnsp_policy.errors import OperatorError, QnspError
+from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
+from qnsp_policy.services.broker.problems import AdminRefusal
+from qnsp_policy.services.broker.state import (
+    BrokerLedger,
+    BrokerStore,
+    Change,
+    StateVersion,
+    StoredObject,
+    digest_after,
+    state_digest,
+)
+
+KINDS = frozenset({"tenant", "resource", "release-policy", "reference-values", "endpoint", "trust-root", "revocation"})
+_PLAN = ("plan", "current")
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedPlan:
+    """A plan as this broker verified it.
+
+    Attributes:
+        digest: of the plan's payload.
+        authorises: `"<kind>/<name>"` -> digest, for this broker.
+        base_serial: the serial of recorded state it was planned against; it never falls.
+        expires: after which it authorises nothing.
+        author, approvers: names of identities.
+    """
+
+    digest: str
+    authorises: Mapping[str, str]
+    base_serial: int
+    expires: datetime
+    author: str
+    approvers: tuple[str, ...]
+
+
+VerifyPlan = Callable[[bytes, datetime], AcceptedPlan]
+"""Verifies an envelope against the trust root in force; raises a `QnspError` of its own."""
+
+
+class StateKeeper:
+    """Changes objects so that the ledger always knows the version that the store should have."""
+
+    def __init__(self, store: BrokerStore, ledger: BrokerLedger, broker: str) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._broker = broker
+
+    def recover(self) -> None:
+        """At start: finish or drop a change that a crash interrupted."""
+        found = self._store.staged()
+        if found is None:
+            return
+        _, becomes = found
+        if self._ledger.last_state() == becomes:
+            self._store.take_over()
+        else:
+            self._store.drop_staged()
+
+    def check(self) -> None:
+        """Compare the store with the ledger.
+
+        Raises:
+            OperatorError: `QNSP-KBS-020`: the store is older than the ledger says (restored), or was changed beside it.
+        """
+        stored = self._store.version()
+        recorded = self._ledger.last_state() or StateVersion(0, state_digest(()))
+        if stored == recorded:
+            return
+        raise OperatorError(
+            "QNSP-KBS-020",
+            f"the store is at version {stored.version}, the ledger recorded version {recorded.version}: "
+            "an old store was restored or objects were changed beside the broker; nothing is released",
+            subject=self._broker,
+            expected=f"version {recorded.version} {recorded.digest}",
+            got=f"version {stored.version} {stored.digest}",
+            next_step="restore the store of that version, or start from an empty store and apply an approved plan again",
+        )
+
+    def change(self, change: Change, *, actor: str, now: datetime) -> StateVersion:
+        """Make one change durably: stage, record, take over."""
+        self.check()
+        before = self._store.version()
+        becomes = StateVersion(before.version + 1, digest_after(self._store.objects(), change))
+        self._store.stage(change, becomes)
+        stored = change.stored
+        self._ledger.record(
+            "broker-state",
+            actor=actor,
+            subject=f"{change.kind}/{change.name}",
+            data={
+                "version": becomes.version,
+                "digest": becomes.digest,
+                "object": stored.digest if stored else None,
+                "plan": stored.plan if stored else None,
+            },
+            now=now,
+        )
+        self._store.take_over()
+        return becomes
+
+
+class ObjectAdministration:
+    """What an authenticated administrator can do with the objects."""
+
+    def __init__(self, store: BrokerStore, keeper: StateKeeper, broker: str, verify: VerifyPlan) -> None:
+        self._store = store
+        self._keeper = keeper
+        self._broker = broker
+        self._verify = verify
+
+    def accept_plan(self, envelope: bytes, *, actor: str, now: datetime) -> AcceptedPlan:
+        """Take a signed and approved plan; the same plan again changes nothing.
+
+        Raises:
+            AdminRefusal: it was superseded, or is older than the one in force (`QNSP-KBS-031`).
+            QnspError: what its verification found wrong.
+        """
+        plan = self._verify(envelope, now)
+        current = self.current_plan()
+        if current is not None and current.digest == plan.digest:
+            return plan
+        if plan.digest in self._store.seen_plans():
+            raise AdminRefusal(409, "QNSP-KBS-031", "this plan was superseded by a later one", subject=plan.digest)
+        if current is not None and plan.base_serial < current.base_serial:
+            raise AdminRefusal(
+                409,
+                "QNSP-KBS-031",
+                f"this plan was made against serial {plan.base_serial}, the one in force against {current.base_serial}",
+                subject=plan.digest,
+            )
+        self._store.remember_plan(plan.digest, envelope, now)
+        value = {
+            "digest": plan.digest,
+            "authorises": dict(plan.authorises),
+            "baseSerial": plan.base_serial,
+            "expires": plan.expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "author": plan.author,
+            "approvers": list(plan.approvers),
+        }
+        stored = StoredObject(*_PLAN, sha256_digest(jcs(value)), value, plan.digest)
+        self._keeper.change(Change(*_PLAN, stored), actor=actor, now=now)
+        return plan
+
+    def current_plan(self) -> AcceptedPlan | None:
+        """The plan accepted last."""
+        stored = self._store.object(*_PLAN)
+        return None if stored is None else _plan_of(stored.value)
+
+    def put(self, kind: str, name: str, value: object, plan_digest: str, *, actor: str, now: datetime) -> bool:
+        """Put an object that the plan in force authorises; returns False if it was already there.
+
+        Raises:
+            AdminRefusal: `QNSP-KBS-032` no such plan in force, `-033` not authorised, `-034` expired, `-035` malformed.
+        """
+        _check_kind(kind)
+        if not isinstance(value, Mapping):
+            raise AdminRefusal(400, "QNSP-KBS-035", "object is not a JSON object", subject=f"{kind}/{name}")
+        digest = sha256_digest(jcs(value))
+        subject = f"{kind}/{name}"
+        if kind != "revocation":
+            self._authorised(subject, digest, plan_digest, now)
+        _check_object(kind, name, value, self._broker)
+        existing = self._store.object(kind, name)
+        if existing is not None and existing.digest == digest and existing.plan == plan_digest:
+            return False
+        if kind == "revocation" and existing is not None and existing.digest != digest:
+            raise AdminRefusal(403, "QNSP-KBS-033", "a revocation is never changed, only added", subject=subject)
+        self._keeper.change(Change(kind, name, StoredObject(kind, name, digest, value, plan_digest)), actor=actor, now=now)
+        return True
+
+    def remove(self, kind: str, name: str, *, actor: str, now: datetime) -> bool:
+        """Remove an object: that only tightens, except for revocations and the trust root, which stay."""
+        _check_kind(kind)
+        if kind in {"revocation", "trust-root"}:
+            raise AdminRefusal(
+                403, "QNSP-KBS-036", f"removing a {kind} would widen trust: it takes an approved plan", subject=f"{kind}/{name}"
+            )
+        if self._store.object(kind, name) is None:
+            return False
+        self._keeper.change(Change(kind, name, None), actor=actor, now=now)
+        return True
+
+    def _authorised(self, subject: str, digest: str, plan_digest: str, now: datetime) -> None:
+        plan = self.current_plan()
+        if plan is None or plan.digest != plan_digest:
+            raise AdminRefusal(
+                403,
+                "QNSP-KBS-032",
+                "this plan is not the one in force here; send its signed and approved envelope first"
+                if plan_digest
+                else "an administrator's signature alone cannot widen trust: name the approved plan that holds this object",
+                subject=subject,
+            )
+        if now > plan.expires:
+            raise AdminRefusal(403, "QNSP-KBS-034", f"plan {plan.digest} expired at {plan.expires:%Y-%m-%dT%H:%M:%SZ}", subject=subject)
+        wanted = plan.authorises.get(subject)
+        if wanted != digest:
+            raise AdminRefusal(
+                403,
+                "QNSP-KBS-033",
+                f"plan {plan.digest} authorises {wanted or 'nothing'} for {subject}, got {digest}",
+                subject=subject,
+            )
+
+
+def _plan_of(value: Mapping[str, Any]) -> AcceptedPlan:
+    return AcceptedPlan(
+        digest=value["digest"],
+        authorises=dict(value["authorises"]),
+        base_serial=value["baseSerial"],
+        expires=datetime.strptime(value["expires"], "%Y-%m-%dT%H:%M:%S%z"),
+        author=value["author"],
+        approvers=tuple(value["approvers"]),
+    )
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise AdminRefusal(404, "QNSP-KBS-030", f"unknown kind of object {kind!r}; known: {', '.join(sorted(KINDS))}")
+
+
+def _check_object(kind: str, name: str, value: Mapping[str, Any], broker: str) -> None:
+    """Refuse what could never be meant, even if a plan holds it: the broker is the last to look."""
+    subject = f"{kind}/{name}"
+    if kind == "release-policy":
+        try:
+            policy = ReleasePolicy.from_json(dict(value))
+        except (ValueError, QnspError) as error:
+            raise AdminRefusal(400, "QNSP-KBS-035", f"not a release policy: {error}", subject=subject) from None
+        if policy.resource != name or policy.broker != broker:
+            raise AdminRefusal(
+                403, "QNSP-KBS-037", f"this policy speaks of {policy.resource} at {policy.broker}", subject=subject
+            )
+        for grant in policy.grants:
+            for alternative in grant.alternatives:
+                if not any(isinstance(v, str) and len(v) >= 64 for v in alternative.equals.values()):
+                    raise AdminRefusal(
+                        403,
+                        "QNSP-KBS-038",
+                        f"{alternative.name} names no measurement: it would release {name} to any guest",
+                        subject=subject,
+                    )
+    elif kind == "revocation":
+        equals = value.get("equals")
+        if value.get("format") != "qnsp.revocation/v1" or not isinstance(equals, Mapping) or not equals:
+            raise AdminRefusal(400, "QNSP-KBS-035", "a revocation names at least one claim in `equals`", subject=subject)
+    elif kind == "endpoint":
+        if not name.startswith(f"{value.get('tenant')}/"):
+            raise AdminRefusal(403, "QNSP-KBS-037", f"this endpoint belongs to tenant {value.get('tenant')!r}", subject=subject)
+    elif kind == "tenant" and value.get("name") != name:
+        raise AdminRefusal(403, "QNSP-KBS-037", f"this tenant is {value.get('name')!r}", subject=subject)
+
+
+__all__ = ["KINDS", "AcceptedPlan", "ObjectAdministration", "StateKeeper", "VerifyPlan"]
