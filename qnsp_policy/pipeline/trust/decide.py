@@ -1,0 +1,249 @@
+"""What a broker does with a release policy and verified claims: release or refuse, with every reason.
+
+Some grant must have an alternative that the claims meet whole, while no guardrail of that grant objects. Members of
+different alternatives never combine: each is judged alone against the same claims.
+
+The caller still owes: the verification that made the claims, the freshness of the nonce and the binding of the key in
+`report_data`, and to wrap the released key with one of `Decision.wrapping` (where that is not None) and to end the
+release after `Decision.lease_seconds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, Mismatch, Verdict, VerifiedClaims
+from qnsp_policy.pipeline.trust.changes import INITDATA_CLAIMS
+from qnsp_policy.pipeline.trust.codec import time_to_text
+from qnsp_policy.pipeline.trust.implication import CODE_CLAIMS, Limits, conjoin
+from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
+from qnsp_policy.pipeline.trust.values import EffectiveGrant, Guardrail, GuardrailKind
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "QNSP-REL-001": "no grant releases this resource",
+        "QNSP-REL-002": "evidence of another kind than any alternative speaks of",
+        "QNSP-REL-003": "other code than the alternative names",
+        "QNSP-REL-004": "other initdata than the alternative names",
+        "QNSP-REL-005": "a flag or identity differs (debug, migration, VMPL, signer ...)",
+        "QNSP-REL-006": "a device that the alternative demands is missing or does not meet it",
+        "QNSP-REL-007": "a security version is below its floor",
+        "QNSP-REL-008": "the assurance class is not admitted",
+        "QNSP-REL-009": "the grant has ended",
+        "QNSP-REL-010": "the reference values have expired",
+        "QNSP-REL-011": "revoked",
+        "QNSP-REL-012": "the verdict on the evidence has ended",
+        "QNSP-REL-013": "the wrapping algorithm is not admitted",
+        "QNSP-REL-014": "a statement that must be checked was not",
+        "QNSP-REL-015": "the evidence lacks a claim that the alternative needs",
+    }
+)
+"""Every code of a refusal; the wire carries the code only."""
+
+_WORST_FIRST = tuple(f"QNSP-REL-{n:03}" for n in (11, 8, 2, 3, 4, 5, 15, 7, 6, 14, 13, 9, 10, 12))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome for one resource and one set of claims.
+
+    Attributes:
+        allowed: True only if one alternative of one grant held whole and no guardrail objected.
+        code: "" when allowed, else the code of the nearest alternative's worst mismatch.
+        resource: what was asked for.
+        grant, alternative, enclave: what held, or what came nearest; "" if there is none.
+        lease_seconds: how long the release lasts, 0 when refused; never beyond `not_after`.
+        wrapping: algorithms that may wrap the key, None when no guardrail restricts them.
+        not_after: when the release must end: earliest of grant, reference values and the verdict on the evidence.
+        mismatches: what kept each alternative from holding, the nearest alternative first; for ledger and owner only.
+    """
+
+    allowed: bool
+    code: str
+    resource: str
+    grant: str
+    alternative: str
+    enclave: str
+    lease_seconds: int
+    wrapping: tuple[str, ...] | None
+    not_after: datetime | None
+    mismatches: tuple[Mismatch, ...]
+
+    @property
+    def reason(self) -> str:
+        return REASONS.get(self.code, "")
+
+
+def decide(
+    policy: ReleasePolicy,
+    claims: VerifiedClaims,
+    *,
+    now: datetime,
+    revocations: Sequence[Guardrail] = (),
+    wrapping: str | None = None,
+) -> Decision:
+    """Judge `claims` by `policy`; anything that is not said is refused.
+
+    Args:
+        policy: the policy of the resource that is asked for.
+        claims: verified claims of the attester and its devices.
+        now: the present moment, aware.
+        revocations: guardrails that a responder set at this broker after the policy was approved; they only tighten.
+        wrapping: the algorithm that will wrap the key, if the caller already knows it.
+    """
+    refused: list[tuple[EffectiveGrant, Alternative, tuple[Mismatch, ...]]] = []
+    for grant in policy.grants:
+        rails = (*grant.guardrails, *revocations)
+        limits = conjoin(rails)
+        over_all = tuple(_guardrail_mismatches(grant, rails, limits, claims, now=now, wrapping=wrapping))
+        for alternative in grant.alternatives:
+            found = (*_mismatches(alternative, claims, now), *over_all)
+            if not found:
+                return _allowed(grant, alternative, limits, claims, now)
+            refused.append((grant, alternative, found))
+    if not refused:
+        return Decision(False, "QNSP-REL-001", policy.resource, "", "", "", 0, None, None, ())
+    refused.sort(key=lambda item: len(item[2]))
+    nearest_grant, nearest, nearest_mismatches = refused[0]
+    codes = {mismatch.code for mismatch in nearest_mismatches}
+    return Decision(
+        allowed=False,
+        code=next(code for code in _WORST_FIRST if code in codes),
+        resource=policy.resource,
+        grant=nearest_grant.grant,
+        alternative=nearest.name,
+        enclave=nearest_grant.enclave,
+        lease_seconds=0,
+        wrapping=None,
+        not_after=None,
+        mismatches=tuple(mismatch for _, _, several in refused for mismatch in several),
+    )
+
+
+def _allowed(
+    grant: EffectiveGrant,
+    alternative: Alternative,
+    limits: Limits,
+    claims: VerifiedClaims,
+    now: datetime,
+) -> Decision:
+    ends = [grant.not_after, alternative.not_after, claims.not_after, *(device.not_after for device in claims.devices)]
+    end = min(moment for moment in ends if moment is not None)
+    admitted = limits.admitted.get(GuardrailKind.WRAPPING)
+    return Decision(
+        allowed=True,
+        code="",
+        resource=grant.resource,
+        grant=grant.grant,
+        alternative=alternative.name,
+        enclave=grant.enclave,
+        lease_seconds=min(grant.lease_limit, int((end - now).total_seconds())),
+        wrapping=None if admitted is None else tuple(sorted(admitted)),
+        not_after=end,
+        mismatches=(),
+    )
+
+
+def _mismatches(alternative: Alternative, claims: VerifiedClaims, now: datetime) -> Iterator[Mismatch]:
+    """Why `claims` do not meet this one alternative; nothing when they meet it whole."""
+
+    def mismatch(claim: str, seen: object, required: str, code: str) -> Mismatch:
+        return Mismatch(alternative.name, claim, _text(seen), required, code)
+
+    if claims.kind is not alternative.kind:
+        yield mismatch("kind", claims.kind.value, alternative.kind.value, "QNSP-REL-002")
+        return
+    if alternative.not_after is not None and now >= alternative.not_after:
+        limit = f"before {time_to_text(alternative.not_after)}"
+        yield mismatch("time", time_to_text(now), limit, "QNSP-REL-010")
+    if now >= claims.not_after:
+        yield mismatch("time", time_to_text(now), f"before {time_to_text(claims.not_after)}", "QNSP-REL-012")
+    for claim, wanted in alternative.equals.items():
+        seen = claims.claims.get(claim)
+        if seen is None:
+            yield mismatch(claim, None, _text(wanted), "QNSP-REL-015")
+        elif type(seen) is not type(wanted) or seen != wanted:
+            yield mismatch(claim, seen, _text(wanted), _equal_code(alternative, claim))
+    for claim, floor in alternative.floors.items():
+        seen = claims.claims.get(claim)
+        if not isinstance(seen, int) or isinstance(seen, bool):
+            yield mismatch(claim, seen, f">= {floor}", "QNSP-REL-015")
+        elif seen < floor:
+            yield mismatch(claim, seen, f">= {floor}", "QNSP-REL-007")
+    yield from _device_mismatches(alternative, claims, now)
+
+
+def _equal_code(alternative: Alternative, claim: str) -> str:
+    if claim not in CODE_CLAIMS[alternative.kind]:
+        return "QNSP-REL-005"
+    return "QNSP-REL-004" if claim in INITDATA_CLAIMS else "QNSP-REL-003"
+
+
+def _device_mismatches(alternative: Alternative, claims: VerifiedClaims, now: datetime) -> Iterator[Mismatch]:
+    """Each demanded device must be met by a device of its own (bipartite matching)."""
+    taken: dict[int, int] = {}
+
+    def place(need: int, seen: set[int]) -> bool:
+        for have, device in enumerate(claims.devices):
+            if have not in seen and not any(_mismatches(alternative.devices[need], device, now)):
+                seen.add(have)
+                if have not in taken or place(taken[have], seen):
+                    taken[have] = need
+                    return True
+        return False
+
+    for need, wanted in enumerate(alternative.devices):
+        if not place(need, set()):
+            seen = f"{len(claims.devices)} devices" if claims.devices else "no device"
+            yield Mismatch(alternative.name, "device", seen, wanted.name, "QNSP-REL-006")
+
+
+def _guardrail_mismatches(
+    grant: EffectiveGrant,
+    rails: Sequence[Guardrail],
+    limits: Limits,
+    claims: VerifiedClaims,
+    *,
+    now: datetime,
+    wrapping: str | None,
+) -> Iterator[Mismatch]:
+    if grant.not_after is not None and now >= grant.not_after:
+        limit = f"before {time_to_text(grant.not_after)}"
+        yield Mismatch(grant.grant, "time", time_to_text(now), limit, "QNSP-REL-009")
+    for rail in rails:
+        if rail.kind is GuardrailKind.ASSURANCE and claims.assurance.value not in rail.values:
+            yield _refusal(rail, "assurance", claims.assurance.value, "QNSP-REL-008")
+        elif rail.kind is GuardrailKind.DEVICE_ASSURANCE:
+            for device in claims.devices:
+                if device.assurance.value not in rail.values:
+                    yield _refusal(rail, "device assurance", device.assurance.value, "QNSP-REL-008")
+        elif rail.kind is GuardrailKind.DENIED_CLAIM:
+            for judged in (claims, *claims.devices):
+                if _text(judged.claims.get(rail.claim)) in rail.values:
+                    seen = _text(judged.claims.get(rail.claim))
+                    yield Mismatch(rail.source, rail.claim, seen, "not revoked", "QNSP-REL-011")
+        elif rail.kind is GuardrailKind.CHECKED:
+            passed = {s.name for s in claims.statements if s.verdict in {Verdict.OK, Verdict.SIMULATED}}
+            for name in sorted(set(rail.values) - passed):
+                yield Mismatch(rail.source, name, "not checked", "checked", "QNSP-REL-014")
+    admitted = limits.admitted.get(GuardrailKind.WRAPPING)
+    if wrapping is not None and admitted is not None and wrapping not in admitted:
+        source = next(rail.source for rail in rails if rail.kind is GuardrailKind.WRAPPING)
+        wanted = ", ".join(sorted(admitted)) or "nothing"
+        yield Mismatch(source, "wrapping", wrapping, wanted, "QNSP-REL-013")
+
+
+def _refusal(rail: Guardrail, claim: str, seen: str, code: str) -> Mismatch:
+    return Mismatch(rail.source, claim, seen, " or ".join(rail.values) or "nothing", code)
+
+
+def _text(value: ClaimValue | object | None) -> str:
+    if value is None:
+        return "absent"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+__all__ = ["REASONS", "Decision", "decide"]

@@ -1,0 +1,195 @@
+"""When one condition admits no more than another: the order under every direction in a trust diff.
+
+An atom is one alternative of one grant with everything conjoined over it. `a implies b` means: whatever evidence a
+release under a needs, b would release for it too, for at least as long. The check is sound and syntactic: where it
+cannot tell it says no, so a doubt reads as a weakening and never as a strengthening. It is reflexive and transitive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, EvidenceKind
+from qnsp_policy.pipeline.trust.values import EffectiveGrant, Guardrail, GuardrailKind
+
+CODE_CLAIMS: Mapping[EvidenceKind, frozenset[str]] = {
+    EvidenceKind.SEV_SNP: frozenset({"measurement", "hostData"}),
+    EvidenceKind.TDX: frozenset(
+        {
+            "mrTd",
+            "mrSeam",
+            "mrConfigId",
+            "mrOwner",
+            "mrOwnerConfig",
+            "rtmr0",
+            "rtmr1",
+            "rtmr2",
+            "rtmr3",
+            "rtMr0",
+            "rtMr1",
+            "rtMr2",
+            "rtMr3",
+        }
+    ),
+    EvidenceKind.SGX: frozenset({"mrEnclave", "configId"}),
+    EvidenceKind.NITRO_ENCLAVE: frozenset({f"pcr{n}" for n in (0, 1, 2, 8)}),
+    EvidenceKind.NITRO_TPM: frozenset({f"pcr{n}" for n in (4, 7, 12, 15)}),
+    EvidenceKind.NVIDIA_GPU: frozenset(),
+    EvidenceKind.NVSWITCH: frozenset(),
+    EvidenceKind.NRAS: frozenset(),
+    EvidenceKind.COCO_SAMPLE: frozenset({"launchDigest", "svn"}),
+}
+"""Claims that say *which code* runs; every other claim is a condition on how it runs. A claim missing here makes a
+change read as mixed instead of replaced, which errs on the side of alarm."""
+
+
+def alternative_implies(stricter: Alternative, wider: Alternative) -> bool:
+    """Whether all evidence that meets `stricter` whole also meets `wider` whole, for at least as long."""
+    if stricter.kind is not wider.kind:
+        return False
+    if wider.not_after is not None and (stricter.not_after is None or stricter.not_after > wider.not_after):
+        return False
+    equal = all(
+        claim in stricter.equals and _same(stricter.equals[claim], value) for claim, value in wider.equals.items()
+    )
+    floors = all(_floor(stricter, claim) >= floor for claim, floor in wider.floors.items())
+    return equal and floors and _devices_match(stricter.devices, wider.devices)
+
+
+def _same(one: ClaimValue, other: ClaimValue) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _floor(alternative: Alternative, claim: str) -> float:
+    """The least value of `claim` that `alternative` admits; minus infinity where it says nothing."""
+    known: list[float] = [alternative.floors[claim]] if claim in alternative.floors else []
+    fixed = alternative.equals.get(claim)
+    if isinstance(fixed, int) and not isinstance(fixed, bool):
+        known.append(fixed)
+    return max(known, default=float("-inf"))
+
+
+def _devices_match(stricter: Sequence[Alternative], wider: Sequence[Alternative]) -> bool:
+    """Whether each device that `wider` asks for is met by a distinct device that `stricter` asks for."""
+    if len(wider) > len(stricter):
+        return False
+    taken: dict[int, int] = {}
+
+    def place(need: int, seen: set[int]) -> bool:
+        for have, device in enumerate(stricter):
+            if have not in seen and alternative_implies(device, wider[need]):
+                seen.add(have)
+                if have not in taken or place(taken[have], seen):
+                    taken[have] = need
+                    return True
+        return False
+
+    return all(place(need, set()) for need in range(len(wider)))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The guardrails of one grant, conjoined: the empty conjunction restricts nothing.
+
+    Attributes:
+        admitted: by (kind, ""): the intersection of the admitted names; a missing kind admits everything.
+        denied: by claim: the union of refused values.
+        checked: the union of statements that must be checked.
+    """
+
+    admitted: Mapping[GuardrailKind, frozenset[str]]
+    denied: Mapping[str, frozenset[str]]
+    checked: frozenset[str]
+
+
+_ADMITTING = (GuardrailKind.ASSURANCE, GuardrailKind.DEVICE_ASSURANCE, GuardrailKind.WRAPPING)
+
+
+def conjoin(guardrails: Iterable[Guardrail]) -> Limits:
+    """All guardrails as one; `max-lease` is part of the lease, not of the limits."""
+    admitted: dict[GuardrailKind, frozenset[str]] = {}
+    denied: dict[str, frozenset[str]] = {}
+    checked: frozenset[str] = frozenset()
+    for rail in guardrails:
+        values = frozenset(rail.values)
+        if rail.kind in _ADMITTING:
+            admitted[rail.kind] = admitted.get(rail.kind, values) & values
+        elif rail.kind is GuardrailKind.DENIED_CLAIM:
+            denied[rail.claim] = denied.get(rail.claim, frozenset()) | values
+        elif rail.kind is GuardrailKind.CHECKED:
+            checked |= values
+    return Limits(admitted, denied, checked)
+
+
+def limits_imply(stricter: Limits, wider: Limits) -> bool:
+    """Whether everything that passes `stricter` passes `wider`."""
+    admitted = all(
+        kind in stricter.admitted and stricter.admitted[kind] <= names for kind, names in wider.admitted.items()
+    )
+    denied = all(values <= stricter.denied.get(claim, frozenset()) for claim, values in wider.denied.items())
+    return admitted and denied and wider.checked <= stricter.checked
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """One alternative of one grant with all that is conjoined over it."""
+
+    alternative: Alternative
+    limits: Limits
+    lease_seconds: int
+    not_after: datetime | None
+    purpose: str
+
+
+def atoms(grants: Iterable[EffectiveGrant]) -> tuple[Atom, ...]:
+    """Every whole way to obtain a resource under `grants`, in their order."""
+    return tuple(
+        Atom(alternative, limits, grant.lease_limit, grant.not_after, grant.purpose)
+        for grant in grants
+        for limits in (conjoin(grant.guardrails),)
+        for alternative in grant.alternatives
+    )
+
+
+def atom_implies(stricter: Atom, wider: Atom) -> bool:
+    """Whether `wider` releases, for at least as long and for the same purpose, wherever `stricter` does."""
+    if stricter.purpose != wider.purpose or stricter.lease_seconds > wider.lease_seconds:
+        return False
+    if wider.not_after is not None and (stricter.not_after is None or stricter.not_after > wider.not_after):
+        return False
+    return limits_imply(stricter.limits, wider.limits) and alternative_implies(stricter.alternative, wider.alternative)
+
+
+def admits_no_more(stricter: Sequence[Atom], wider: Sequence[Atom]) -> bool:
+    """Whether each way in `stricter` is covered by one whole way in `wider`; ways never combine."""
+    return all(any(atom_implies(atom, other) for other in wider) for atom in stricter)
+
+
+def without_code(atom: Atom) -> Atom:
+    """`atom` with the claims that name the code left out: its conditions alone."""
+    return replace(atom, alternative=_conditions(atom.alternative))
+
+
+def _conditions(alternative: Alternative) -> Alternative:
+    code = CODE_CLAIMS[alternative.kind]
+    return replace(
+        alternative,
+        equals={claim: value for claim, value in alternative.equals.items() if claim not in code},
+        devices=tuple(_conditions(device) for device in alternative.devices),
+    )
+
+
+__all__ = [
+    "CODE_CLAIMS",
+    "Atom",
+    "Limits",
+    "admits_no_more",
+    "alternative_implies",
+    "atom_implies",
+    "atoms",
+    "conjoin",
+    "limits_imply",
+    "without_code",
+]
