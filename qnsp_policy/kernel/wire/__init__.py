@@ -1,0 +1,1 @@
+"""Messages that two parties exchange, bytes <-> types in both directions, no I/O."""
