@@ -258,9 +258,9 @@ def _check_object(kind: str, name: str, value: Mapping[str, Any], broker: str) -
                         subject=subject,
                     )
     elif kind == "revocation":
-        equals = value.get("equals")
-        if value.get("format") != "qnsp.revocation/v1" or not isinstance(equals, Mapping) or not equals:
-            raise AdminRefusal(400, "QNSP-KBS-035", "a revocation names at least one claim in `equals`", subject=subject)
+        values = value.get("values")
+        if value.get("format") != "qnsp.revocation/v1" or not value.get("claim") or not isinstance(values, list) or not values:
+            raise AdminRefusal(400, "QNSP-KBS-035", "a revocation names a claim and at least one value", subject=subject)
     elif kind == "endpoint":
         if not name.startswith(f"{value.get('tenant')}/"):
             raise AdminRefusal(403, "QNSP-KBS-037", f"this endpoint belongs to tenant {value.get('tenant')!r}", subject=subject)

@@ -1,0 +1,125 @@
+"""The upstream of an endpoint as a child process: what it is given, when it is ready, how it ends.
+
+The upstream is any program that speaks HTTP/1.1 on a unix socket. It is given, and given nothing else:
+
+    QNSP_UPSTREAM_SOCKET   path of the unix socket to listen on
+    QNSP_MODEL_FD          number of an open, sealed, read-only memory file that holds the model; it was never on a disk
+    QNSP_MODEL_DIGEST      SHA-256 of those bytes, as text
+    QNSP_ENDPOINT          name of the endpoint
+
+and whatever `upstream.environment` of the endpoint's document says. Ready is: `GET /healthz` answers below 500.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from qnsp_policy.errors import EngineError, OperatorError
+
+_F_ADD_SEALS, _SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8  # fcntl(2): seal, shrink, grow, write
+_CHUNK = 1 << 20
+
+
+def memory_file(name: str, data: Iterable[bytes]) -> int:
+    """A sealed memory file with `data`, rewound; its descriptor. It lives in memory only and can no longer be written."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        for chunk in data:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view[:_CHUNK]) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        fcntl.fcntl(descriptor, _F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def command_of(words: Sequence[str]) -> list[str]:
+    """The argv to start; `python` is the interpreter of this image."""
+    return [sys.executable if words[0] in {"python", "python3"} else words[0], *words[1:]]
+
+
+class Child:
+    """A process that ends with this one."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self.name = name
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - argv of the measured image
+                list(argv),
+                cwd=cwd,
+                env=dict(environment),
+                pass_fds=tuple(descriptors),
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call, no locks taken
+            )
+        except OSError as error:
+            raise OperatorError("QNSP-GST-030", f"cannot start {name}: {error}", subject=name) from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self._process.poll()
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """SIGTERM, then SIGKILL."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def _end_with_parent() -> None:
+    import ctypes  # noqa: PLC0415 - in the child only
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def wait_until_ready(child: Child, socket: Path, seconds: float) -> None:
+    """Wait for the child to answer on its socket.
+
+    Raises:
+        EngineError: `QNSP-GST-031`: it ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + seconds
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=2.0) as http:
+        while time.monotonic() < deadline:
+            status = child.ended()
+            if status is not None:
+                raise EngineError("QNSP-GST-031", f"{child.name} ended with status {status} before it was ready")
+            if socket.exists():
+                try:
+                    if http.get("http://upstream/healthz").status_code < 500:
+                        return
+                except httpx.TransportError:
+                    pass
+            time.sleep(0.05)
+    raise EngineError("QNSP-GST-031", f"{child.name} did not answer on {socket} within {seconds:.0f} s")
+
+
+__all__ = ["Child", "command_of", "memory_file", "wait_until_ready"]
