@@ -1,0 +1,1 @@
+"""AWS NitroTPM: attestation documents of measured-boot instances, and the TPM 2.0 quote by the key that they carry."""
