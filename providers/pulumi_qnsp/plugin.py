@@ -1,0 +1,48 @@
+"""`pulumi-resource-qnsp`: the provider as a plugin process that an engine finds on PATH.
+
+The engine of this project tells it by environment where it works (the program's own process environment is not touched,
+only that of the engine process it starts): QNSP_WORKSPACE, QNSP_PLAN, QNSP_PLAN_DIGEST, QNSP_OPERATOR_KEY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pulumi_qnsp.kinds import Setting
+from qnsp_policy.kernel.processes_edge import when_parent_ends
+
+
+def setting_of(environment: Mapping[str, str]) -> Setting:
+    """The setting that the engine gave."""
+    plan, key = environment.get("QNSP_PLAN"), environment.get("QNSP_OPERATOR_KEY")
+    return Setting(
+        workspace=Path(environment.get("QNSP_WORKSPACE") or Path.cwd()),
+        plan=Path(plan) if plan else None,
+        plan_digest=environment.get("QNSP_PLAN_DIGEST", ""),
+        operator_key=Path(key) if key else None,
+    )
+
+
+def main() -> None:
+    """Serve the provider until the engine ends."""
+    from pulumi_qnsp.provider import QnspProvider, default_kinds
+    from pulumi_qnsp.server import serve
+
+    when_parent_ends(lambda: os._exit(1))
+    addresses = [word for word in sys.argv[1:] if not word.startswith("-")]
+    provider = QnspProvider(setting_of(os.environ), default_kinds())
+
+    def started(port: int) -> None:
+        sys.stdout.write(f"{port}\n")
+        sys.stdout.flush()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(provider, started=started, engine=addresses[0] if addresses else ""))
+
+
+__all__ = ["main", "setting_of"]
