@@ -15,6 +15,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from qnsp_policy.errors import PeerError
@@ -22,6 +23,7 @@ from qnsp_policy.errors import PeerError
 MAX_INTEGER: Final = 2**53 - 1
 MAX_DEPTH: Final = 64
 _DIGEST = re.compile(r"sha(?:256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})\Z")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
 _FIRST_UNSORTABLE: Final = "\ud7ff"
 """Up to here UTF-16 code unit order and code point order are the same."""
@@ -151,8 +153,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _check_depth(text: str) -> None:
-    """Caps nesting before the recursive decoder sees it; brackets within text count too, which errs to refusal only
-    for documents of more brackets than levels allowed, so a second, exact look follows there."""
+    """Caps nesting before the recursive decoder sees it; the exact look is taken only where brackets are many."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth, inside, escaped = 0, False, False
@@ -282,6 +283,31 @@ def unb64url(text: object, what: str = "base64url value") -> bytes:
     return data
 
 
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with seconds and Z; fractions are cut.
+
+    Raises:
+        ValueError: the time has no zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone means nothing")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_timestamp(text: object) -> datetime:
+    """Reads exactly the form that `timestamp` writes.
+
+    Raises:
+        CanonicalJsonError: QNSP-SIG-011.
+    """
+    if not isinstance(text, str) or _TIMESTAMP.match(text) is None:
+        raise _refuse("a time is written like 2026-11-21T10:00:00Z")
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise _refuse(f"{text} is no date") from None
+
+
 __all__ = [
     "MAX_DEPTH",
     "MAX_INTEGER",
@@ -292,9 +318,11 @@ __all__ = [
     "jcs",
     "parse_json",
     "parse_object",
+    "parse_timestamp",
     "same",
     "sha256_digest",
     "sha384_digest",
+    "timestamp",
     "unb64",
     "unb64url",
 ]

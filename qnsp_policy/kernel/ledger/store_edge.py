@@ -1,0 +1,398 @@
+"""A log in a folder, in the C2SP tlog-tiles layout that other tools read: `checkpoint`, `tile/<L>/<N>`, `tile/entries/<N>`.
+
+Comes in: records. Goes out: entries, proofs, checkpoints. One writer at a time (a lock file), many readers.
+Safe against crashes: tiles are made durable first, the checkpoint is replaced last and in one step; what a crash leaves
+beyond the checkpoint was never published and is overwritten. A checkpoint that went back, or whose signature does not
+verify, stops the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from qnsp_policy.errors import LockHeld, OperatorError, PeerError
+from qnsp_policy.kernel.crypto import dsse
+from qnsp_policy.kernel.crypto.keys import PublicKey
+from qnsp_policy.kernel.crypto.signer import Signer
+from qnsp_policy.kernel.ledger.checkpoint import (
+    Checkpoint,
+    log_keys,
+    parse_checkpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+)
+from qnsp_policy.kernel.ledger.note import NoteKey, check_name
+from qnsp_policy.kernel.ledger.proof import InclusionProof
+from qnsp_policy.kernel.ledger.record import LedgerRecord
+from qnsp_policy.kernel.ledger.tiles import (
+    ENTRIES,
+    WIDTH,
+    Edge,
+    decode_entries,
+    decode_hashes,
+    edge_widths,
+    grow,
+    tile_path,
+)
+from qnsp_policy.kernel.ledger.tree import (
+    SubtreeHash,
+    complete_root,
+    consistency_path,
+    inclusion_path,
+    leaf_hash,
+)
+
+CHECKPOINT: Final = "checkpoint"
+STATEMENT: Final = "checkpoint.dsse.json"
+STATEMENT_TYPE: Final = "application/vnd.qnsp.checkpoint"
+_LOCK: Final = ".lock"
+_BEGUN: Final = ".begun"
+_NEW: Final = ".new"
+
+
+@dataclass(frozen=True, slots=True)
+class AppendedRecord:
+    """A record that is durable and covered by a published checkpoint.
+
+    Attributes:
+        index: of the entry, from 0.
+        leaf_hash: 32 bytes.
+        checkpoint: the signed tree head that covers it.
+    """
+
+    index: int
+    leaf_hash: bytes
+    checkpoint: Checkpoint
+
+
+class LedgerReader:
+    """Reads a log in a folder and trusts nothing in it but what the given keys signed."""
+
+    def __init__(self, folder: Path, origin: str, keys: Sequence[PublicKey]) -> None:
+        """Reads nothing yet.
+
+        Args:
+            folder: of the log.
+            origin: name of the log.
+            keys: the log's public keys; those of other algorithms than Ed25519 and ML-DSA-44 are left out.
+        """
+        self.folder = folder
+        self.origin = check_name(origin)
+        self.public_keys: tuple[PublicKey, ...] = tuple(keys)
+        self.keys: tuple[NoteKey, ...] = log_keys(origin, keys)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The current tree head, verified; None where the log was never begun.
+
+        Raises:
+            PeerError: QNSP-LDG-003 to -007.
+            OperatorError: QNSP-LDG-010 it cannot be read, QNSP-LDG-014 it is gone from a log that was begun.
+        """
+        data = self._read(CHECKPOINT)
+        if data is None:
+            if (self.folder / _BEGUN).exists():
+                raise OperatorError(
+                    "QNSP-LDG-014",
+                    f"the log in {self.folder} was begun but its checkpoint is gone",
+                    subject=self.origin,
+                    next_step="Restore the file `checkpoint` from a backup; a log is never begun anew over old entries.",
+                )
+            return None
+        return verify_checkpoint(data, self.origin, self.keys).checkpoint
+
+    @property
+    def size(self) -> int:
+        """Entries in the log."""
+        head = self.checkpoint()
+        return head.size if head else 0
+
+    def entry(self, index: int) -> bytes:
+        """The bytes of one entry.
+
+        Raises:
+            OperatorError: QNSP-LDG-013, no such entry.
+        """
+        size = self.size
+        if not 0 <= index < size:
+            raise OperatorError("QNSP-LDG-013", f"the log {self.origin} has {size} entries, none with number {index}")
+        return self._bundle(index // WIDTH, size)[index % WIDTH]
+
+    def read(self, index: int) -> LedgerRecord:
+        """One record; its place in the tree is proven by `prove`, not here."""
+        return LedgerRecord.from_bytes(self.entry(index))
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yields (index, entry) of a range, as of the checkpoint at the call."""
+        size = self.size
+        stop = size if stop is None else min(stop, size)
+        for bundle in range(start // WIDTH, -(-stop // WIDTH)):
+            for offset, entry in enumerate(self._bundle(bundle, size)):
+                if start <= bundle * WIDTH + offset < stop:
+                    yield bundle * WIDTH + offset, entry
+
+    def records(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, LedgerRecord]]:
+        """Yields (index, record) of a range."""
+        for index, entry in self.entries(start, stop):
+            yield index, LedgerRecord.from_bytes(entry)
+
+    def prove(self, index: int) -> InclusionProof:
+        """An offline proof against the current checkpoint.
+
+        Raises:
+            OperatorError: QNSP-LDG-013, no such entry.
+        """
+        head = self.checkpoint()
+        if head is None or not 0 <= index < head.size:
+            size = head.size if head else 0
+            raise OperatorError("QNSP-LDG-013", f"the log {self.origin} has {size} entries, none with number {index}")
+        return InclusionProof(index, inclusion_path(index, head.size, self._subtrees(head.size)), head.note)
+
+    def consistency(self, old: int, new: int | None = None) -> tuple[bytes, ...]:
+        """The RFC 6962 consistency proof from tree size `old` to `new` (default: the current one)."""
+        size = self.size
+        new = size if new is None else new
+        if not 0 <= old <= new <= size:
+            raise OperatorError(
+                "QNSP-LDG-013", f"the log {self.origin} has {size} entries; sizes {old}, {new} do not fit"
+            )
+        return consistency_path(old, new, self._subtrees(size))
+
+    def check(self) -> Checkpoint | None:
+        """Recomputes the whole log from its entries and compares every tile and the signed root.
+
+        Raises:
+            PeerError: QNSP-LDG-015 a tile or the root differs from the entries, and the codes of `checkpoint`.
+        """
+        head = self.checkpoint()
+        if head is None:
+            return None
+        edge = Edge()
+        for bundle in range(-(-head.size // WIDTH)):
+            growth = grow(edge, self._bundle(bundle, head.size))
+            edge = growth.edge
+            final = edge.size == head.size
+            for path, data in growth.files.items():
+                if path.startswith("tile/entries/") or (".p/" in path and not final):
+                    continue
+                found = self._read(path)
+                if found is None and ".p/" in path:
+                    found = (self._read(path.partition(".p/")[0]) or b"")[: len(data)]
+                if found != data:
+                    raise PeerError("QNSP-LDG-015", f"{path} of the log {self.origin} is not what its entries give")
+        if edge.size != head.size or edge.root != head.root:
+            raise PeerError("QNSP-LDG-015", f"the entries of the log {self.origin} do not give the signed root")
+        return head
+
+    def statement(self) -> bytes | None:
+        """The DSSE statement over the checkpoint by ML-DSA-65 or -87 keys, where the log has such keys."""
+        return self._read(STATEMENT)
+
+    # Below: files.
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return (self.folder / path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _disk(self.folder / path, error) from error
+
+    def _tile(self, level: int, index: int, size: int) -> bytes:
+        """A tile as of a tree size: its partial form first, else the full one that came later."""
+        whole = size >> (8 * max(level, 0))
+        width = min(WIDTH, whole - index * WIDTH)
+        for path in dict.fromkeys((tile_path(level, index, width), tile_path(level, index))):
+            if (data := self._read(path)) is not None:
+                return data
+        wider = sorted((self.folder / tile_path(level, index, 1)).parent.glob("*"), key=lambda path: len(path.name))
+        for found in wider:
+            if found.name.isdigit() and int(found.name) > width:
+                return found.read_bytes()
+        raise PeerError("QNSP-LDG-016", f"{tile_path(level, index, width)} of the log {self.origin} is missing")
+
+    def _bundle(self, index: int, size: int) -> tuple[bytes, ...]:
+        return decode_entries(self._tile(ENTRIES, index, size), min(WIDTH, size - index * WIDTH))
+
+    def _subtrees(self, size: int) -> SubtreeHash:
+        tiles: dict[tuple[int, int], tuple[bytes, ...]] = {}
+
+        def subtree(level: int, index: int) -> bytes:
+            tile_level, inner = divmod(level, 8)
+            first = index << inner
+            key = tile_level, first // WIDTH
+            if key not in tiles:
+                width = min(WIDTH, (size >> (8 * tile_level)) - key[1] * WIDTH)
+                tiles[key] = decode_hashes(self._tile(tile_level, key[1], size), width)
+            at = first % WIDTH
+            return complete_root(tiles[key][at : at + (1 << inner)])
+
+        return subtree
+
+
+class FileLedger(LedgerReader):
+    """The one writer of a log."""
+
+    def __init__(self, folder: Path, origin: str, signer: Signer, *, lock_seconds: float = 10.0) -> None:
+        """Makes the folder (0700) if it is not there.
+
+        Args:
+            folder: of the log.
+            origin: name of the log; its keys are named so, too.
+            signer: has an Ed25519 key and should have an ML-DSA-44 key; ML-DSA-65 and -87 keys sign a DSSE statement
+                over each checkpoint.
+            lock_seconds: how long to wait for another writer.
+
+        Raises:
+            OperatorError: QNSP-LDG-010, the folder cannot be made.
+        """
+        super().__init__(folder, origin, signer.public_keys)
+        self._signer, self._lock_seconds = signer, lock_seconds
+        self._thread = threading.Lock()
+        self._edge: Edge | None = None
+        self._head: Checkpoint | None = None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / _LOCK).touch(mode=0o600)
+        except OSError as error:
+            raise _disk(folder, error) from error
+
+    def append(self, record: LedgerRecord, now: datetime) -> AppendedRecord:
+        """Appends one record and publishes a checkpoint that covers it; durable on return.
+
+        Raises:
+            OperatorError: QNSP-LDG-010 disk full or not writable (the log stays as it was), -012 too large.
+            LockHeld: QNSP-LDG-017, another writer did not finish in time.
+            PeerError: the log in the folder is not what was signed.
+        """
+        return self.append_many((record,), now)[0]
+
+    def append_many(self, records: Sequence[LedgerRecord], now: datetime) -> tuple[AppendedRecord, ...]:
+        """Appends records under one checkpoint; all or none."""
+        entries = [record.to_bytes() for record in records]
+        if not entries:
+            return ()
+        with self._thread, self._locked():
+            try:
+                return self._append(entries, now)
+            except OSError as error:
+                self._edge = None
+                raise _disk(self.folder, error) from error
+
+    def _append(self, entries: Sequence[bytes], now: datetime) -> tuple[AppendedRecord, ...]:
+        edge = self._load()
+        growth = grow(edge, entries)
+        head = sign_checkpoint(self.origin, growth.edge.size, growth.edge.root, self._signer, now)
+        for path, data in growth.files.items():
+            self._write(path, data)
+        self._publish(head)
+        self._edge, self._head = growth.edge, head
+        for path in growth.superseded:
+            with contextlib.suppress(OSError):
+                (self.folder / path).unlink(missing_ok=True)
+        return tuple(AppendedRecord(edge.size + offset, leaf_hash(entry), head) for offset, entry in enumerate(entries))
+
+    def _publish(self, head: Checkpoint) -> None:
+        strong = tuple(key for key in self.public_keys if key.algorithm in {"ML-DSA-65", "ML-DSA-87"})
+        if strong:
+            message = dsse.pae(STATEMENT_TYPE, head.note)
+            found = tuple(dsse.KeySignature(key.key_id, self._signer.sign_with(key, message)) for key in strong)
+            self._write(STATEMENT, dsse.Envelope(STATEMENT_TYPE, head.note, found).to_json())
+        self._write(CHECKPOINT, head.note)
+        if not (self.folder / _BEGUN).exists():
+            self._write(_BEGUN, b"a log was begun here; without its checkpoint it is damaged, not new\n")
+
+    def _load(self) -> Edge:
+        """The right edge under the published checkpoint; the last one is kept as long as nobody else has written."""
+        data = self._read(CHECKPOINT)
+        if self._edge is not None and self._head is not None and data == self._head.note:
+            return self._edge
+        head = self.checkpoint()
+        if self._head is not None and (head is None or head.size < self._head.size):
+            raise PeerError(
+                "QNSP-LDG-018",
+                f"the log {self.origin} went back: an old copy was put in its place",
+                expected=f"at least {self._head.size} entries",
+                got=str(head.size if head else 0),
+            )
+        if head is None:
+            return Edge()
+        levels = []
+        for level, index, width in edge_widths(head.size):
+            levels.append(decode_hashes(self._tile(level, index, head.size), width) if width else ())
+        tail = head.size % WIDTH
+        bundle = self._bundle(head.size // WIDTH, head.size) if tail else ()
+        edge = Edge(head.size, tuple(levels), bundle)
+        if edge.root != head.root or tuple(leaf_hash(entry) for entry in bundle) != edge.levels[0]:
+            raise PeerError("QNSP-LDG-015", f"the right edge of the log {self.origin} does not give the signed root")
+        return edge
+
+    def _write(self, path: str, data: bytes) -> None:
+        """Replaces a file in one durable step."""
+        target = self.folder / path
+        made = not target.parent.exists()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + _NEW)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+        if made:
+            _sync_folder(target.parent.parent)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _disk(self.folder, error) from error
+        try:
+            deadline = time.monotonic() + self._lock_seconds
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise LockHeld(
+                            "QNSP-LDG-017", f"another process writes the log {self.origin}", subject=str(self.folder)
+                        ) from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _disk(path: Path, error: OSError) -> OperatorError:
+    return OperatorError(
+        "QNSP-LDG-010",
+        f"the ledger cannot be read or written: {error.strerror or error}",
+        subject=str(path),
+        next_step="Nothing was recorded. Make room or fix the permissions, then run the same command again.",
+    )
+
+
+__all__ = ["CHECKPOINT", "STATEMENT", "STATEMENT_TYPE", "AppendedRecord", "FileLedger", "LedgerReader"]
