@@ -29,12 +29,14 @@ class TenantVoice:
         owners: identity names.
         tier: address of its tier.
         approver_roles: roles of which that tier demands one from an approver, empty for any.
+        approver_signers: kinds of signers that count for that tier, empty for any.
     """
 
     tenant: str
     owners: tuple[str, ...]
     tier: str
     approver_roles: tuple[str, ...] = ()
+    approver_signers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,14 @@ class Need:
         count: how many different identities.
         who: names of those who may; the author is never among them.
         root: which TrustRoot their keys are looked up in: `in force` or `proposed`.
+        signers: kinds of signers that count, empty for any.
     """
 
     reason: str
     count: int
     who: tuple[str, ...]
     root: str = IN_FORCE
+    signers: tuple[str, ...] = ()
 
     @property
     def possible(self) -> bool:
@@ -59,7 +63,13 @@ class Need:
         return len(self.who) >= self.count
 
     def to_json(self) -> Json:
-        return {"reason": self.reason, "count": self.count, "who": list(self.who), "root": self.root}
+        return {
+            "reason": self.reason,
+            "count": self.count,
+            "who": list(self.who),
+            "root": self.root,
+            "signers": list(self.signers),
+        }
 
 
 def approvals_needed(
@@ -70,6 +80,7 @@ def approvals_needed(
     before: Mapping[str, TenantVoice],
     after: Mapping[str, TenantVoice],
     author: str,
+    destroys: bool = False,
     changes_anything: bool = True,
 ) -> tuple[Need, ...]:
     """Every approval that a plan needs.
@@ -81,17 +92,22 @@ def approvals_needed(
         before: tenants by address as applied.
         after: tenants by address as proposed.
         author: identity name of whoever wrote the plan.
+        destroys: whether a key or store is destroyed.
         changes_anything: False for a plan without any action, which needs nobody.
     """
     needs: list[Need] = []
 
-    def add(reason: str, rule: ApprovalRule, roles: Iterable[str] = ()) -> None:
+    def add(reason: str, rule: ApprovalRule, roles: Iterable[str] = (), signers: tuple[str, ...] = ()) -> None:
         wanted = frozenset({rule.role} if rule.role else roles)
         if rule.count > 0:
-            needs.append(Need(reason, rule.count, _able(judge, wanted, author)))
+            needs.append(Need(reason, rule.count, _able(judge, wanted, author), signers=signers))
 
     if changes_anything or diff or judge.digest != proposed.digest:
         add("any change", judge.approvals.default)
+        for role, count in sorted(judge.role_thresholds.items()):
+            add(f"any change, role {role}", ApprovalRule(count, role))
+    if destroys:
+        add("destruction", judge.approvals.destroy)
     if diff.weakening:
         add("weakened trust", judge.approvals.weaken)
     voices = _voices_that_speak(diff, before, after)
@@ -99,9 +115,10 @@ def approvals_needed(
         if author not in voice.owners:
             owners = tuple(name for name in voice.owners if name in _able(judge, frozenset({"tenant-owner"}), author))
             needs.append(Need(f"an owner of {voice.tenant}", 1, owners))
-    for tier, roles in sorted({(voice.tier, voice.approver_roles) for voice in voices}):
-        if roles:
-            add(f"{tier} asks for {' or '.join(roles)}", ApprovalRule(1), roles)
+    for tier, roles, signers in sorted({(v.tier, v.approver_roles, v.approver_signers) for v in voices}):
+        if roles or signers:
+            asked = " by ".join(part for part in (" or ".join(roles), " or ".join(signers)) if part)
+            add(f"{tier} asks for {asked}", ApprovalRule(1), roles, signers)
         if tier in judge.approvals.tiers:
             add(f"approvals of {tier}", judge.approvals.tiers[tier])
     if judge.digest != proposed.digest:
@@ -140,20 +157,27 @@ def _able(root: TrustRootValue, roles: AbstractSet[str], author: str) -> tuple[s
 
 
 def unmet(
-    needs: Iterable[Need], *, in_force: AbstractSet[str], proposed: AbstractSet[str]
+    needs: Iterable[Need],
+    *,
+    in_force: Mapping[str, AbstractSet[str]],
+    proposed: Mapping[str, AbstractSet[str]],
 ) -> tuple[tuple[Need, int], ...]:
     """The needs that are not met, each with how many approvals it still lacks.
 
     Args:
         needs: of `approvals_needed`.
-        in_force: identities whose approval was verified with keys of the TrustRoot in force.
+        in_force: by identity whose approval was verified with keys of the TrustRoot in force, the kinds of signers
+            it used.
         proposed: the same for keys of the proposed TrustRoot.
     """
     missing = []
     for need in needs:
-        given = len((proposed if need.root == PROPOSED else in_force) & set(need.who))
-        if given < need.count:
-            missing.append((need, need.count - given))
+        given = proposed if need.root == PROPOSED else in_force
+        count = sum(
+            1 for name in need.who if name in given and (not need.signers or given[name] & frozenset(need.signers))
+        )
+        if count < need.count:
+            missing.append((need, need.count - count))
     return tuple(missing)
 
 

@@ -152,6 +152,15 @@ def _grant_lines(before: EffectiveGrant, after: EffectiveGrant) -> Iterator[Chan
     if before.not_after != after.not_after:
         where = after.places.get("notAfter", after.place)
         yield _date_line("end of the grant", before.not_after, after.not_after, where)
+    if before.not_before != after.not_before:
+        earlier = after.not_before is None or (before.not_before is not None and after.not_before < before.not_before)
+        yield ChangeLine(
+            "begin of the grant",
+            time_to_text(before.not_before) if before.not_before else "",
+            time_to_text(after.not_before) if after.not_before else "",
+            LineDirection.WIDER if earlier else LineDirection.STRICTER,
+            after.places.get("notBefore", after.place),
+        )
     yield from _guardrail_lines(before, after)
     for old, new in _paired(*_different(before, after), lambda a: a.name):
         yield from _alternative_lines(old, new, after)
@@ -188,6 +197,17 @@ def _guardrail_lines(before: EffectiveGrant, after: EffectiveGrant) -> Iterator[
         for value in sorted(more):
             where = place(GuardrailKind.DENIED_CLAIM)
             yield ChangeLine(f"refusal of {claim}", "", short(value), LineDirection.STRICTER, where)
+    for key in sorted({*old.floors, *new.floors}):
+        low, high = old.floors.get(key), new.floors.get(key)
+        if low != high:
+            wider = high is None or (low is not None and high < low)
+            direction = LineDirection.WIDER if wider else LineDirection.STRICTER
+            subject = f"{short_claim(key[0])} floor of {' '.join(key[1:])}".rstrip()
+            yield ChangeLine(subject, _text(low), _text(high), direction, place(GuardrailKind.FLOOR))
+    if old.opaque != new.opaque:
+        subject = "rule of your own (cannot be seen into)"
+        was_rule, now_rule = (" and ".join(short(rule) for rule in sorted(rules)) for rules in (old.opaque, new.opaque))
+        yield ChangeLine(subject, was_rule, now_rule, LineDirection.WIDER, place(GuardrailKind.OPAQUE))
     if old.checked != new.checked:
         wider = not old.checked <= new.checked
         yield ChangeLine(

@@ -66,11 +66,11 @@ def alternative_from_json(value: object) -> Alternative:
     )
     equals: dict[str, ClaimValue] = {}
     for claim, wanted in found["equals"].items():
-        if not isinstance(wanted, str | int):
-            raise ValueError(f"alternative.equals.{claim} has the wrong type")  # noqa: TRY004
+        if type(wanted) not in {str, int, bool}:
+            raise ValueError(f"alternative.equals.{claim} has the wrong type")
         equals[claim] = wanted
     for claim, floor in found["floors"].items():
-        if not isinstance(floor, int) or isinstance(floor, bool):
+        if type(floor) is not int:
             raise ValueError(f"alternative.floors.{claim} is not an integer")
     return Alternative(
         name=found["name"],
@@ -99,10 +99,10 @@ def guardrail_from_json(value: object) -> Guardrail:
     if not all(isinstance(item, str) for item in found["values"]):
         raise ValueError("guardrail.values holds something that is not text")
     kind = GuardrailKind(found["kind"])
-    if (kind is GuardrailKind.MAX_LEASE) != (found["limit"] is not None):
-        raise ValueError("guardrail.limit belongs to max-lease and to nothing else")
-    if (kind is GuardrailKind.DENIED_CLAIM) != bool(found["claim"]):
-        raise ValueError("guardrail.claim belongs to denied-claim and to nothing else")
+    if (kind in {GuardrailKind.MAX_LEASE, GuardrailKind.FLOOR}) != (found["limit"] is not None):
+        raise ValueError("guardrail.limit belongs to max-lease and floor, and to nothing else")
+    if (kind in {GuardrailKind.DENIED_CLAIM, GuardrailKind.FLOOR}) != bool(found["claim"]):
+        raise ValueError("guardrail.claim belongs to denied-claim and floor, and to nothing else")
     return Guardrail(kind, found["source"], tuple(found["values"]), found["claim"], found["limit"])
 
 
@@ -124,6 +124,7 @@ def grant_to_json(grant: EffectiveGrant) -> Json:
         "enclave": grant.enclave,
         "purpose": grant.purpose,
         "leaseSeconds": grant.lease_seconds,
+        "notBefore": time_to_text(grant.not_before) if grant.not_before else None,
         "notAfter": time_to_text(grant.not_after) if grant.not_after else None,
         "implicit": grant.implicit,
         "alternatives": [alternative_to_json(a) for a in grant.alternatives],
@@ -140,6 +141,7 @@ def grant_from_json(value: object, *, broker: str, tenant: str, resource: str) -
             "enclave": str,
             "purpose": str,
             "leaseSeconds": int,
+            "notBefore": (str, _NONE),
             "notAfter": (str, _NONE),
             "implicit": bool,
             "alternatives": list,
@@ -156,6 +158,7 @@ def grant_from_json(value: object, *, broker: str, tenant: str, resource: str) -
         enclave=found["enclave"],
         purpose=found["purpose"],
         lease_seconds=found["leaseSeconds"],
+        not_before=time_from_text(found["notBefore"]) if found["notBefore"] else None,
         not_after=time_from_text(found["notAfter"]) if found["notAfter"] else None,
         alternatives=tuple(alternative_from_json(a) for a in found["alternatives"]),
         guardrails=tuple(guardrail_from_json(g) for g in found["guardrails"]),

@@ -11,6 +11,7 @@ release after `Decision.lease_seconds`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -39,11 +40,13 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "QNSP-REL-013": "the wrapping algorithm is not admitted",
         "QNSP-REL-014": "a statement that must be checked was not",
         "QNSP-REL-015": "the evidence lacks a claim that the alternative needs",
+        "QNSP-REL-016": "a rule of the owner's own refuses, or nothing here can evaluate it",
+        "QNSP-REL-017": "the grant has not begun",
     }
 )
 """Every code of a refusal; the wire carries the code only."""
 
-_WORST_FIRST = tuple(f"QNSP-REL-{n:03}" for n in (11, 8, 2, 3, 4, 5, 15, 7, 6, 14, 13, 9, 10, 12))
+_WORST_FIRST = tuple(f"QNSP-REL-{n:03}" for n in (11, 8, 2, 3, 4, 5, 15, 7, 6, 16, 14, 13, 9, 17, 10, 12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def decide(
     now: datetime,
     revocations: Sequence[Guardrail] = (),
     wrapping: str | None = None,
+    passed_rules: AbstractSet[str] = frozenset(),
 ) -> Decision:
     """Judge `claims` by `policy`; anything that is not said is refused.
 
@@ -93,12 +97,14 @@ def decide(
         now: the present moment, aware.
         revocations: guardrails that a responder set at this broker after the policy was approved; they only tighten.
         wrapping: the algorithm that will wrap the key, if the caller already knows it.
+        passed_rules: digests of opaque rules that the caller evaluated for these claims and that passed.
     """
     refused: list[tuple[EffectiveGrant, Alternative, tuple[Mismatch, ...]]] = []
     for grant in policy.grants:
         rails = (*grant.guardrails, *revocations)
         limits = conjoin(rails)
         over_all = tuple(_guardrail_mismatches(grant, rails, limits, claims, now=now, wrapping=wrapping))
+        over_all += tuple(_opaque_mismatches(rails, passed_rules))
         for alternative in grant.alternatives:
             found = (*_mismatches(alternative, claims, now), *over_all)
             if not found:
@@ -213,6 +219,9 @@ def _guardrail_mismatches(
     if grant.not_after is not None and now >= grant.not_after:
         limit = f"before {time_to_text(grant.not_after)}"
         yield Mismatch(grant.grant, "time", time_to_text(now), limit, "QNSP-REL-009")
+    if grant.not_before is not None and now < grant.not_before:
+        limit = f"from {time_to_text(grant.not_before)}"
+        yield Mismatch(grant.grant, "time", time_to_text(now), limit, "QNSP-REL-017")
     for rail in rails:
         if rail.kind is GuardrailKind.ASSURANCE and claims.assurance.value not in rail.values:
             yield _refusal(rail, "assurance", claims.assurance.value, "QNSP-REL-008")
@@ -225,6 +234,10 @@ def _guardrail_mismatches(
                 if _text(judged.claims.get(rail.claim)) in rail.values:
                     seen = _text(judged.claims.get(rail.claim))
                     yield Mismatch(rail.source, rail.claim, seen, "not revoked", "QNSP-REL-011")
+        elif rail.kind is GuardrailKind.FLOOR and _floor_applies(rail, claims):
+            seen_value = claims.claims.get(rail.claim)
+            if type(seen_value) is not int or rail.limit is None or seen_value < rail.limit:
+                yield Mismatch(rail.source, rail.claim, _text(seen_value), f">= {rail.limit}", "QNSP-REL-011")
         elif rail.kind is GuardrailKind.CHECKED:
             passed = {s.name for s in claims.statements if s.verdict in {Verdict.OK, Verdict.SIMULATED}}
             for name in sorted(set(rail.values) - passed):
@@ -234,6 +247,20 @@ def _guardrail_mismatches(
         source = next(rail.source for rail in rails if rail.kind is GuardrailKind.WRAPPING)
         wanted = ", ".join(sorted(admitted)) or "nothing"
         yield Mismatch(source, "wrapping", wrapping, wanted, "QNSP-REL-013")
+
+
+def _floor_applies(rail: Guardrail, claims: VerifiedClaims) -> bool:
+    """A floor speaks of one evidence kind and, if it says so, of one product line; an unknown line is not spared."""
+    kind, line = (*rail.values, "", "")[:2]
+    return claims.kind.value == kind and (not line or claims.claims.get("productLine", line) == line)
+
+
+def _opaque_mismatches(rails: Sequence[Guardrail], passed: AbstractSet[str]) -> Iterator[Mismatch]:
+    for rail in rails:
+        if rail.kind is GuardrailKind.OPAQUE:
+            for rule in rail.values:
+                if rule not in passed:
+                    yield Mismatch(rail.source, "rule", "not passed", rule, "QNSP-REL-016")
 
 
 def _refusal(rail: Guardrail, claim: str, seen: str, code: str) -> Mismatch:

@@ -97,11 +97,15 @@ class Limits:
         admitted: by (kind, ""): the intersection of the admitted names; a missing kind admits everything.
         denied: by claim: the union of refused values.
         checked: the union of statements that must be checked.
+        floors: by (claim, evidence kind, product line or ""): the highest lower bound.
+        opaque: digests of rules that nothing can be said about.
     """
 
     admitted: Mapping[GuardrailKind, frozenset[str]]
     denied: Mapping[str, frozenset[str]]
     checked: frozenset[str]
+    floors: Mapping[tuple[str, ...], int]
+    opaque: frozenset[str]
 
 
 _ADMITTING = (GuardrailKind.ASSURANCE, GuardrailKind.DEVICE_ASSURANCE, GuardrailKind.WRAPPING)
@@ -112,6 +116,8 @@ def conjoin(guardrails: Iterable[Guardrail]) -> Limits:
     admitted: dict[GuardrailKind, frozenset[str]] = {}
     denied: dict[str, frozenset[str]] = {}
     checked: frozenset[str] = frozenset()
+    floors: dict[tuple[str, ...], int] = {}
+    opaque: frozenset[str] = frozenset()
     for rail in guardrails:
         values = frozenset(rail.values)
         if rail.kind in _ADMITTING:
@@ -120,16 +126,23 @@ def conjoin(guardrails: Iterable[Guardrail]) -> Limits:
             denied[rail.claim] = denied.get(rail.claim, frozenset()) | values
         elif rail.kind is GuardrailKind.CHECKED:
             checked |= values
-    return Limits(admitted, denied, checked)
+        elif rail.kind is GuardrailKind.FLOOR and rail.limit is not None:
+            key = (rail.claim, *rail.values)
+            floors[key] = max(floors.get(key, rail.limit), rail.limit)
+        elif rail.kind is GuardrailKind.OPAQUE:
+            opaque |= values
+    return Limits(admitted, denied, checked, floors, opaque)
 
 
 def limits_imply(stricter: Limits, wider: Limits) -> bool:
-    """Whether everything that passes `stricter` passes `wider`."""
+    """Whether everything that passes `stricter` passes `wider`; of opaque rules only equality can be said."""
     admitted = all(
         kind in stricter.admitted and stricter.admitted[kind] <= names for kind, names in wider.admitted.items()
     )
     denied = all(values <= stricter.denied.get(claim, frozenset()) for claim, values in wider.denied.items())
-    return admitted and denied and wider.checked <= stricter.checked
+    floors = all(stricter.floors.get(key, -1) >= floor for key, floor in wider.floors.items())
+    opaque = wider.opaque == stricter.opaque
+    return admitted and denied and floors and opaque and wider.checked <= stricter.checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,7 @@ class Atom:
     alternative: Alternative
     limits: Limits
     lease_seconds: int
+    not_before: datetime | None
     not_after: datetime | None
     purpose: str
 
@@ -146,7 +160,7 @@ class Atom:
 def atoms(grants: Iterable[EffectiveGrant]) -> tuple[Atom, ...]:
     """Every whole way to obtain a resource under `grants`, in their order."""
     return tuple(
-        Atom(alternative, limits, grant.lease_limit, grant.not_after, grant.purpose)
+        Atom(alternative, limits, grant.lease_limit, grant.not_before, grant.not_after, grant.purpose)
         for grant in grants
         for limits in (conjoin(grant.guardrails),)
         for alternative in grant.alternatives
@@ -158,6 +172,8 @@ def atom_implies(stricter: Atom, wider: Atom) -> bool:
     if stricter.purpose != wider.purpose or stricter.lease_seconds > wider.lease_seconds:
         return False
     if wider.not_after is not None and (stricter.not_after is None or stricter.not_after > wider.not_after):
+        return False
+    if wider.not_before is not None and (stricter.not_before is None or stricter.not_before < wider.not_before):
         return False
     return limits_imply(stricter.limits, wider.limits) and alternative_implies(stricter.alternative, wider.alternative)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.pipeline.trust.approvals import TenantVoice
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 
 
@@ -31,4 +33,67 @@ def policies_of(units: Iterable[Mapping[str, Any]]) -> Mapping[tuple[str, str], 
     return dict(sorted(found.items()))
 
 
-__all__ = ["policies_of", "unit_objects"]
+def voices_of(units: Iterable[Mapping[str, Any]]) -> Mapping[str, TenantVoice]:
+    """Who speaks for each tenant, from the inputs of tenant units, by address."""
+    found = {}
+    for inputs in units:
+        if "tenant" in inputs and "brokers" in inputs:
+            voice = voice_from_json(inputs["tenant"])
+            found[voice.tenant] = voice
+    return dict(sorted(found.items()))
+
+
+def voice_to_json(voice: TenantVoice) -> dict[str, Any]:
+    """A voice as it stands in the `tenant` member of a tenant unit's inputs."""
+    return {
+        "address": voice.tenant,
+        "owners": list(voice.owners),
+        "tier": voice.tier,
+        "approverRoles": list(voice.approver_roles),
+        "approverSigners": list(voice.approver_signers),
+    }
+
+
+def voice_from_json(value: Mapping[str, Any]) -> TenantVoice:
+    """Read what `voice_to_json` wrote; other members are left to others."""
+    return TenantVoice(
+        tenant=value["address"],
+        owners=tuple(value["owners"]),
+        tier=value["tier"],
+        approver_roles=tuple(value["approverRoles"]),
+        approver_signers=tuple(value["approverSigners"]),
+    )
+
+
+def authorised_objects(units: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """By broker address, `<kind>/<name>` to digest: what a plan with these unit inputs lets each broker take.
+
+    Raises:
+        ValueError: an entry's digest is not the one of its object, or one broker gets two objects of the same name.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for inputs in units:
+        for broker, name, entry in unit_objects(inputs):
+            if sha256_digest(jcs(entry["object"])) != entry["digest"]:
+                raise ValueError(f"the digest of {name} is not that of the object")
+            if name in found.setdefault(broker, {}):
+                raise ValueError(f"{broker} is given {name} twice")
+            found[broker][name] = entry["digest"]
+    return {broker: dict(sorted(objects.items())) for broker, objects in sorted(found.items())}
+
+
+def unit_digest(program: str, inputs: Any, depends_on: Iterable[str], references: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 of the RFC 8785 form of what a unit is, positions left out (docs/formats/units.md)."""
+    unit = {"program": program, "inputs": inputs, "dependsOn": list(depends_on), "references": list(references)}
+    return sha256_digest(jcs(unit))
+
+
+__all__ = [
+    "authorised_objects",
+    "policies_of",
+    "unit_digest",
+    "unit_objects",
+    "voice_from_json",
+    "voice_to_json",
+    "voices_of",
+]

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.pipeline.trust.codec import members, time_from_text, time_to_text
 from qnsp_policy.pipeline.trust.values import Json
 
@@ -31,7 +32,9 @@ class SignerValue:
         type: software, ssh, pkcs11, kms or oidc.
         keys: public JWKs; a software signer has an ML-DSA key and an Ed25519 key.
         expires: the first moment at which it no longer counts.
-        subject, issuer: of an oidc signer, else "".
+        issuer: of an oidc signer, else "".
+        subject: of an oidc signer, else "".
+        require_verification: an ssh security key must have verified its user.
     """
 
     type: str
@@ -39,11 +42,12 @@ class SignerValue:
     expires: datetime
     issuer: str = ""
     subject: str = ""
+    require_verification: bool = False
 
     def __post_init__(self) -> None:
         if self.type == "software":
-            families = {"ML-DSA" if k.get("kty") == "AKP" else str(k.get("crv")) for k in self.keys}
-            if families != {"ML-DSA", "Ed25519"}:
+            names = [key.algorithm for key in self.public_keys]
+            if "Ed25519" not in names or not any(name.startswith("ML-DSA-") for name in names):
                 raise ValueError("a software signer holds an ML-DSA key and an Ed25519 key, and both must sign")
         elif not self.keys and self.type != "oidc":
             raise ValueError(f"a signer of type {self.type} without a key")
@@ -55,6 +59,7 @@ class SignerValue:
             "expires": time_to_text(self.expires),
             "issuer": self.issuer,
             "subject": self.subject,
+            "requireVerification": self.require_verification,
         }
 
     @classmethod
@@ -63,7 +68,18 @@ class SignerValue:
         if not all(isinstance(k, dict) and all(isinstance(v, str) for v in k.values()) for k in found["keys"]):
             raise ValueError("signer.keys holds something that is not a public JWK")
         keys = tuple(dict(key) for key in found["keys"])
-        return cls(found["type"], keys, time_from_text(found["expires"]), found["issuer"], found["subject"])
+        return cls(
+            type=found["type"],
+            keys=keys,
+            expires=time_from_text(found["expires"]),
+            issuer=found["issuer"],
+            subject=found["subject"],
+            require_verification=found["requireVerification"],
+        )
+
+    @property
+    def public_keys(self) -> tuple[PublicKey, ...]:
+        return tuple(PublicKey.from_jwk(key) for key in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +128,27 @@ class ApprovalRule:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRules:
-    """The Project's approvals: for any change, for a weakening, and by tier address."""
+    """The Project's approvals: for any change, for a weakening, for a destruction, and by tier address."""
 
     default: ApprovalRule
     weaken: ApprovalRule
+    destroy: ApprovalRule
     tiers: Mapping[str, ApprovalRule] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         return {
             "default": self.default.to_json(),
             "weaken": self.weaken.to_json(),
+            "destroy": self.destroy.to_json(),
             "tiers": {tier: rule.to_json() for tier, rule in sorted(self.tiers.items())},
         }
 
     @classmethod
     def from_json(cls, value: object) -> ApprovalRules:
-        found = members(value, {"default": dict, "weaken": dict, "tiers": dict}, "approvals")
+        found = members(value, {"default": dict, "weaken": dict, "destroy": dict, "tiers": dict}, "approvals")
         tiers = {tier: ApprovalRule.from_json(rule) for tier, rule in found["tiers"].items()}
-        return cls(ApprovalRule.from_json(found["default"]), ApprovalRule.from_json(found["weaken"]), tiers)
+        default, weaken, destroy = (ApprovalRule.from_json(found[name]) for name in ("default", "weaken", "destroy"))
+        return cls(default, weaken, destroy, tiers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +162,8 @@ class TrustRootValue:
         fail_on: severity from which a finding blocks a plan.
         plan_lifetime_seconds: the longest a plan may wait for its apply.
         identities: by name.
-        thresholds: approvals needed by subject; `trustRoot` for a change of this value itself.
+        threshold: approvals beside the author that a change of this value itself needs; at least one.
+        role_thresholds: approvals of a role that any change needs.
         approvals: of the Project.
         anchors: vendor anchors as the document declares them (JSON), empty when only the pinned roots count.
     """
@@ -154,14 +174,19 @@ class TrustRootValue:
     fail_on: str
     plan_lifetime_seconds: int
     identities: Mapping[str, IdentityValue]
-    thresholds: Mapping[str, int]
+    threshold: int
+    role_thresholds: Mapping[str, int]
     approvals: ApprovalRules
     anchors: tuple[Mapping[str, Any], ...] = ()
 
-    @property
-    def threshold(self) -> int:
-        """Approvals beside the author that a change of the TrustRoot itself needs; at least one, whatever is written."""
-        return max(1, self.thresholds.get("trustRoot", 1))
+    def __post_init__(self) -> None:
+        if self.threshold < 1:
+            raise ValueError("a TrustRoot needs at least one approval to change")
+        owners: dict[str, str] = {}
+        for identity in self.identities.values():
+            for key in (key for signer in identity.signers for key in signer.public_keys):
+                if owners.setdefault(key.key_id, identity.name) != identity.name:
+                    raise ValueError(f"one key belongs to {owners[key.key_id]} and to {identity.name}")
 
     def to_json(self) -> Json:
         return {
@@ -172,7 +197,7 @@ class TrustRootValue:
             "failOn": self.fail_on,
             "planLifetimeSeconds": self.plan_lifetime_seconds,
             "identities": [self.identities[name].to_json() for name in sorted(self.identities)],
-            "thresholds": dict(sorted(self.thresholds.items())),
+            "thresholds": {"trustRoot": self.threshold, "roles": dict(sorted(self.role_thresholds.items()))},
             "approvals": self.approvals.to_json(),
             "anchors": [dict(anchor) for anchor in self.anchors],
         }
@@ -198,6 +223,7 @@ class TrustRootValue:
         )
         if found["format"] != FORMAT:
             raise ValueError(f"trust root of format {found['format']!r}, this version reads {FORMAT!r}")
+        thresholds = members(found["thresholds"], {"trustRoot": int, "roles": dict}, "thresholds")
         identities = [IdentityValue.from_json(identity) for identity in found["identities"]]
         if len({identity.name for identity in identities}) != len(identities):
             raise ValueError("two identities of a trust root have the same name")
@@ -208,7 +234,8 @@ class TrustRootValue:
             fail_on=found["failOn"],
             plan_lifetime_seconds=found["planLifetimeSeconds"],
             identities={identity.name: identity for identity in identities},
-            thresholds={str(k): int(v) for k, v in found["thresholds"].items()},
+            threshold=thresholds["trustRoot"],
+            role_thresholds={str(role): int(count) for role, count in thresholds["roles"].items()},
             approvals=ApprovalRules.from_json(found["approvals"]),
             anchors=tuple(dict(anchor) for anchor in found["anchors"]),
         )

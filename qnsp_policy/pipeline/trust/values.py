@@ -22,6 +22,9 @@ class GuardrailKind(StrEnum):
     `assurance` and `device-assurance`: the classes that are admitted (of the CPU attester; of every bound device).
     `max-lease`: the longest lease in seconds. `wrapping`: the algorithms that may wrap a released key.
     `denied-claim`: values of `claim` that are refused. `checked`: statements that must not be `not checked`.
+    `floor`: `claim` must be at least `limit`, for evidence of the kind `values[0]` and, if given, the product line
+    `values[1]`. `opaque`: a rule of the user's own, by its digest; nothing can be said about it, so it passes only
+    where something that can evaluate it says so.
     """
 
     ASSURANCE = "assurance"
@@ -30,6 +33,8 @@ class GuardrailKind(StrEnum):
     WRAPPING = "wrapping"
     DENIED_CLAIM = "denied-claim"
     CHECKED = "checked"
+    FLOOR = "floor"
+    OPAQUE = "opaque"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,8 @@ class Guardrail:
         kind: how to read the rest.
         source: the address that demands it, e.g. `CryptoTier/hip5-tier-2`, `Project/quickstart`, `Revocation/cve`.
         values: sorted; admitted, denied or required names, by kind.
-        claim: the claim of a `denied-claim`, else "".
-        limit: seconds of a `max-lease`, else None.
+        claim: the claim of a `denied-claim` or `floor`, else "".
+        limit: seconds of a `max-lease`, the lowest value of a `floor`, else None.
     """
 
     kind: GuardrailKind
@@ -77,6 +82,7 @@ class EffectiveGrant:
         resource: `<tenant>/<type>/<tag>`.
         purpose: what the owner consented to.
         lease_seconds: how long a release lasts at most, guardrails not yet applied.
+        not_before: when the grant begins; None means at once.
         not_after: when the grant ends; None where the document gives no date.
         alternatives: one of them must hold whole.
         guardrails: all of them must hold.
@@ -93,6 +99,7 @@ class EffectiveGrant:
     enclave: str
     purpose: str
     lease_seconds: int
+    not_before: datetime | None
     not_after: datetime | None
     alternatives: tuple[Alternative, ...]
     guardrails: tuple[Guardrail, ...]

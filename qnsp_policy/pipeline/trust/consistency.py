@@ -1,0 +1,173 @@
+"""Whether a plan says of itself what follows from its units: digests, authorised objects, trust diff, needs, text.
+
+An author writes all of these and approvers read them, so a plan whose trust diff is not the one of its release policies is
+refused by everybody who verifies it: the approver's tool, apply and every broker, each by this one function.
+Not checked here: that `trust.base` is what is really applied (apply compares it with recorded state, a broker
+with the policies it holds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qnsp_policy.errors import PlanRefused
+from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
+from qnsp_policy.pipeline.trust.diff import TrustDiff, trust_diff
+from qnsp_policy.pipeline.trust.objects import (
+    authorised_objects,
+    policies_of,
+    unit_digest,
+    voice_from_json,
+    voices_of,
+)
+from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
+from qnsp_policy.pipeline.trust.rendering import render_trust
+from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPlan:
+    """What a payload that is true to itself says.
+
+    Attributes:
+        diff: recomputed from the release policies; without places.
+        needs: recomputed with the judging TrustRoot.
+        objects: by broker address, `<kind>/<name>` to digest.
+        base: the release policies that the plan says are applied, by (broker, resource).
+        proposed: the TrustRoot after the plan, the judge itself when it does not change.
+    """
+
+    diff: TrustDiff
+    needs: tuple[Need, ...]
+    objects: Mapping[str, Mapping[str, str]]
+    base: Mapping[tuple[str, str], ReleasePolicy]
+    proposed: TrustRootValue
+
+
+def check_payload(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedPlan:
+    """Recompute everything that follows from the units and compare.
+
+    Args:
+        payload: the verified payload of a plan.
+        judge: the TrustRoot in force.
+
+    Raises:
+        PlanRefused: QNSP-PLN-018 with the part that does not follow, QNSP-PLN-019 for a TrustRoot that may not follow.
+    """
+    try:
+        return _check(payload, judge)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PlanRefused(
+            "QNSP-PLN-018",
+            f"the plan is not of the form that this version reads: {error}",
+            next_step="plan again with this version",
+        ) from error
+
+
+def _check(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedPlan:
+    units, trust = payload["units"], payload["trust"]
+    for unit in units:
+        computed = unit_digest(unit["program"], unit["inputs"], unit["dependsOn"], unit["references"])
+        _same(f"the digest of unit {unit['id']}", unit["digest"], computed)
+    _same("the units, two of which have the same id", len({unit["id"] for unit in units}), len(units))
+    inputs = [unit["inputs"] for unit in units]
+    objects = authorised_objects(inputs)
+    _same("`authorises`", payload["authorises"], objects)
+    base = {(p.broker, p.resource): p for p in (ReleasePolicy.from_json(item) for item in trust["base"])}
+    head = policies_of(inputs)
+    diff = trust_diff(
+        [grant for policy in base.values() for grant in policy.grants],
+        [grant for policy in head.values() for grant in policy.grants],
+    )
+    _same("the trust diff", _without_places(trust["diff"]), _without_places(diff.to_json()))
+    proposed = judge
+    if trust["trustRoot"] is not None:
+        proposed = TrustRootValue.from_json(trust["trustRoot"]["next"])
+        check_succession(judge, proposed)
+        _same("the changes of the TrustRoot", trust["trustRoot"]["changes"], root_changes(judge, proposed))
+    needs = approvals_needed(
+        diff,
+        judge=judge,
+        proposed=proposed,
+        before={voice.tenant: voice for voice in map(voice_from_json, trust["tenantsBefore"])},
+        after=voices_of(inputs),
+        author=payload["author"],
+        destroys=bool(trust["destroys"]),
+        changes_anything=any(action["op"] != "no-op" for action in payload["actions"]),
+    )
+    _same("the approvals needed", payload["approvalsNeeded"], [need.to_json() for need in needs])
+    _same("the rendered trust diff", trust["rendered"], render_trust(trust))
+    return CheckedPlan(diff, needs, objects, base, proposed)
+
+
+def check_succession(judge: TrustRootValue, proposed: TrustRootValue) -> None:
+    """Refuse a TrustRoot that cannot follow the one in force: versions rise, and the name stays.
+
+    Raises:
+        PlanRefused: QNSP-PLN-019.
+    """
+    if proposed.version <= judge.version or proposed.name != judge.name:
+        raise PlanRefused(
+            "QNSP-PLN-019",
+            f"TrustRoot/{proposed.name} or the Project's settings changed without a new version of the TrustRoot",
+            subject=f"TrustRoot/{proposed.name}",
+            expected=f"TrustRoot/{judge.name} of version {judge.version + 1} or higher",
+            got=f"version {proposed.version}",
+            next_step="raise spec.version of the TrustRoot",
+        )
+
+
+def root_changes(judge: TrustRootValue, proposed: TrustRootValue) -> list[str]:
+    """Every difference between two TrustRoots, a line each, for approvers; sorted."""
+    lines: list[str] = []
+    for name in sorted({*judge.identities, *proposed.identities}):
+        old, new = judge.identities.get(name), proposed.identities.get(name)
+        if old == new:
+            continue
+        if old is None and new is not None:
+            lines.append(f"! TrustRoot gains {name} ({', '.join(sorted(new.roles))})")
+        elif new is None:
+            lines.append(f"! TrustRoot loses {name}")
+        elif old is not None:
+            gained, lost = sorted(new.roles - old.roles), sorted(old.roles - new.roles)
+            said = [f"gains role {role}" for role in gained] + [f"loses role {role}" for role in lost]
+            lines.append(
+                f"! TrustRoot: {name} {', '.join([*said, *(['other signers'] if old.signers != new.signers else [])])}"
+            )
+    before, after = judge.to_json(), proposed.to_json()
+    for member in ("environment", "failOn", "planLifetimeSeconds", "thresholds", "approvals", "anchors"):
+        if before[member] != after[member]:
+            shown = f": {before[member]} -> {after[member]}" if member != "anchors" else ""
+            lines.append(f"! TrustRoot: {member} changes{shown}")
+    lines.append(f"TrustRoot version {judge.version} -> {proposed.version}")
+    return lines
+
+
+def _without_places(diff: Mapping[str, Any]) -> Any:
+    def strip(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: strip(member) for name, member in value.items() if name != "place"}
+        return [strip(member) for member in value] if isinstance(value, list | tuple) else value
+
+    return strip(diff)
+
+
+def _same(what: str, said: object, computed: object) -> None:
+    if said != computed:
+        raise PlanRefused(
+            "QNSP-PLN-018",
+            f"{what} in the plan does not follow from its units",
+            expected=_short(computed),
+            got=_short(said),
+            next_step="do not approve or apply it; plan again and find out who wrote this one",
+        )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+__all__ = ["CheckedPlan", "check_payload", "check_succession", "root_changes"]
