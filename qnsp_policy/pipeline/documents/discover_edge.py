@@ -87,7 +87,9 @@ def _walk(root: Path, suffixes: tuple[str, ...], problems: list[DocumentError]) 
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            problems.append(_refuse("QNSP-DOC-033", prefix or ".", f"cannot be listed: {error.strerror}", "mend its rights"))
+            problems.append(
+                _refuse("QNSP-DOC-033", prefix or ".", f"cannot be listed: {error.strerror}", "mend its rights")
+            )
             continue
         for entry in entries:
             if entry.name.startswith("."):
@@ -135,22 +137,30 @@ def _bytes(path: Path, name: str, problems: list[DocumentError]) -> bytes | None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        problems.append(_refuse("QNSP-DOC-033", name, f"cannot be read: {error.strerror}", "mend its rights or remove it"))
+        problems.append(
+            _refuse("QNSP-DOC-033", name, f"cannot be read: {error.strerror}", "mend its rights or remove it")
+        )
         return None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            problems.append(_refuse("QNSP-DOC-032", name, "is not a plain file", "remove it, or give it another suffix"))
+            problems.append(
+                _refuse("QNSP-DOC-032", name, "is not a plain file", "remove it, or give it another suffix")
+            )
             return None
         if found.st_size > MAX_FILE:
             problems.append(
-                _refuse("QNSP-DOC-030", name, f"has {found.st_size} bytes; at most {MAX_FILE} are read", "split the file")
+                _refuse(
+                    "QNSP-DOC-030", name, f"has {found.st_size} bytes; at most {MAX_FILE} are read", "split the file"
+                )
             )
             return None
         with os.fdopen(os.dup(descriptor), "rb") as stream:
             return stream.read(MAX_FILE + 1)
     except OSError as error:
-        problems.append(_refuse("QNSP-DOC-033", name, f"cannot be read: {error.strerror}", "mend its rights or remove it"))
+        problems.append(
+            _refuse("QNSP-DOC-033", name, f"cannot be read: {error.strerror}", "mend its rights or remove it")
+        )
         return None
     finally:
         os.close(descriptor)

@@ -26,7 +26,9 @@ MAX_PROBLEMS = 200
 """Problems kept for one file; one more says that there were others."""
 
 _MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)")
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
+)
 _ONLY_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z))*\Z")
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 _SURROGATE = re.compile(r"\\(?:u|U0000)[dD][89a-fA-F]")
@@ -46,7 +48,11 @@ class _Problems:
     ) -> None:
         if len(self.found) == MAX_PROBLEMS:
             self.found.append(
-                Problem("QNSP-DOC-028", f"more than {MAX_PROBLEMS} problems; the rest is not shown", place=Place(self.file, line))
+                Problem(
+                    "QNSP-DOC-028",
+                    f"more than {MAX_PROBLEMS} problems; the rest is not shown",
+                    place=Place(self.file, line),
+                )
             )
         if len(self.found) > MAX_PROBLEMS:
             return
@@ -87,7 +93,12 @@ def parse(file: str, data: bytes) -> ParsedFile:
         problems.add("QNSP-DOC-034", "this file holds no document", 1, 1, None, "write a document or delete the file")
     if len(chunks) > MAX_DOCUMENTS:
         problems.add(
-            "QNSP-DOC-012", f"more than {MAX_DOCUMENTS} documents in one file", 1, 1, None, "split the file into several"
+            "QNSP-DOC-012",
+            f"more than {MAX_DOCUMENTS} documents in one file",
+            1,
+            1,
+            None,
+            "split the file into several",
         )
         chunks = []
     for index, (first_line, chunk) in enumerate(chunks):
@@ -103,7 +114,9 @@ def _decode(file: str, data: bytes) -> tuple[str, DocumentError | None]:
 
     if len(data) > MAX_FILE:
         return refuse(
-            "QNSP-DOC-030", f"this file has {len(data)} bytes; at most {MAX_FILE} are read", "split it into several files"
+            "QNSP-DOC-030",
+            f"this file has {len(data)} bytes; at most {MAX_FILE} are read",
+            "split it into several files",
         )
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         return refuse("QNSP-DOC-002", "this file begins with a byte order mark", "save it as UTF-8 without BOM")
@@ -268,7 +281,9 @@ def _report_syntax(error: YAMLError, chunk: str, first_line: int, problems: _Pro
     elif "undefined alias" in what or "duplicate anchor" in what:
         problems.add("QNSP-DOC-007", "anchors and aliases are not allowed", line, column, None, "write the value out")
     elif _SURROGATE.search(source):
-        problems.add("QNSP-DOC-024", "a lone surrogate is not a character", line, column, None, "write the character itself")
+        problems.add(
+            "QNSP-DOC-024", "a lone surrogate is not a character", line, column, None, "write the character itself"
+        )
     elif "\t" in indent or "that cannot start any token" in what and source[column - 1 : column] == "\t":
         problems.add("QNSP-DOC-010", "a tab cannot indent YAML", line, column, None, "indent with spaces")
     elif _DIRECTIVE.search(chunk):

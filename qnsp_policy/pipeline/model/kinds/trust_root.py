@@ -1,0 +1,153 @@
+"""TrustRoot: people, teams and CI identities, what they may do, and the keys that speak for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qnsp_policy.pipeline.model.kinds.base import Document, Role
+from qnsp_policy.pipeline.model.scalars import (
+    Bool,
+    Count,
+    Digest,
+    Expiry,
+    IdentityName,
+    Int,
+    Jwk,
+    Name,
+    Part,
+    Pem,
+    Sentence,
+    TextValue,
+    Word,
+)
+
+
+class SshPublicKey(TextValue):
+    """One line of an authorized_keys file: type, base64, comment."""
+
+    __slots__ = ()
+    SHAPE = "an OpenSSH public key such as `ssh-ed25519 AAAA...`"
+    PATTERN = (
+        r"(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|"
+        r"sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,2}(?: [^\x00-\x1f]{0,200})?"
+    )
+    MAX = 2048
+
+
+class _Signer(Part):
+    keys: tuple[Jwk, ...] = ()
+    """Public keys; every one of them must sign."""
+    expires: Expiry
+
+
+class SoftwareSigner(_Signer):
+    """Keys in files: ML-DSA and Ed25519 together."""
+
+    type: Literal["software"]
+    keys: Annotated[tuple[Jwk, ...], Field(min_length=1)]
+
+
+class SshSigner(_Signer):
+    """OpenSSH keys, hardware-backed (sk) ones included."""
+
+    type: Literal["ssh"]
+    public_keys: tuple[SshPublicKey, ...] = ()
+    """The same keys as OpenSSH writes them."""
+    require_verification: Bool = False
+    """For sk keys: the authenticator must have verified its user (PIN, biometrics)."""
+
+
+class Pkcs11Signer(_Signer):
+    """Keys in a PKCS#11 token."""
+
+    type: Literal["pkcs11"]
+    uri: Word
+    """RFC 7512 URI without a PIN."""
+    keys: Annotated[tuple[Jwk, ...], Field(min_length=1)]
+
+
+class KmsSigner(_Signer):
+    """Keys in a cloud KMS."""
+
+    type: Literal["kms"]
+    uri: Word
+    """e.g. `awskms:///arn:aws:kms:...`, `gcpkms://...`, `azurekms://...`."""
+    keys: Annotated[tuple[Jwk, ...], Field(min_length=1)]
+
+
+class OidcSigner(_Signer):
+    """A short-lived Sigstore certificate of exactly this issuer and subject."""
+
+    type: Literal["oidc"]
+    issuer: Word
+    subject: Annotated[Word, Field(pattern=r"^[^*]+$")]
+    """Compared whole: no wildcard."""
+
+
+Signer = Annotated[SoftwareSigner | SshSigner | Pkcs11Signer | KmsSigner | OidcSigner, Field(discriminator="type")]
+
+
+class Identity(Part):
+    """A person, a team or a CI job, with roles and keys."""
+
+    name: IdentityName
+    type: Literal["person", "team", "ci"] = "person"
+    roles: Annotated[tuple[Role, ...], Field(min_length=1)]
+    signers: tuple[Signer, ...] = ()
+
+
+class Thresholds(Part):
+    """How many must agree."""
+
+    trust_root: Count = 1
+    """Approvals needed to change this document."""
+    roles: Mapping[Role, Int] = Field(default_factory=dict)
+    """Approvals of a role needed for any change."""
+
+
+class VendorAnchor(Part):
+    """A root certificate that a workspace adds to the pinned vendor roots."""
+
+    vendor: Name
+    line: Word = Word("")
+    simulated: Bool = False
+    """A root of the simulator: what it proves is nothing, and it is refused in production."""
+    certificate: Pem
+
+
+class TrustRootSpec(Part):
+    """Who may do what, proven by which keys."""
+
+    version: Count
+    """Rises with every change."""
+    identities: Annotated[tuple[Identity, ...], Field(min_length=1)]
+    thresholds: Thresholds = Thresholds()
+    anchors: tuple[VendorAnchor, ...] = ()
+    previous: Digest | None = None
+    """Digest of the version before."""
+    note: Sentence | None = None
+
+
+class TrustRoot(Document):
+    """People, teams and CI identities with their keys."""
+
+    kind: Literal["TrustRoot"]
+    spec: TrustRootSpec
+
+
+__all__ = [
+    "Identity",
+    "KmsSigner",
+    "OidcSigner",
+    "Pkcs11Signer",
+    "Signer",
+    "SoftwareSigner",
+    "SshSigner",
+    "Thresholds",
+    "TrustRoot",
+    "TrustRootSpec",
+    "VendorAnchor",
+]

@@ -1,0 +1,133 @@
+"""The lattice of tiers: along every edge from weak to strong nothing may become weaker.
+
+Categories are compared, not sets: a stronger tier may admit other algorithms, but none of a lower NIST category.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qnsp_policy.pipeline.model.tiers import (
+    CUSTODY_ORDER,
+    ENFORCEMENT_ORDER,
+    ENTROPY_ORDER,
+    PROTECTIONS,
+    ResolvedTier,
+)
+
+CATEGORY: dict[str, int] = {
+    "ML-KEM-512": 1,
+    "ML-KEM-768": 3,
+    "ML-KEM-1024": 5,
+    "X-Wing": 3,
+    "X25519MLKEM768": 3,
+    "SecP256r1MLKEM768": 3,
+    "SecP384r1MLKEM1024": 5,
+    "MLKEM768-P256": 3,
+    "MLKEM1024-P384": 5,
+    "MLKEM768": 3,
+    "MLKEM1024": 5,
+    "FrodoKEM-640": 1,
+    "FrodoKEM-976": 3,
+    "FrodoKEM-1344": 5,
+    "Classic-McEliece-460896": 3,
+    "Classic-McEliece-6688128": 5,
+    "Classic-McEliece-8192128": 5,
+    "HQC-128": 1,
+    "HQC-192": 3,
+    "HQC-256": 5,
+    "ML-DSA-44": 2,
+    "ML-DSA-65": 3,
+    "ML-DSA-87": 5,
+    "Falcon-512": 1,
+    "Falcon-1024": 5,
+    "SLH-DSA-SHA2-128s": 1,
+    "SLH-DSA-SHA2-128f": 1,
+    "SLH-DSA-SHA2-192s": 3,
+    "SLH-DSA-SHA2-192f": 3,
+    "SLH-DSA-SHA2-256s": 5,
+    "SLH-DSA-SHA2-256f": 5,
+    "SLH-DSA-SHAKE-128s": 1,
+    "SLH-DSA-SHAKE-128f": 1,
+    "SLH-DSA-SHAKE-192s": 3,
+    "SLH-DSA-SHAKE-192f": 3,
+    "SLH-DSA-SHAKE-256s": 5,
+    "SLH-DSA-SHAKE-256f": 5,
+    "LMS": 5,
+    "XMSS": 5,
+    "AES-128-GCM": 1,
+    "AES-192-GCM": 3,
+    "AES-256-GCM": 5,
+    "AES-256-GCM-SIV": 5,
+    "ChaCha20-Poly1305": 5,
+    "SHA-256": 2,
+    "SHA-384": 4,
+    "SHA-512": 5,
+    "SHA3-256": 2,
+    "SHA3-384": 4,
+    "SHA3-512": 5,
+    "SHAKE128": 2,
+    "SHAKE256": 5,
+}
+"""NIST security category against a quantum computer; what is not here (RSA, ECDSA, Ed25519, X25519 ...) has none: 0."""
+
+Weakening = tuple[tuple[str, ...], str]
+"""The field of the stronger tier that is too weak, and why."""
+
+
+def category(algorithm: str) -> int:
+    """The NIST category of an algorithm, 0 for one that a quantum computer breaks or that is unknown."""
+    return CATEGORY.get(algorithm, 0)
+
+
+def weaker_than_parent(strong: ResolvedTier, weak: ResolvedTier) -> Iterator[Weakening]:
+    """Every way in which the tier that should be stronger is weaker."""
+    for name in ("kem", "signature", "aead", "hash"):
+        one, other = getattr(strong, name), getattr(weak, name)
+        lowest = min(category(algorithm) for algorithm in other.allowed)
+        for algorithm in one.allowed:
+            if category(algorithm) < lowest:
+                yield (
+                    ("spec", name, "allowed"),
+                    f"{algorithm} has category {category(algorithm)}; {weak.address} admits none below {lowest}",
+                )
+        if one.default not in one.allowed:
+            yield ("spec", name, "default"), f"{one.default} is not admitted here"
+    floor = min(category(group) for group in weak.tls_groups)
+    for group in strong.tls_groups:
+        if category(group) < floor:
+            yield (
+                ("spec", "tls", "groups"),
+                f"{group} has category {category(group)}; {weak.address} admits none below {floor}",
+            )
+    for name in PROTECTIONS:
+        if weak.protections[name] and not strong.protections[name]:
+            yield ("spec", "protections", name), f"{weak.address} protects `{name}` and this tier does not"
+    for name, order in (("custody", CUSTODY_ORDER), ("entropy", ENTROPY_ORDER), ("enforcement", ENFORCEMENT_ORDER)):
+        mine, theirs = getattr(strong, name), getattr(weak, name)
+        if order.index(mine) < order.index(theirs):
+            yield ("spec", name), f"`{name}` is {mine}, weaker than {theirs} of {weak.address}"
+    for name, theirs in weak.rotation.items():
+        mine = strong.rotation.get(name, ...)
+        if (
+            mine is ...
+            or (theirs is None and mine is not None)
+            or (isinstance(mine, int) and isinstance(theirs, int) and mine > theirs)
+        ):
+            yield ("spec", "rotation", name), f"keys of class `{name}` live longer than in {weak.address}"
+    if strong.max_lease > weak.max_lease:
+        yield ("spec", "maxLease"), f"a lease may last longer than in {weak.address}"
+    for name in ("cpu", "gpu", "io"):
+        asked, allowed = strong.assurance[name], weak.assurance[name]
+        extra = [item for item in asked if item not in allowed]
+        if allowed and (not asked or extra):
+            yield (
+                ("spec", "assurance", name),
+                f"{', '.join(extra) or 'anything'} is good enough here but not in {weak.address}",
+            )
+    missing = [role for role in weak.approver_roles if role not in strong.approver_roles]
+    if missing:
+        yield ("spec", "approvers"), f"approval by {', '.join(missing)} is asked in {weak.address} and not here"
+
+
+__all__ = ["CATEGORY", "Weakening", "category", "weaker_than_parent"]

@@ -1,0 +1,184 @@
+"""References between documents: each must meet a document of its kind; a miss names what is nearest and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qnsp_policy.errors import DocumentError
+from qnsp_policy.pipeline.documents.problems import nearest, shown
+from qnsp_policy.pipeline.documents.source import PathPart, SourceDocument
+from qnsp_policy.pipeline.model.kinds import KINDS, Document, KeyHierarchy, Project, TrustRoot
+from qnsp_policy.pipeline.model.references import RefTo, reference_fields, values_at
+from qnsp_policy.pipeline.model.scalars import Address, IdentityName, ResourcePath
+
+
+def check_references(
+    typed: Mapping[Address, Document],
+    addressed: Mapping[Address, SourceDocument],
+    catalog: Mapping[Address, Document],
+    project: Project | None,
+    problems: list[DocumentError],
+) -> None:
+    """Add a problem for every reference, identity and resource that meets nothing, and for every cycle.
+
+    A document that exists but has problems of its own still counts as existing, so that one mistake is told once.
+    """
+    known = addressed.keys() | catalog.keys()
+    identities = _identities(typed, addressed, project)
+    keys = _keys(typed)
+    broken_keys = any(address.startswith("KeyHierarchy/") and address not in typed for address in addressed)
+    edges: dict[Address, list[tuple[Address, tuple[PathPart, ...]]]] = {}
+    for address, document in typed.items():
+        value = addressed[address].value
+        for field in reference_fields(KINDS[document.kind]):
+            for path, text in values_at(value, field.steps):
+                target = field.target
+                if isinstance(target, RefTo):
+                    wanted = Address(target.normalise(text))
+                    if target.acyclic:
+                        edges.setdefault(address, []).append((wanted, path))
+                    if wanted not in known:
+                        problems.append(_missing(addressed[address], path, wanted, addressed, catalog))
+                elif target is IdentityName:
+                    if identities is not None and text not in identities and not _declares(document):
+                        problems.append(_no_identity(addressed[address], path, text, identities, project))
+                elif target is ResourcePath:
+                    problem = _resource(addressed[address], path, ResourcePath(text), known, keys, broken=broken_keys)
+                    if problem is not None:
+                        problems.append(problem)
+    _cycles(edges, addressed, problems)
+
+
+def _declares(document: Document) -> bool:
+    return isinstance(document, TrustRoot)
+
+
+def _missing(
+    source: SourceDocument,
+    path: tuple[PathPart, ...],
+    wanted: Address,
+    addressed: Mapping[Address, SourceDocument],
+    catalog: Mapping[Address, Document],
+) -> DocumentError:
+    kind = wanted.partition("/")[0]
+    candidates = {address for address in (*addressed, *catalog) if address.startswith(kind + "/")}
+    guess = nearest(wanted, candidates)
+    if guess is not None and Address(guess) in addressed:
+        where = addressed[Address(guess)].place("metadata", "name")
+        hint = f"nearest: {guess} ({where.file}:{where.line})"
+    elif guess is not None:
+        hint = f"nearest: {guess} (catalog)"
+    elif candidates:
+        some = sorted(candidates)
+        hint = f"there are: {', '.join(some[:5])}" + (" ..." if len(some) > 5 else "")
+    else:
+        hint = f"there is no {kind} at all; write one"
+    return source.problem("QNSP-REF-002", f"{wanted} is used here, but no such document exists", *path, next_step=hint)
+
+
+def _identities(
+    typed: Mapping[Address, Document], addressed: Mapping[Address, SourceDocument], project: Project | None
+) -> frozenset[str] | None:
+    """Names of the identities of the Project's TrustRoot, or None when they cannot be known."""
+    if project is None:
+        return None
+    root = typed.get(project.spec.trust_root)
+    if not isinstance(root, TrustRoot):
+        return None
+    return frozenset(str(identity.name) for identity in root.spec.identities)
+
+
+def _no_identity(
+    source: SourceDocument, path: tuple[PathPart, ...], name: str, known: frozenset[str], project: Project | None
+) -> DocumentError:
+    guess = nearest(name, known)
+    root = project.spec.trust_root if project else "TrustRoot"
+    return source.problem(
+        "QNSP-REF-003",
+        f"{shown(name)} is no identity of {root}",
+        *path,
+        label=f"did you mean `{guess}`?" if guess else "",
+        next_step=None if guess else f"add it to {root}, or name one of: {', '.join(sorted(known)[:8])}",
+    )
+
+
+def _keys(typed: Mapping[Address, Document]) -> Mapping[str, frozenset[str]]:
+    keys: dict[str, set[str]] = {}
+    for document in typed.values():
+        if isinstance(document, KeyHierarchy):
+            tenant = document.spec.tenant.partition("/")[2]
+            keys.setdefault(tenant, set()).update(str(key.name) for key in document.spec.keys)
+    return {tenant: frozenset(names) for tenant, names in keys.items()}
+
+
+def _resource(
+    source: SourceDocument,
+    path: tuple[PathPart, ...],
+    resource: ResourcePath,
+    known: frozenset[Address] | set[Address],
+    keys: Mapping[str, frozenset[str]],
+    *,
+    broken: bool,
+) -> DocumentError | None:
+    if Address(f"Tenant/{resource.tenant}") not in known:
+        tenants = sorted(address.partition("/")[2] for address in known if address.startswith("Tenant/"))
+        guess = nearest(resource.tenant, tenants)
+        return source.problem(
+            "QNSP-REF-005",
+            f"{shown(resource)} belongs to Tenant/{resource.tenant}, but no such tenant exists",
+            *path,
+            next_step=f"nearest: Tenant/{guess}" if guess else "begin the path with the name of a tenant",
+        )
+    if resource.wildcard or broken or resource.key in keys.get(resource.tenant, frozenset()):
+        return None
+    names = keys.get(resource.tenant, frozenset())
+    guess = nearest(resource.key, names)
+    return source.problem(
+        "QNSP-REF-007",
+        f"no KeyHierarchy of Tenant/{resource.tenant} has the key {resource.key}",
+        *path,
+        label=f"did you mean `{resource.tenant}/{guess}`?" if guess else "",
+        next_step=None if guess else f"add `{resource.key}` to its KeyHierarchy",
+    )
+
+
+def _cycles(
+    edges: Mapping[Address, list[tuple[Address, tuple[PathPart, ...]]]],
+    addressed: Mapping[Address, SourceDocument],
+    problems: list[DocumentError],
+) -> None:
+    done: set[Address] = set()
+    for start in sorted(edges):
+        if start in done:
+            continue
+        trail: list[Address] = []
+        on_trail: set[Address] = set()
+        stack: list[tuple[Address, int]] = [(start, 0)]
+        while stack:
+            address, position = stack.pop()
+            if position == 0:
+                trail.append(address)
+                on_trail.add(address)
+            targets = edges.get(address, [])
+            if position == len(targets):
+                trail.pop()
+                on_trail.discard(address)
+                done.add(address)
+                continue
+            stack.append((address, position + 1))
+            target, path = targets[position]
+            if target in on_trail:
+                ring = [*trail[trail.index(target) :], target]
+                problems.append(
+                    addressed[address].problem(
+                        "QNSP-REF-006",
+                        f"{address} comes back to itself: {' -> '.join(ring[:8])}",
+                        *path,
+                        next_step="remove one of these references",
+                    )
+                )
+            elif target not in done and target in edges:
+                stack.append((target, 0))
+
+
+__all__ = ["check_references"]
