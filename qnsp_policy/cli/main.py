@@ -36,7 +36,12 @@ Examples:
 
 def help_text() -> str:
     """The first page: what it is for, the commands by use, the options, the exit codes."""
-    lines = [f"usage: {PROGRAM} [options] COMMAND ...", "", "Plan/apply for trust: who may get which key under what evidence.", ""]
+    lines = [
+        f"usage: {PROGRAM} [options] COMMAND ...",
+        "",
+        "Plan/apply for trust: who may get which key under what evidence.",
+        "",
+    ]
     for title, entries in SECTIONS:
         lines.append(f"{title}:")
         lines += [f"  {entry.name:<16} {entry.help}" for entry in entries]

@@ -42,7 +42,7 @@ class Session:
         fixed_now: the moment to take for now (`--now`, for tests and replay), or None for the clock.
     """
 
-    directory: Path = field(default_factory=lambda: Path())
+    directory: Path = field(default_factory=Path)
     format: str = "text"
     color: bool = False
     verbosity: int = 0
@@ -121,7 +121,10 @@ def split_line(arguments: list[str], session: Session) -> list[str]:
         else:
             left.append(argument)
     session.color = color == "always" or (
-        color == "auto" and session.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        color == "auto"
+        and session.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
     )
     return left
 

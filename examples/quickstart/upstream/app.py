@@ -1,11 +1,11 @@
 """The workload of the quickstart: MiniLM sentence embeddings behind an OpenAI-compatible `/v1/embeddings`.
 
-Runs inside the enclave, behind the gateway, and never sees the network: it listens on loopback only. The model arrives
+Runs inside the enclave, behind the gateway, and never sees the network: it listens on a unix socket. The model arrives
 as an open file descriptor (memory, never disk): a tar of `model.safetensors`, `tokenizer.json` and `config.json`.
 
-    QNSP_MODEL_FD      number of the open descriptor (or QNSP_MODEL_FILE, a path, for trying it out)
-    QNSP_MODEL_NAME    the name that answers carry
-    QNSP_LISTEN        host:port, default 127.0.0.1:8090
+    QNSP_UPSTREAM_SOCKET   path of the unix socket to listen on
+    QNSP_MODEL_FD          number of the open descriptor of the model
+    QNSP_MODEL_NAME        the name that answers carry, default minilm
 
 Nothing is logged of what it is asked.
 """
@@ -19,7 +19,8 @@ import sys
 import tarfile
 import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingUnixStreamServer
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ MAX_BODY = 4 << 20  # bytes
 MAX_TEXTS = 256
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 -- an answer, not a fault
     """A request that this model cannot answer."""
 
 
@@ -83,7 +84,9 @@ class MiniLM:
 
     def attention(self, hidden: np.ndarray, layer: str) -> np.ndarray:
         def split(name: str) -> np.ndarray:
-            return self.dense(hidden, f"{layer}.attention.self.{name}").reshape(len(hidden), self.heads, -1).swapaxes(0, 1)
+            return (
+                self.dense(hidden, f"{layer}.attention.self.{name}").reshape(len(hidden), self.heads, -1).swapaxes(0, 1)
+            )
 
         query, key, value = split("query"), split("key"), split("value")
         scores = query @ key.swapaxes(1, 2) / np.float32(np.sqrt(query.shape[-1]))
@@ -108,12 +111,14 @@ def gelu(x: np.ndarray) -> np.ndarray:
     return (0.5 * x * (1 + np.sign(x) * (1 - series * np.exp(-z * z)))).astype(np.float32)
 
 
-def answer(model: MiniLM, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def answer(model: MiniLM, name: str, request: Any) -> dict[str, Any]:
     """The body of an OpenAI `embeddings` answer.
 
     Raises:
         Refused: the request asks for what this model cannot do.
     """
+    if not isinstance(request, dict):
+        raise Refused("the body must be a JSON object")
     given = request.get("input")
     if isinstance(given, str) or (isinstance(given, list) and given and all(type(token) is int for token in given)):
         given = [given]
@@ -152,7 +157,9 @@ def handler(model: MiniLM, name: str) -> type[BaseHTTPRequestHandler]:
             if self.path == "/healthz":
                 self.reply(HTTPStatus.OK, {"status": "ok"})
             elif self.path == "/v1/models":
-                self.reply(HTTPStatus.OK, {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "qnsp"}]})
+                self.reply(
+                    HTTPStatus.OK, {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "qnsp"}]}
+                )
             else:
                 self.reply(HTTPStatus.NOT_FOUND, problem("no such path"))
 
@@ -163,7 +170,9 @@ def handler(model: MiniLM, name: str) -> type[BaseHTTPRequestHandler]:
                 length = -1
             if not 0 <= length <= MAX_BODY:
                 self.close_connection = True
-                self.reply(HTTPStatus.BAD_REQUEST, problem(f"a body of at most {MAX_BODY} bytes with its length is needed"))
+                self.reply(
+                    HTTPStatus.BAD_REQUEST, problem(f"a body of at most {MAX_BODY} bytes with its length is needed")
+                )
                 return
             body = self.rfile.read(length)
             if self.path != "/v1/embeddings":
@@ -171,12 +180,13 @@ def handler(model: MiniLM, name: str) -> type[BaseHTTPRequestHandler]:
                 return
             try:
                 request = json.loads(body)
-                if not isinstance(request, dict):
-                    raise Refused("the body must be a JSON object")
                 with one_at_a_time:
                     result = answer(model, name, request)
             except (Refused, ValueError, RecursionError) as error:
-                self.reply(HTTPStatus.BAD_REQUEST, problem(str(error) if isinstance(error, Refused) else "the body is not JSON"))
+                self.reply(
+                    HTTPStatus.BAD_REQUEST,
+                    problem(str(error) if isinstance(error, Refused) else "the body is not JSON"),
+                )
             else:
                 self.reply(HTTPStatus.OK, result)
 
@@ -199,17 +209,14 @@ def problem(message: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    if "QNSP_MODEL_FD" in os.environ:
-        descriptor = int(os.environ["QNSP_MODEL_FD"])
-    else:
-        descriptor = os.open(os.environ["QNSP_MODEL_FILE"], os.O_RDONLY)
+    descriptor = int(os.environ["QNSP_MODEL_FD"])
     model = MiniLM.from_tar(descriptor)
     os.close(descriptor)
-    name = os.environ.get("QNSP_MODEL_NAME", "minilm")
-    host, _, port = os.environ.get("QNSP_LISTEN", "127.0.0.1:8090").rpartition(":")
-    server = ThreadingHTTPServer((host, int(port)), handler(model, name))
+    path = os.environ["QNSP_UPSTREAM_SOCKET"]
+    ThreadingUnixStreamServer.request_queue_size = 128
+    server = ThreadingUnixStreamServer(path, handler(model, os.environ.get("QNSP_MODEL_NAME", "minilm")))
     server.daemon_threads = True
-    print(f"serving {name} on {host}:{server.server_address[1]}", flush=True)
+    print("serving", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -39,7 +39,9 @@ def _block(problem: QnspError, files: Lines, paint: Paint) -> str:
     lines = [f"{paint('bad', f'error[{problem.code}]')}: {terminal(head)}", *(f"   {terminal(line)}" for line in more)]
     if problem.place:
         subject = f"   {terminal(problem.subject)}" if problem.subject else ""
-        lines.append(f"  {paint('place', '-->')} {terminal(problem.place.file)}:{problem.place.line}:{problem.place.column}{subject}")
+        lines.append(
+            f"  {paint('place', '-->')} {terminal(problem.place.file)}:{problem.place.line}:{problem.place.column}{subject}"
+        )
         lines += _snippet(problem.place, files, paint)
     elif problem.subject and problem.subject not in problem.message:
         lines.append(f"   = subject: {terminal(problem.subject)}")

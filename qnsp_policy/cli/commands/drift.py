@@ -1,0 +1,39 @@
+"""`drift`: the running world against what was applied; reads only, holds no lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qnsp_policy.cli.exits import CHANGES, OK
+from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.output import emit, paint_of
+from qnsp_policy.cli.tree import examples
+
+EXAMPLES = examples("drift", "drift --fail-on security --heal-plan fix.plan")
+
+
+def command(
+    ctx: typer.Context,
+    ignore: Annotated[list[str] | None, typer.Option(metavar="UNIT", help="Leave this unit out (repeatable).")] = None,
+    fail_on: Annotated[str, typer.Option(metavar="any|security", help="What makes the exit code 2.")] = "any",
+    heal_plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a plan that puts it right.")] = None,
+) -> None:
+    """Compare the running world with what was applied; changes nothing."""
+    from qnsp_policy.pipeline.review.drift_text import render_drift
+    from qnsp_policy.workflows.drift import drift
+
+    session: Session = ctx.obj
+    if fail_on not in {"any", "security"}:
+        raise typer.BadParameter("--fail-on is any or security")
+    found = drift(session.directory, ignore=tuple(ignore or ()), now=session.now)
+    if heal_plan is not None and found["drifted"]:
+        from qnsp_policy.workflows.plan import PlanOptions, make
+
+        make(session.directory, PlanOptions(save=heal_plan), now=session.now, progress=session.note)
+        session.note(f"saved {heal_plan}; next: qnsp-policy approve {heal_plan}")
+    emit(session, found, lambda: render_drift(found, paint=paint_of(session)))
+    counted = [item for item in found["drift"] if fail_on == "any" or item["class"] in {"security", "unknown"}]
+    session.finish(CHANGES if counted else OK)

@@ -1,0 +1,60 @@
+"""`ledger list|verify|prove`: the record of what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.output import emit, paint_of
+from qnsp_policy.cli.tree import examples
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list", epilog=examples("ledger list", "ledger list --type denial --format json"))
+def list_(
+    ctx: typer.Context,
+    type_: Annotated[str | None, typer.Option("--type", help="Only records of this type.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+) -> None:
+    """Records of the workspace, its brokers and gateways, merged by time."""
+    from qnsp_policy.pipeline.review.ledger_text import render_records
+    from qnsp_policy.workflows.ledger import ledger_list
+
+    session: Session = ctx.obj
+    found = ledger_list(session.directory, type_=type_, limit=limit)
+    emit(session, found, lambda: render_records(found, paint=paint_of(session)))
+
+
+@app.command(epilog=examples("ledger verify", "ledger verify --format json"))
+def verify(ctx: typer.Context) -> None:
+    """Recompute every log from its entries and verify its checkpoint."""
+    from qnsp_policy.workflows.ledger import ledger_verify
+
+    session: Session = ctx.obj
+    found = ledger_verify(session.directory)
+    emit(
+        session,
+        found,
+        lambda: "\n".join(f"ok  {log['origin']}   {log['size']} entries, root {log['root']}" for log in found),
+    )
+
+
+@app.command(epilog=examples("ledger prove 3", "ledger prove 3 --out entry-3.proof"))
+def prove(
+    ctx: typer.Context,
+    index: Annotated[int, typer.Argument(min=0, help="Number of the entry.")],
+    out: Annotated[Path | None, typer.Option(help="Write the proof here.")] = None,
+) -> None:
+    """The inclusion proof of one entry (C2SP tlog-proof)."""
+    from qnsp_policy.workflows.ledger import ledger_prove
+
+    session: Session = ctx.obj
+    proof = ledger_prove(session.directory, index)
+    if out is not None:
+        out.write_text(proof["proof"], encoding="utf-8")
+        session.note(f"wrote {out}")
+    emit(session, proof, lambda: str(proof["proof"]))

@@ -1,0 +1,89 @@
+"""`plan`: what would change, infrastructure and trust in one view, saved as one signed file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qnsp_policy.cli.exits import CHANGES, OK, VIOLATIONS, worst
+from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.output import emit, paint_of, write_outputs
+from qnsp_policy.cli.tree import examples
+
+EXAMPLES = examples("plan --save change.plan", "plan --target enclave/clinic-enclave --full")
+
+
+def command(
+    ctx: typer.Context,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Sign the plan and write it here.")] = None,
+    author: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Who writes it; default: the author whose keys are here.")
+    ] = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 2 where something would change.")
+    ] = False,
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="UNIT", help="Only this unit and what it needs (repeatable).")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="UNIT", help="Not this unit (repeatable).")] = None,
+    no_refresh: Annotated[
+        bool, typer.Option("--no-refresh", help="Trust the recorded state; the plan says so.")
+    ] = False,
+    destroy: Annotated[bool, typer.Option("--destroy", help="Plan the end of every unit.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show unchanged units, steps and properties too.")] = False,
+    fail_on: Annotated[str | None, typer.Option(metavar="LEVEL", help="A severity, or weaken.")] = None,
+    engine: Annotated[str, typer.Option(help="Rules engine: wasm or opa.")] = "wasm",
+    opa_url: Annotated[str | None, typer.Option(help="Ask this OPA server for the rules.")] = None,
+    out: Annotated[list[str] | None, typer.Option(metavar="KIND=PATH", help="json, text or markdown.")] = None,
+) -> None:
+    """What would change: infrastructure and trust in one view."""
+    from qnsp_policy.cli.progress import narrator
+    from qnsp_policy.pipeline.review.plan_text import render_plan, render_plan_markdown
+    from qnsp_policy.workflows.plan import PlanOptions, make
+
+    session: Session = ctx.obj
+    options = PlanOptions(
+        author=author,
+        targets=tuple(target or ()),
+        excludes=tuple(exclude or ()),
+        refresh=not no_refresh,
+        destroy=destroy,
+        fail_on=fail_on,
+        engine=engine,
+        opa_url=opa_url,
+        save=save,
+    )
+    with narrator(session) as progress:
+        made = make(session.directory, options, now=session.now, progress=progress)
+    paint = paint_of(session)
+
+    def text() -> str:
+        lines = [render_plan(made.payload, full=full, paint=paint)]
+        if save is not None:
+            lines.append(
+                f"Saved {save} (signed by {made.author} as author, expires {made.payload['expires']}).   "
+                f"Next: qnsp-policy approve {save}"
+            )
+        elif made.changes:
+            lines.append("Not saved.   Next: qnsp-policy plan --save change.plan")
+        return "\n".join(lines)
+
+    write_outputs(
+        session,
+        out or [],
+        {
+            "json": lambda: _json(made.to_json()),
+            "text": lambda: render_plan(made.payload, full=full),
+            "markdown": lambda: render_plan_markdown(made.payload),
+        },
+    )
+    emit(session, made.to_json(), text)
+    session.finish(worst(VIOLATIONS if made.blocked else OK, CHANGES if detailed_exitcode and made.changes else OK))
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, indent=2)

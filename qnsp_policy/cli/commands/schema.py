@@ -1,0 +1,36 @@
+"""`schema export`: the JSON Schema of the documents, for editors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.tree import examples
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """The JSON Schema of the documents, for editors."""
+
+
+@app.command(epilog=examples("schema export", "schema export --out qnsp.schema.json"))
+def export(
+    ctx: typer.Context,
+    out: Annotated[Path | None, typer.Option(help="Write it here instead of printing it.")] = None,
+) -> None:
+    """Print the schema (draft-07)."""
+    from qnsp_policy.pipeline.model.schema import json_schema
+
+    session: Session = ctx.obj
+    text = json.dumps(json_schema(), ensure_ascii=False, indent=2)
+    if out is None:
+        session.say(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+        session.note(f"wrote {out}; name it in a file's first line: # yaml-language-server: $schema={out}")

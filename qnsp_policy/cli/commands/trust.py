@@ -1,0 +1,57 @@
+"""`trust show|diff`: who may get which key, and what a change does to it. Needs documents only, no credentials."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qnsp_policy.cli.exits import OK, VIOLATIONS
+from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.output import emit, paint_of
+from qnsp_policy.cli.tree import examples
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command(epilog=examples("trust show", "trust show --tenant clinic"))
+def show(
+    ctx: typer.Context,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's keys.")] = None,
+    enclave: Annotated[str | None, typer.Option(help="Only what this enclave may obtain.")] = None,
+) -> None:
+    """Who may get which key under which evidence."""
+    from qnsp_policy.pipeline.review.trust_text import render_grants
+    from qnsp_policy.workflows.trust import trust_show
+
+    session: Session = ctx.obj
+    shown = trust_show(session.directory, tenant=tenant, enclave=enclave)
+
+    def text() -> str:
+        return "\n".join([render_grants(shown.grants, paint=paint_of(session)), "", *shown.statements])
+
+    emit(session, shown.to_json(), text)
+
+
+@app.command(epilog=examples("trust diff HEAD~1", "trust diff ../before . --fail-on weaken"))
+def diff(
+    ctx: typer.Context,
+    base: Annotated[str, typer.Argument(help="Folder or git revision.")],
+    head: Annotated[str | None, typer.Argument(help="Folder or git revision; default: the workspace as it is.")] = None,
+    fail_on: Annotated[str | None, typer.Option(metavar="weaken", help="Exit 3 where trust is weakened.")] = None,
+) -> None:
+    """What a change does to who may get which key."""
+    from qnsp_policy.pipeline.review.trust_text import headline, render_trust_diff
+    from qnsp_policy.workflows.trust import trust_diff_of
+
+    session: Session = ctx.obj
+    if fail_on not in {None, "weaken"}:
+        raise typer.BadParameter("--fail-on knows `weaken` only")
+    found = trust_diff_of(session.directory, base, head)
+
+    def text() -> str:
+        return f"{headline(found)}.\n\nTrust\n{render_trust_diff(found, paint=paint_of(session))}"
+
+    emit(session, found, text)
+    weakened = any(change["weakens"] for change in found["changes"])
+    session.finish(VIOLATIONS if fail_on and weakened else OK)

@@ -1,0 +1,24 @@
+"""`validate`: documents against schema and references."""
+
+from __future__ import annotations
+
+import typer
+
+from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.output import emit
+from qnsp_policy.cli.tree import examples
+
+EXAMPLES = examples("validate", "validate --format json")
+
+
+def command(ctx: typer.Context) -> None:
+    """Hold the documents against schema and references; all errors at once."""
+    from qnsp_policy.workflows.validate import validate
+
+    session: Session = ctx.obj
+    found = validate(session.directory)
+    emit(
+        session,
+        found.to_json(),
+        lambda: f"{found.documents} documents in {found.files} files are valid ({', '.join(found.kinds_text)}).",
+    )

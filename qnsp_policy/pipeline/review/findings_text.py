@@ -1,0 +1,92 @@
+"""What the rules say, as terminal text: worst first, each with its place, its way out and its controls."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qnsp_policy.pipeline.review.escape import terminal
+from qnsp_policy.pipeline.review.style import Paint, Style, plain
+from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity
+
+WIDTH = 98
+_STYLES: Mapping[str, Style] = {"critical": "bad", "high": "bad", "medium": "warn", "low": "note", "info": "dim"}
+
+
+def render_report(
+    report: RulesReport, *, seconds: float | None = None, show_waived: bool = False, paint: Paint = plain
+) -> str:
+    """The findings that are not waived (all with `show_waived`), then one line that counts everything."""
+    shown = [finding for finding in report.findings if show_waived or finding.waived_by is None]
+    blocks = [render_finding(finding, paint=paint) for finding in shown]
+    blocks += [
+        f"{paint('note', 'note')}  {terminal(waiver)} silences nothing any more; remove it"
+        for waiver in report.unused_waivers
+    ]
+    return "\n\n".join([*blocks, summary(report, seconds=seconds)])
+
+
+def render_finding(finding: Finding, *, paint: Paint = plain) -> str:
+    """One finding: severity, rule, place and address; then message, fix, controls."""
+    severity = str(finding.severity)
+    head = (
+        f"{paint(_STYLES[severity], f'{severity:<8}')} {terminal(finding.rule)}   "
+        f"{paint('place', terminal(str(finding.place)))}  {terminal(finding.address)}"
+    )
+    lines = [head, *_wrapped(finding.message)]
+    if finding.waived_by is not None:
+        lines += _wrapped(f"Waived by {finding.waived_by}.")
+    else:
+        lines += _wrapped(f"Fix: {finding.remediation}") if finding.remediation else []
+    if finding.note:
+        lines += _wrapped(f"Note: {finding.note}")
+    controls = f"Controls: {', '.join(finding.controls)}.   " if finding.controls else ""
+    lines += _wrapped(f"{controls}`qnsp-policy policy explain {finding.rule}`")
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    pad = " " * 9
+    wrapped = textwrap.wrap(
+        terminal(text), WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapped or [pad]
+
+
+def counts(findings: Iterable[Finding]) -> Mapping[str, int]:
+    """How many findings of each severity, waived ones left out; severities without one are left out."""
+    found = Counter(str(finding.severity) for finding in findings if finding.waived_by is None)
+    return {str(severity): found[str(severity)] for severity in Severity if found[str(severity)]}
+
+
+def summary(report: RulesReport, *, seconds: float | None = None) -> str:
+    """One line: how many findings, how many waived, what was evaluated."""
+    found = counts(report.findings)
+    waived = sum(finding.waived_by is not None for finding in report.findings)
+    parts = [f"{number} {severity}" for severity, number in found.items()] or ["no findings"]
+    if waived:
+        parts.append(f"{waived} waived")
+    took = f" in {seconds:.1f} s" if seconds is not None else ""
+    return f"{', '.join(parts)}.  {report.rules_evaluated} rules over {report.documents} documents{took} ({report.engine})."
+
+
+def report_json(report: RulesReport, *, fail_on: Severity, exit_code: int) -> dict[str, Any]:
+    """The JSON twin; names are stable."""
+    return {
+        "formatVersion": "1.0",
+        "findings": [finding.to_json() for finding in report.findings],
+        "counts": dict(counts(report.findings)),
+        "waived": sum(finding.waived_by is not None for finding in report.findings),
+        "unusedWaivers": list(report.unused_waivers),
+        "failOn": str(fail_on),
+        "violations": bool(report.blocking(fail_on)),
+        "rulesEvaluated": report.rules_evaluated,
+        "documents": report.documents,
+        "engine": {"name": report.engine, "version": report.engine_version, "bundleDigest": report.bundle_digest},
+        "exitCode": exit_code,
+    }
+
+
+__all__ = ["counts", "render_finding", "render_report", "report_json", "summary"]
