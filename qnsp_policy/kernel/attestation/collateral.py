@@ -1,0 +1,78 @@
+"""What a verifier needs beside evidence and anchors: intermediates, CRLs, TCB info, QE identity, RIMs, OCSP answers, key sets.
+
+Comes in: bytes, by the names under which vendors serve them. Goes out: one frozen `Collateral`. Nothing is believed here: each
+verifier picks what fits its evidence and checks it. What is absent is stated by the verifier ("revocation not checked"), never
+passed over. The names are listed in docs/formats/collateral.md; reading a folder is `collateral_edge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from qnsp_policy.kernel.attestation.x509 import CertificateError, certificates_of, load_crl
+
+_CERTIFICATE_SUFFIXES = frozenset({".pem", ".der", ".crt", ".cer", ".testcer"})
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """Input of a verifier that is neither evidence nor anchor.
+
+    Attributes:
+        certificates: DER bytes of intermediates and leaf certificates that did not travel with the evidence.
+        crls: DER bytes.
+        documents: everything else by file name (PCS JSON, RIM XML, OCSP DER, JWKS, certificate tables).
+    """
+
+    certificates: tuple[bytes, ...] = ()
+    crls: tuple[bytes, ...] = ()
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Collateral:
+        """Sorts files by what they are: PEM blocks and DER certificates, CRLs, and other documents by name."""
+        certificates: list[bytes] = []
+        crls: list[bytes] = []
+        documents: dict[str, bytes] = {}
+        for name, data in sorted(files.items()):
+            crl = _as_crl(name, data)
+            if crl is not None:
+                crls.append(crl)
+            elif b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"{", b"<")):
+                certificates += certificates_of(data)
+                documents[name] = data
+            elif PurePath(name).suffix.lower() in _CERTIFICATE_SUFFIXES:
+                certificates.append(data)
+            else:
+                documents[name] = data
+        return cls(tuple(dict.fromkeys(certificates)), tuple(dict.fromkeys(crls)), documents)
+
+    @classmethod
+    def from_folder(cls, folder: str) -> Collateral:
+        """Reads every file of a folder; see `collateral_edge.read_folder`."""
+        from qnsp_policy.kernel.attestation.collateral_edge import read_folder  # noqa: PLC0415  the edge imports us
+
+        return cls.from_files(read_folder(folder))
+
+    def joined(self, other: Collateral) -> Collateral:
+        """Both; on two documents of one name the other's stays."""
+        return Collateral(
+            tuple(dict.fromkeys(self.certificates + other.certificates)),
+            tuple(dict.fromkeys(self.crls + other.crls)),
+            {**self.documents, **other.documents},
+        )
+
+
+def _as_crl(name: str, data: bytes) -> bytes | None:
+    lowered = name.lower()
+    if b"-----BEGIN X509 CRL-----" not in data and "crl" not in lowered:
+        return None
+    try:
+        return load_crl(data).der
+    except CertificateError:
+        return data if lowered.endswith((".crl", ".crl.der", ".crl.pem")) else None
+
+
+__all__ = ["Collateral"]

@@ -1,0 +1,1 @@
+"""AMD SEV-SNP attestation reports: byte layout (`abi`), certificate table, pinned roots, verification of signature and chain."""
