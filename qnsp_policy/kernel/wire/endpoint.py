@@ -16,8 +16,7 @@ from typing import Any
 
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
-from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
-from qnsp_policy.kernel.wire.coco_snp import evidence_from_json, evidence_to_json
+from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, b64, jcs, sha256_digest, unb64
 
 ENDPOINT_FORMAT = "qnsp.endpoint/v1"
 EVIDENCE_FORMAT = "qnsp.evidence/v1"
@@ -227,7 +226,7 @@ def runtime_data(
     response_keys: tuple[Mapping[str, Any], ...],
     tls_key: Mapping[str, Any] | None,
     ledger_origin: str,
-    ledger_key: Mapping[str, Any],
+    ledger_keys: tuple[Mapping[str, Any], ...],
     created: datetime,
 ) -> dict[str, Any]:
     """What the evidence of an endpoint binds: who it is and which public keys are its own."""
@@ -243,7 +242,7 @@ def runtime_data(
         },
         "responseKeys": [dict(key) for key in response_keys],
         "tlsKey": None if tls_key is None else dict(tls_key),
-        "ledger": {"origin": ledger_origin, "key": dict(ledger_key)},
+        "ledger": {"origin": ledger_origin, "keys": [dict(key) for key in ledger_keys]},
         "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
@@ -279,20 +278,27 @@ class EndpointEvidence:
         runtime = value.get("runtimeData")
         if not isinstance(runtime, Mapping) or runtime.get("format") != RUNTIME_FORMAT:
             raise PeerError("QNSP-GWY-020", f"runtimeData is not of format {RUNTIME_FORMAT}", subject="runtimeData")
-        if value.get("kind") != EvidenceKind.SEV_SNP.value:
-            raise PeerError("QNSP-GWY-020", f"evidence of kind {value.get('kind')!r} is not read yet", subject="kind")
-        report, certificates = evidence_from_json(value.get("evidence"))
-        return cls(Evidence(EvidenceKind.SEV_SNP, report, certificates), runtime, evidence_digest(value))
+        endorsements = value.get("endorsements")
+        if not isinstance(endorsements, Mapping):
+            raise PeerError("QNSP-GWY-020", "endorsements is not an object", subject="endorsements")
+        try:
+            evidence = Evidence(
+                EvidenceKind(value.get("kind")),
+                unb64(value.get("evidence"), "`evidence`"),
+                {str(name): unb64(data, f"`{name}`") for name, data in endorsements.items()},
+            )
+            return cls(evidence, runtime, evidence_digest(value))
+        except (CanonicalJsonError, ValueError) as error:
+            raise PeerError("QNSP-GWY-020", f"malformed evidence document: {error}") from None
 
 
-def evidence_document(kind: EvidenceKind, report: bytes, certificates: Mapping[str, bytes], runtime: Mapping[str, Any]) -> dict[str, Any]:
-    """The document that a gateway shows under `/.well-known/qnsp/evidence`."""
-    if kind is not EvidenceKind.SEV_SNP:
-        raise PeerError("QNSP-GWY-020", f"evidence of kind {kind.value} cannot be written yet", subject="kind")
+def evidence_document(evidence: Evidence, runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """The document that a gateway shows under `/.well-known/qnsp/evidence`; bytes are standard base64."""
     return {
         "format": EVIDENCE_FORMAT,
-        "kind": kind.value,
-        "evidence": evidence_to_json(report, certificates),
+        "kind": evidence.kind.value,
+        "evidence": b64(evidence.data),
+        "endorsements": {name: b64(data) for name, data in sorted(evidence.endorsements.items())},
         "runtimeData": dict(runtime),
     }
 

@@ -1,32 +1,24 @@
 """Evidence from the kernel's TSM report interface (Linux `configfs-tsm`), or from a folder of the same shape.
 
 `<tsm>/report/<name>/` is made, `inblob` (1 to 64 bytes) is written, `outblob`, `auxblob` and `provider` are read; `generation`
-must count exactly the writes of this caller, else somebody else used the entry in between. Documentation: Linux
-`Documentation/ABI/testing/configfs-tsm` (6.7), the certificate table of `auxblob`: GHCB specification 2.03, table "CERT_TABLE".
+must count exactly the writes of this caller, else somebody else used the entry in between. Source: Linux
+`Documentation/ABI/testing/configfs-tsm` (6.7).
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-import struct
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError, PeerError
+from qnsp_policy.kernel.attestation.sev_snp import table
 
 KERNEL_FOLDER = Path("/sys/kernel/config/tsm")
 """Where a confidential VM's kernel offers the interface."""
 
-_CERTIFICATE_TYPES = {
-    "63da758d-e664-4564-adc5-f4b93be8accd": "vcek",
-    "a8074bc2-a25a-483e-aae6-39c045a0b8a1": "vlek",
-    "4ab7b379-bbac-4fe4-a02f-05aef327c782": "ask",
-    "c0b406a4-a803-4952-9743-3fb6014cd0ae": "ark",
-}
-_TABLE_ENTRY = struct.Struct("<16sII")
 _WAIT_SECONDS = 10.0
 
 
@@ -43,27 +35,6 @@ class TsmReport:
     provider: str
     report: bytes
     certificates: dict[str, bytes]
-
-
-def certificate_table(blob: bytes) -> dict[str, bytes]:
-    """Certificates of an SNP certificate table by type; unknown types are left out.
-
-    Raises:
-        PeerError: `QNSP-GST-002`: an entry points outside the table.
-    """
-    found: dict[str, bytes] = {}
-    offset = 0
-    while offset + _TABLE_ENTRY.size <= len(blob):
-        raw, start, length = _TABLE_ENTRY.unpack_from(blob, offset)
-        offset += _TABLE_ENTRY.size
-        if not any(raw):
-            return found
-        if start + length > len(blob):
-            raise PeerError("QNSP-GST-002", "the certificate table points outside itself", subject="auxblob")
-        kind = _CERTIFICATE_TYPES.get(str(uuid.UUID(bytes=raw)))
-        if kind is not None:
-            found[kind] = blob[start : start + length]
-    return found
 
 
 def _wait_for(path: Path) -> None:
@@ -115,7 +86,8 @@ def get_report(folder: Path, report_data: bytes) -> TsmReport:
         provider = _read_answer(entry / "provider").decode().strip()
         if int(_read_answer(entry / "generation")) != before + 1:
             raise PeerError("QNSP-GST-003", "the TSM entry was written by somebody else", subject=str(entry))
-        return TsmReport(provider, report, certificate_table(certificates))
+        found = table.parse(certificates) if certificates and provider == "sev_guest" else {}
+        return TsmReport(provider, report, {name: der for name, der in found.items() if not name.startswith("other:")})
     finally:
         _remove(entry)
 
@@ -144,4 +116,4 @@ def _remove(entry: Path) -> None:
         entry.rmdir()
 
 
-__all__ = ["KERNEL_FOLDER", "TsmReport", "certificate_table", "get_report"]
+__all__ = ["KERNEL_FOLDER", "TsmReport", "get_report"]

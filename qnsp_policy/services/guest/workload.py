@@ -1,9 +1,11 @@
 """The upstream of an endpoint as a child process: what it is given, when it is ready, how it ends.
 
-The upstream is any program that speaks HTTP/1.1 on a unix socket. It is given, and given nothing else:
+The upstream is any program that speaks HTTP/1.1 on a unix socket or on a loopback port. It is given, and given nothing else:
 
-    QNSP_UPSTREAM_SOCKET   path of the unix socket to listen on
+    QNSP_UPSTREAM_SOCKET   path of a unix socket to listen on (preferred: nobody else can reach it), or
+    QNSP_LISTEN            host:port on loopback to listen on; one of the two is enough
     QNSP_MODEL_FD          number of an open, sealed, read-only memory file that holds the model; it was never on a disk
+    QNSP_MODEL_NAME        name of the model, as answers should carry it
     QNSP_MODEL_DIGEST      SHA-256 of those bytes, as text
     QNSP_ENDPOINT          name of the endpoint
 
@@ -12,13 +14,16 @@ and whatever `upstream.environment` of the endpoint's document says. Ready is: `
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
+import socket as socket_module
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -100,26 +105,49 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def wait_until_ready(child: Child, socket: Path, seconds: float) -> None:
-    """Wait for the child to answer on its socket.
+@dataclass(frozen=True, slots=True)
+class UpstreamAddress:
+    """Where an upstream answers: a unix socket, or a loopback port when `socket` is empty."""
+
+    socket: str
+    port: int
+
+    def to_json(self) -> dict[str, str | int]:
+        return {"socket": self.socket, "port": self.port}
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket_module.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_ready(child: Child, offered: UpstreamAddress, seconds: float) -> UpstreamAddress:
+    """Wait for the child to answer on the socket or the port it was offered; returns the one it took.
 
     Raises:
         EngineError: `QNSP-GST-031`: it ended, or did not answer in time.
     """
     deadline = time.monotonic() + seconds
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=2.0) as http:
-        while time.monotonic() < deadline:
-            status = child.ended()
-            if status is not None:
-                raise EngineError("QNSP-GST-031", f"{child.name} ended with status {status} before it was ready")
-            if socket.exists():
-                try:
-                    if http.get("http://upstream/healthz").status_code < 500:
-                        return
-                except httpx.TransportError:
-                    pass
-            time.sleep(0.05)
-    raise EngineError("QNSP-GST-031", f"{child.name} did not answer on {socket} within {seconds:.0f} s")
+    ways = {
+        UpstreamAddress(offered.socket, 0): ("http://upstream/healthz", httpx.HTTPTransport(uds=offered.socket)),
+        UpstreamAddress("", offered.port): (f"http://127.0.0.1:{offered.port}/healthz", httpx.HTTPTransport()),
+    }
+    while time.monotonic() < deadline:
+        status = child.ended()
+        if status is not None:
+            raise EngineError("QNSP-GST-031", f"{child.name} ended with status {status} before it was ready")
+        for address, (url, transport) in ways.items():
+            with contextlib.suppress(httpx.TransportError):
+                request = httpx.Request("GET", url, extensions={"timeout": {"connect": 2, "read": 5, "write": 5, "pool": 5}})
+                response = transport.handle_request(request)
+                response.close()
+                if response.status_code < 500:
+                    return address
+        time.sleep(0.05)
+    raise EngineError("QNSP-GST-031", f"{child.name} did not answer on {offered.socket} or port {offered.port} within {seconds:.0f} s")
 
 
-__all__ = ["Child", "command_of", "memory_file", "wait_until_ready"]
+__all__ = ["Child", "UpstreamAddress", "command_of", "free_port", "memory_file", "wait_until_ready"]

@@ -1,0 +1,142 @@
+"""The guest agent's life: obtain, open, serve, look again; end loudly when the broker says no.
+
+While an endpoint serves, its configuration and its model key are asked for again: a change of the configuration restarts it, a
+denial stops it, and at the end of its lease it does not go on without a new release.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from qnsp_policy.errors import QnspError
+from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration
+from qnsp_policy.services.guest.configuration import EndpointReference, GuestConfiguration
+from qnsp_policy.services.guest.endpoint_run import GetReport, RunningEndpoint
+from qnsp_policy.services.guest.image import unpack
+from qnsp_policy.services.guest.rcar import BrokerSession, Denied
+
+log = logging.getLogger("qnsp.guest")
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
+
+
+@dataclass(slots=True)
+class _Served:
+    running: RunningEndpoint
+    lease_ends: float
+
+
+class Agent:
+    """Serves every endpoint of its configuration until it is stopped."""
+
+    def __init__(
+        self,
+        configuration: GuestConfiguration,
+        *,
+        broker: BrokerSession,
+        get_report: GetReport,
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._configuration = configuration
+        self._broker = broker
+        self._get_report = get_report
+        self._stopping = stopping
+        self._clock = clock
+        self._served: dict[str, _Served] = {}
+        self._payload: Path | None = None
+
+    def run(self) -> None:
+        """Serve until stopped; errors of one endpoint are logged and tried again, never passed over in silence."""
+        waits = {reference.name: _FIRST_WAIT for reference in self._configuration.endpoints}
+        due = dict.fromkeys(waits, 0.0)
+        try:
+            while not self._stopping.is_set():
+                for reference in self._configuration.endpoints:
+                    if self._clock() < due[reference.name]:
+                        continue
+                    if self._look_after(reference):
+                        waits[reference.name] = _FIRST_WAIT
+                        due[reference.name] = self._clock() + self._configuration.poll_seconds
+                    else:
+                        due[reference.name] = self._clock() + waits[reference.name]
+                        waits[reference.name] = min(_LONGEST_WAIT, waits[reference.name] * 1.5)
+                self._stopping.wait(0.1)
+        finally:
+            for name in list(self._served):
+                self._stop(name, "the guest stops")
+            if self._payload is not None:
+                shutil.rmtree(self._payload, ignore_errors=True)
+
+    def _look_after(self, reference: EndpointReference) -> bool:
+        """Bring one endpoint to what the broker says now; False if it does not serve afterwards."""
+        try:
+            released = self._broker.fetch(reference.resource)
+            endpoint = EndpointConfiguration.from_json(json.loads(released.data))
+            key = self._broker.fetch(endpoint.model.resource)
+        except Denied as denial:
+            log.error("%s (decision %s)", denial, denial.decision_id or "none")
+            self._stop(reference.name, "the broker denied it")
+            return False
+        except (QnspError, ValueError) as error:
+            log.error("%s: %s", reference.name, error)
+            served = self._served.get(reference.name)
+            if served is not None and self._clock() > served.lease_ends:
+                self._stop(reference.name, "its lease ended without a new release")
+            return reference.name in self._served
+        served = self._served.get(reference.name)
+        if served is not None:
+            ended = served.running.ended()
+            if ended:
+                self._stop(reference.name, f"{ended} ended")
+            elif served.running.configuration.digest != endpoint.digest:
+                self._stop(reference.name, "its configuration changed")
+            else:
+                served.lease_ends = self._clock() + (key.lease_seconds or 300)
+                return True
+        return self._start(reference, endpoint, key.data, key.lease_seconds)
+
+    def _start(self, reference: EndpointReference, endpoint: EndpointConfiguration, data_key: bytes, lease: int) -> bool:
+        try:
+            payload = self._unpacked_image()
+            running = RunningEndpoint(
+                endpoint,
+                data_key=data_key,
+                get_report=self._get_report,
+                artefacts=Path(self._configuration.artefacts),
+                payload=payload,
+                workdir=Path(self._configuration.workdir),
+                upstream_seconds=self._configuration.upstream_seconds,
+            )
+        except QnspError as error:
+            log.error("%s does not serve: %s", reference.name, error)
+            return False
+        self._served[reference.name] = _Served(running, self._clock() + (lease or 300))
+        log.info("%s serves on %s; lease %d s", reference.name, endpoint.listen, lease)
+        return True
+
+    def _stop(self, name: str, why: str) -> None:
+        served = self._served.pop(name, None)
+        if served is not None:
+            log.error("%s is stopped: %s", name, why)
+            served.running.stop()
+
+    def _unpacked_image(self) -> Path:
+        """The image's payload, unpacked anew by every agent: a folder that lay there before could be anybody's."""
+        if self._payload is None:
+            folder = Path(tempfile.mkdtemp(prefix="qnsp-payload-"))
+            if self._configuration.image is not None:
+                unpack(Path(self._configuration.image).read_bytes(), folder)
+            self._payload = folder
+        return self._payload
+
+
+__all__ = ["Agent"]

@@ -1,0 +1,80 @@
+"""The guest agent's configuration file (docs/formats/units.md, "enclave"), read strictly."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from qnsp_policy.errors import OperatorError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class BrokerTls(_Part):
+    """How the broker is known: by exactly this public key, or, on loopback in development, not at all."""
+
+    mode: Literal["pinned", "insecure-plaintext"] = "pinned"
+    key: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _a_pin_needs_a_key(self) -> BrokerTls:
+        if (self.mode == "pinned") != (self.key is not None):
+            raise ValueError("mode pinned needs a key, mode insecure-plaintext has none")
+        return self
+
+
+class BrokerConnection(_Part):
+    """Where the broker is."""
+
+    url: str
+    tls: BrokerTls
+    token: dict[str, Any] | None = None
+    address: str | None = None
+    name: str | None = None
+    admin_key_ids: tuple[str, ...] = ()
+
+
+class EndpointReference(_Part):
+    """An endpoint that this guest serves, and the resource its configuration is released as."""
+
+    name: str
+    resource: str
+
+
+class GuestConfiguration(_Part):
+    """Everything a guest agent is told."""
+
+    name: str
+    broker: BrokerConnection
+    tsm: str = "/sys/kernel/config/tsm"
+    initdata: str | None = None
+    image: str | None = None
+    endpoints: tuple[EndpointReference, ...] = ()
+    workdir: str
+    artefacts: str = "."
+    tee_key: Literal["ML-KEM-768", "ECDSA-P256"] = "ML-KEM-768"
+    poll_seconds: float = Field(default=15.0, ge=0.1)
+    upstream_seconds: float = Field(default=120.0, ge=1.0)
+
+
+def read_configuration(data: bytes) -> GuestConfiguration:
+    """Parse a configuration file.
+
+    Raises:
+        OperatorError: `QNSP-GST-000`: not JSON, or an unknown or missing member.
+    """
+    try:
+        return GuestConfiguration.model_validate(json.loads(data))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise OperatorError("QNSP-GST-000", f"guest configuration: {problems}") from None
+    except ValueError as error:
+        raise OperatorError("QNSP-GST-000", f"guest configuration is not JSON: {error}") from None
+
+
+__all__ = ["BrokerConnection", "BrokerTls", "EndpointReference", "GuestConfiguration", "read_configuration"]

@@ -1,0 +1,183 @@
+"""The guest's side of the key broker protocol: request, challenge, attestation, response; then resources.
+
+A session is made anew whenever the broker says 401 and at most `_HANDSHAKES` times for one resource; 403 and 404 are answers, not
+failures of transport, and are handed to the caller with the broker's reason and decision id.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+
+from qnsp_policy.errors import OperatorError, PeerError
+from qnsp_policy.kernel.wire.coco_snp import evidence_to_json
+from qnsp_policy.kernel.wire.kbs import PREFIX, AttestRequest, AuthRequest, Challenge, InitData, fit, runtime_digest
+from qnsp_policy.services.guest.tsm import TsmReport
+
+_HANDSHAKES = 3
+_TRANSPORT_TRIES = 5
+
+
+class TeeKey(Protocol):
+    """A key pair that lives in this guest's memory only."""
+
+    @property
+    def jwk(self) -> Mapping[str, str]: ...
+
+    def unwrap(self, body: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A resource in clear, and how long it may be used (seconds; 0 where the broker did not say)."""
+
+    data: bytes
+    lease_seconds: int
+
+    def __repr__(self) -> str:
+        return f"Released({len(self.data)} bytes, {self.lease_seconds} s)"
+
+
+class Denied(PeerError):
+    """The broker refused a resource.
+
+    Attributes:
+        status: 403 or 404 in strict mode.
+        decision_id: under which the broker's ledger explains it.
+    """
+
+    def __init__(self, status: int, code: str, message: str, decision_id: str) -> None:
+        super().__init__(code, message)
+        self.status = status
+        self.decision_id = decision_id
+
+
+_TEE_OF_PROVIDER = {"sev_guest": "snp", "tdx_guest": "tdx"}
+
+
+def primary_evidence(report: TsmReport) -> tuple[str, Any]:
+    """The protocol's `tee` and `primary_evidence` for a report.
+
+    Raises:
+        OperatorError: `QNSP-GST-005`: a provider that the protocol has no word for here.
+    """
+    tee = _TEE_OF_PROVIDER.get(report.provider)
+    if tee == "snp":
+        return tee, evidence_to_json(report.report, {k: v for k, v in report.certificates.items() if k != "crl"})
+    raise OperatorError("QNSP-GST-005", f"evidence of provider {report.provider!r} cannot be sent yet", subject=report.provider)
+
+
+class BrokerSession:
+    """Talks to one broker; holds the session and the TEE key it was attested with."""
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        *,
+        get_report: Callable[[bytes], TsmReport],
+        new_key: Callable[[], TeeKey],
+        initdata: bytes | None,
+        tee: str = "snp",
+    ) -> None:
+        self._http = http
+        self._get_report = get_report
+        self._new_key = new_key
+        self._initdata = initdata
+        self._tee = tee
+        self._key: TeeKey | None = None
+
+    def attest(self) -> None:
+        """A handshake with fresh nonce, fresh key, fresh evidence.
+
+        Raises:
+            PeerError: `QNSP-GST-006`: the broker refused, with its reason.
+        """
+        self._http.cookies.clear()
+        self._key = None
+        answer = self._send("POST", "/auth", AuthRequest(self._tee).to_bytes())
+        if answer.status_code != 200:
+            raise self._refused("auth", answer)
+        challenge = Challenge.from_bytes(answer.content)
+        key = self._new_key()
+        digest = runtime_digest(challenge.nonce, key.jwk, "", challenge.hash_algorithm)
+        report = self._get_report(fit(digest, 64))
+        tee, evidence = primary_evidence(report)
+        if tee != self._tee:
+            raise OperatorError("QNSP-GST-005", f"the platform gave {tee} evidence, {self._tee} was announced")
+        request = AttestRequest(
+            nonce=challenge.nonce,
+            tee_pubkey=key.jwk,
+            primary_evidence=evidence,
+            init_data=None if self._initdata is None else InitData("toml", self._initdata.decode()),
+        )
+        answer = self._send("POST", "/attest", request.to_bytes())
+        if answer.status_code != 200:
+            raise self._refused("attest", answer)
+        self._key = key
+
+    def fetch(self, resource: str) -> Released:
+        """One resource, in clear.
+
+        Raises:
+            Denied: the broker's answer is no.
+            PeerError: `QNSP-GST-006` attestation was refused, `QNSP-GST-007` the broker cannot be reached.
+        """
+        for _ in range(_HANDSHAKES):
+            if self._key is None:
+                self.attest()
+            assert self._key is not None
+            answer = self._send("GET", f"/resource/{resource}")
+            if answer.status_code == 200:
+                return Released(self._key.unwrap(answer.content), _seconds(answer.headers.get("qnsp-lease")))
+            if answer.status_code != 401:
+                raise self._denied(resource, answer)
+            self._key = None
+        raise self._denied(resource, answer)
+
+    def _send(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+        headers = {"content-type": "application/json"} if body is not None else {}
+        for attempt in range(_TRANSPORT_TRIES):
+            try:
+                return self._http.request(method, PREFIX + path, content=body, headers=headers)
+            except httpx.TransportError as error:
+                last = error
+                time.sleep(min(2.0, 0.1 * 2**attempt))
+        raise PeerError(
+            "QNSP-GST-007",
+            f"the broker at {self._http.base_url} cannot be reached: {last}",
+            subject=str(self._http.base_url),
+            next_step="see whether the broker runs and whether its TLS key is the pinned one",
+        ) from last
+
+    def _refused(self, step: str, answer: httpx.Response) -> PeerError:
+        body = _problem(answer)
+        return PeerError("QNSP-GST-006", f"the broker refused {step}: {body.get('detail') or answer.status_code}", subject=step)
+
+    def _denied(self, resource: str, answer: httpx.Response) -> Denied:
+        body = _problem(answer)
+        return Denied(
+            answer.status_code,
+            str(body.get("reason") or "QNSP-GST-008"),
+            f"denied {resource}: {body.get('detail') or f'HTTP {answer.status_code}'}",
+            str(body.get("decision_id") or ""),
+        )
+
+
+def _problem(answer: httpx.Response) -> Mapping[str, Any]:
+    try:
+        value = json.loads(answer.content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _seconds(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
+
+
+__all__ = ["BrokerSession", "Denied", "Released", "TeeKey", "primary_evidence"]
