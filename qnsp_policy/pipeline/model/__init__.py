@@ -6,7 +6,8 @@ with every problem of every file. Kinds stand in `kinds/`; the rules that are po
 
 from qnsp_policy.pipeline.model.build import build
 from qnsp_policy.pipeline.model.scalars import Address
+from qnsp_policy.pipeline.model.signers import VerifiedSigner
 from qnsp_policy.pipeline.model.tiers import Admitted, ResolvedTier
 from qnsp_policy.pipeline.model.workspace import Workspace
 
-__all__ = ["Address", "Admitted", "ResolvedTier", "Workspace", "build"]
+__all__ = ["Address", "Admitted", "ResolvedTier", "VerifiedSigner", "Workspace", "build"]

@@ -20,21 +20,8 @@ from qnsp_policy.pipeline.model.scalars import (
     Part,
     Pem,
     Sentence,
-    TextValue,
     Word,
 )
-
-
-class SshPublicKey(TextValue):
-    """One line of an authorized_keys file: type, base64, comment."""
-
-    __slots__ = ()
-    SHAPE = "an OpenSSH public key such as `ssh-ed25519 AAAA...`"
-    PATTERN = (
-        r"(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|"
-        r"sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,2}(?: [^\x00-\x1f]{0,200})?"
-    )
-    MAX = 2048
 
 
 class _Signer(Part):
@@ -51,13 +38,10 @@ class SoftwareSigner(_Signer):
 
 
 class SshSigner(_Signer):
-    """OpenSSH keys, hardware-backed (sk) ones included."""
+    """OpenSSH keys, hardware-backed (sk) ones included, as JWKs whose `alg` is the SSH name."""
 
     type: Literal["ssh"]
-    public_keys: tuple[SshPublicKey, ...] = ()
-    """The same keys as OpenSSH writes them."""
-    require_verification: Bool = False
-    """For sk keys: the authenticator must have verified its user (PIN, biometrics)."""
+    keys: Annotated[tuple[Jwk, ...], Field(min_length=1)]
 
 
 class Pkcs11Signer(_Signer):
