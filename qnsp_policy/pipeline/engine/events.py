@@ -1,0 +1,56 @@
+"""What an apply says while it works: our own events, whatever the engine under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    WAVE = "wave"
+    UNIT_STARTED = "unit-started"
+    STEP_STARTED = "step-started"
+    STEP_DONE = "step-done"
+    STEP_FAILED = "step-failed"
+    MESSAGE = "message"
+    UNIT_DONE = "unit-done"
+    UNIT_FAILED = "unit-failed"
+    UNIT_SKIPPED = "unit-skipped"
+    TAKEOVER = "takeover"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        kind: what.
+        unit: the unit's id, "" for what concerns the whole run.
+        op: what is done to the unit or resource: create, update, delete, replace, refresh.
+        resource: `<type> <name>` of a step.
+        text: for people; no secrets.
+        wave: number of the wave, from 1.
+        seconds: how long it took, where something ended.
+    """
+
+    kind: EventKind
+    unit: str = ""
+    op: str = ""
+    resource: str = ""
+    text: str = ""
+    wave: int = 0
+    seconds: float = 0.0
+
+
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A listener that listens to nothing."""
+    del event
+
+
+__all__ = ["Event", "EventKind", "Listener", "ignore"]

@@ -1,0 +1,78 @@
+"""Everything an engine run is given; nothing is read from or written to this process's own environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.world.backend import Backend
+
+PARALLEL_UNITS = 8
+PROJECT = "qnsp"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """One workspace's engine.
+
+    Attributes:
+        workspace: absolute folder of the workspace.
+        backend: where state lies.
+        pulumi: the CLI, of exactly the SDK's version (`toolchain.require`).
+        passphrase_file: secret of the stacks' encryption, mode 0600.
+        environment: what engine processes inherit; variables of an ambient Pulumi are dropped.
+        operator_key: file of the private key that signs requests to brokers, None when the run has none.
+        secrets_provider: Pulumi's, "" for the passphrase.
+        parallel: units at work at once.
+    """
+
+    workspace: Path
+    backend: Backend
+    pulumi: Path
+    passphrase_file: Path
+    environment: Mapping[str, str]
+    operator_key: Path | None = None
+    secrets_provider: str = ""
+    parallel: int = PARALLEL_UNITS
+
+    @property
+    def folder(self) -> Path:
+        """Where engine runs keep their files."""
+        return self.workspace / ".qnsp" / "engine"
+
+    def process_environment(self, *, plan: Path | None, plan_digest: str) -> dict[str, str]:
+        """The whole environment of one engine process.
+
+        Raises:
+            OperatorError: QNSP-ENG-031, the passphrase file is missing.
+        """
+        if not self.passphrase_file.is_file():
+            raise OperatorError(
+                "QNSP-ENG-031",
+                f"the passphrase file {self.passphrase_file} of this workspace's state is missing",
+                next_step="restore it from where you keep it; `init` makes it for a new workspace",
+            )
+        inherited = {k: v for k, v in self.environment.items() if not k.startswith(("PULUMI_", "QNSP_"))}
+        plugins = str(Path(sys.executable).parent)
+        ours = {
+            "PATH": os.pathsep.join([plugins, inherited.get("PATH", os.defpath)]),
+            "PULUMI_HOME": str(self.folder / "home"),
+            "PULUMI_BACKEND_URL": self.backend.url,
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
+            "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+            "QNSP_WORKSPACE": str(self.workspace),
+            "QNSP_PLAN": str(plan) if plan else "",
+            "QNSP_PLAN_DIGEST": plan_digest,
+            "QNSP_OPERATOR_KEY": str(self.operator_key) if self.operator_key else "",
+        }
+        return inherited | ours
+
+
+__all__ = ["PARALLEL_UNITS", "PROJECT", "EngineSettings"]

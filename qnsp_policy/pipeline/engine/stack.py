@@ -1,0 +1,405 @@
+"""One unit's Pulumi stack: preview, up, refresh, destroy, export, through the Automation API with an inline program.
+
+The SDK runs more processes than the work needs (`stack select`, after `up` two `stack output` and one `stack history`); this
+drives it without them. Engine processes run in groups of their own, so that a terminal's Ctrl-C reaches us alone and we
+decide how they end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qnsp_policy.errors import EngineError, OperatorError, QnspError
+from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.kernel.processes_edge import ProcessIdentity, exec_argv, identify, send_signal
+from qnsp_policy.pipeline.engine import programs
+from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
+from qnsp_policy.pipeline.engine.settings import PROJECT, EngineSettings
+from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Step, Unit
+
+if TYPE_CHECKING:
+    from pulumi import automation as auto
+    from pulumi.automation.events import EngineEvent, StepEventMetadata
+
+Json = dict[str, Any]
+_MARKUP = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
+_OPS = {
+    "create": Op.CREATE,
+    "import": Op.CREATE,
+    "update": Op.UPDATE,
+    "delete": Op.DELETE,
+    "replace": Op.REPLACE,
+    "create-replacement": Op.REPLACE,
+}
+_OWN_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A stack's exported state.
+
+    Attributes:
+        digest: SHA-256 of its canonical form.
+        outputs: the stack's outputs.
+        resources: type and name of each resource of ours.
+        pending: operations that an interrupted run left open.
+    """
+
+    digest: str
+    outputs: Json
+    resources: tuple[tuple[str, str], ...]
+    pending: int
+
+
+class Processes:
+    """The engine processes of one run, so that they can be ended together.
+
+    Args:
+        began, ended: told of each process, for the lease's record.
+    """
+
+    def __init__(
+        self,
+        began: Callable[[ProcessIdentity | None], None] = lambda _: None,
+        ended: Callable[[ProcessIdentity | None], None] = lambda _: None,
+    ) -> None:
+        self._began, self._ended = began, ended
+        self._running: set[ProcessIdentity] = set()
+        self._lock = threading.Lock()
+        self.cancelled = threading.Event()
+
+    @contextlib.contextmanager
+    def running(self, pid: int) -> Iterator[None]:
+        identity = identify(pid)
+        with self._lock:
+            if identity is not None:
+                self._running.add(identity)
+            cancelled = self.cancelled.is_set()
+        self._began(identity)
+        if cancelled and identity is not None:
+            send_signal(identity, signal.SIGINT)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(identity) if identity else None
+            self._ended(identity)
+
+    def cancel(self) -> None:
+        """Ask every engine process to finish what is in flight, save its state and end."""
+        self.cancelled.set()
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End every engine process now; the next run clears up."""
+        self.cancelled.set()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            for identity in self._running:
+                send_signal(identity, number)
+
+
+@dataclass(slots=True)
+class StackDriver:
+    """Drives the stack of one unit.
+
+    Args:
+        settings: the workspace's engine.
+        unit: what it should be.
+        processes: where engine processes are registered.
+        listener: told of steps.
+        plan: file of the plan's envelope that authorises this run.
+        plan_digest: its digest.
+        attach: `name:port` of providers that run already (PULUMI_DEBUG_PROVIDERS), "" to let the engine start plugins.
+    """
+
+    settings: EngineSettings
+    unit: Unit
+    processes: Processes
+    listener: Listener
+    plan: Path | None = None
+    plan_digest: str = ""
+    attach: str = ""
+    _errors: list[str] = field(default_factory=list)
+    _stack: Any = None
+
+    @property
+    def name(self) -> str:
+        """The stack's name."""
+        return self.unit.id.replace("/", ".")
+
+    def create(self) -> None:
+        """Make the stack; nothing happens if it exists."""
+        from pulumi.automation.errors import StackAlreadyExistsError
+
+        stack = self._open()
+        with contextlib.suppress(StackAlreadyExistsError), self._told("stack init"):
+            stack.workspace.create_stack(self.name)
+
+    def preview(self, *, refresh: bool) -> tuple[PlannedStep, ...]:
+        """What an `up` would do, unchanged resources left out.
+
+        Raises:
+            EngineError: QNSP-ENG-032, the preview failed.
+        """
+        steps: list[PlannedStep] = []
+        ended: list[bool] = []
+
+        def on_event(event: EngineEvent) -> None:
+            self._diagnostic(event)
+            if event.resource_pre_event is not None:
+                planned = _planned(event.resource_pre_event.metadata)
+                if planned is not None:
+                    steps.append(planned)
+            if event.summary_event is not None:
+                ended.append(True)
+
+        with self._told("preview"), self._unlocked():
+            self._open().preview(on_event=on_event, refresh=refresh, color="never", suppress_outputs=True)
+        if not ended:
+            raise EngineError("QNSP-ENG-033", f"the preview of {self.unit.id} ended without a summary")
+        return merge_replacements(steps)
+
+    def up(self, *, refresh: bool) -> None:
+        """Make the stack what the program says.
+
+        Raises:
+            EngineError: QNSP-ENG-032, a step failed; what was done is in the stack's state.
+        """
+        with self._told("up"), self._unlocked():
+            self._open().up(on_event=self._step, refresh=refresh, color="never", suppress_outputs=True)
+
+    def refresh(self, *, clear_pending_creates: bool) -> None:
+        """Take what the world says into the stack's state."""
+        with self._told("refresh"), self._unlocked():
+            self._open().refresh(on_event=self._step, color="never", clear_pending_creates=clear_pending_creates)
+
+    def destroy(self) -> None:
+        """Remove every resource, then the stack."""
+        from pulumi.automation.errors import StackNotFoundError
+
+        stack = self._open()
+        try:
+            with self._told("destroy"), self._unlocked():
+                stack.destroy(on_event=self._step, color="never")
+            with self._told("stack rm"):
+                stack.workspace.remove_stack(self.name, force=False)
+        except StackNotFoundError:
+            return
+
+    def unprotect(self) -> None:
+        """Lift Pulumi's protection from every resource; only for what a plan destroys by name."""
+        with self._told("state unprotect"):
+            self._open().run(["state", "unprotect", "--all", "--yes"])
+
+    def export(self) -> Deployment:
+        """The stack's state as it is."""
+        with self._told("stack export"):
+            text = self._open().run(["stack", "export"])
+        return deployment_of(json.loads(text))
+
+    def _open(self) -> Any:
+        if self._stack is None:
+            self._stack = _open_stack(self)
+        return self._stack
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Turn the SDK's errors into ours, with the engine's own diagnostics instead of its whole output."""
+        from pulumi.automation.errors import CommandError, StackAlreadyExistsError, StackNotFoundError
+
+        self._errors.clear()
+        try:
+            yield
+        except (StackAlreadyExistsError, StackNotFoundError):
+            raise
+        except CommandError as error:
+            said = list(dict.fromkeys(self._errors)) or _last_lines(str(error))
+            if self.processes.cancelled.is_set():
+                raise EngineError("QNSP-ENG-034", f"{what} of {self.unit.id} was interrupted; its state is saved") from error
+            raise EngineError(
+                "QNSP-ENG-032", f"{what} of {self.unit.id} failed: " + "; ".join(said)[:2000], subject=self.unit.id
+            ) from error
+        except QnspError:
+            raise
+        except OSError as error:
+            raise OperatorError("QNSP-ENG-035", f"{what} of {self.unit.id}: {error.strerror or error}") from error
+
+    @contextlib.contextmanager
+    def _unlocked(self) -> Iterator[None]:
+        """Free the engine's own lock if a dead run left it: whoever gets here holds the lease, so nobody else may."""
+        folder = self.settings.folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
+
+    def _diagnostic(self, event: EngineEvent) -> None:
+        diagnostic = event.diagnostic_event
+        if diagnostic is None or diagnostic.ephemeral:
+            return
+        text = _MARKUP.sub("", diagnostic.message).strip()
+        if diagnostic.severity == "error" and text:
+            self._errors.append(_without_boilerplate(text))
+        elif diagnostic.severity == "warning" and text:
+            self.listener(Event(EventKind.MESSAGE, self.unit.id, text=text))
+
+    def _step(self, event: EngineEvent) -> None:
+        self._diagnostic(event)
+        for kind, found in (
+            (EventKind.STEP_STARTED, event.resource_pre_event),
+            (EventKind.STEP_DONE, event.res_outputs_event),
+            (EventKind.STEP_FAILED, event.res_op_failed_event),
+        ):
+            if found is not None:
+                planned = _planned(found.metadata)
+                if planned is not None:
+                    resource = f"{planned.step.type} {planned.step.name}"
+                    self.listener(Event(kind, self.unit.id, op=planned.op.value, resource=resource))
+
+
+def _open_stack(driver: StackDriver) -> Any:
+    from pulumi import automation as auto
+    from pulumi.automation._cmd import CommandResult
+    from pulumi.automation.errors import create_command_error
+    from semver import VersionInfo
+
+    settings = driver.settings
+    environment = settings.process_environment(plan=driver.plan, plan_digest=driver.plan_digest)
+    if driver.attach:
+        environment["PULUMI_DEBUG_PROVIDERS"] = driver.attach
+    work_dir = settings.folder / "stacks" / driver.name
+    work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    class Command(auto.PulumiCommand):
+        """Runs the CLI with our environment only, in a group of its own, bound to the life of this process."""
+
+        def __init__(self) -> None:
+            self.command = str(settings.pulumi)
+            self.version = VersionInfo(3, 250, 0)
+
+        def run(
+            self,
+            args: list[str],
+            cwd: str,
+            additional_env: Mapping[str, str],
+            on_output: Callable[[str], Any] | None = None,
+            on_error: Callable[[str], Any] | None = None,
+        ) -> CommandResult:
+            del on_output, on_error
+            env = {**additional_env, **environment, "PULUMI_AUTOMATION_API": "true"}
+            argv = exec_argv([self.command, "--non-interactive", *args])
+            with subprocess.Popen(  # noqa: S603 - the pinned CLI
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env=env,
+                start_new_session=True,
+                encoding="utf-8",
+                errors="replace",
+            ) as process, driver.processes.running(process.pid):
+                stdout, stderr = process.communicate()
+            result = CommandResult(stdout=stdout.rstrip("\n"), stderr=stderr.rstrip("\n"), code=process.returncode)
+            if result.code != 0:
+                raise create_command_error(result)
+            return result
+
+    class Stack(auto.Stack):
+        """Without the processes that only fill values nobody reads."""
+
+        def __init__(self, name: str, workspace: auto.LocalWorkspace) -> None:
+            self.name = name
+            self.workspace = workspace
+
+        def outputs(self) -> dict[str, Any]:
+            return {}
+
+        def info(self, show_secrets: bool = True) -> auto.UpdateSummary:
+            del show_secrets
+            now = datetime.now(UTC)
+            return auto.UpdateSummary("update", now, "", {}, {}, "succeeded", now)
+
+        def run(self, args: list[str]) -> str:
+            return str(self._run_pulumi_cmd_sync(args).stdout)
+
+    workspace = auto.LocalWorkspace(
+        work_dir=str(work_dir),
+        pulumi_home=str(settings.folder / "home"),
+        program=programs.program(driver.unit),
+        secrets_provider=settings.secrets_provider or None,
+        project_settings=auto.ProjectSettings(name=PROJECT, runtime="python"),
+        pulumi_command=Command(),
+    )
+    return Stack(driver.name, workspace)
+
+
+def deployment_of(exported: Any) -> Deployment:
+    """Read `pulumi stack export`."""
+    deployment = exported.get("deployment") or {}
+    resources = deployment.get("resources") or []
+    outputs: Json = {}
+    ours = []
+    for resource in resources:
+        token = str(resource.get("type", ""))
+        if token == "pulumi:pulumi:Stack":
+            outputs = dict(resource.get("outputs") or {})
+        elif not token.startswith(_OWN_TYPES):
+            ours.append((token, str(resource["urn"]).rsplit("::", 1)[-1]))
+    pending = len(deployment.get("pending_operations") or [])
+    return Deployment(sha256_digest(jcs(deployment)), outputs, tuple(ours), pending)
+
+
+def _planned(metadata: StepEventMetadata) -> PlannedStep | None:
+    op = _OPS.get(str(getattr(metadata.op, "value", metadata.op)))
+    if op is None or metadata.type.startswith(_OWN_TYPES):
+        return None
+    state = metadata.new or metadata.old
+    parts = metadata.urn.split("::")
+    parents = parts[2].split("$")[:-1]
+    parent = state.parent.rsplit("::", 1)[-1] if state and state.parent and parents and "pulumi:pulumi:Stack" not in parents[-1] else None
+    inputs = dict((state.inputs if state else None) or {})
+    changed = sorted({path.split("[")[0] for path in (metadata.detailed_diff or {})} | set(metadata.diffs or []))
+    properties = tuple(changed) if op in {Op.UPDATE, Op.REPLACE} else ()
+    return PlannedStep(op, Step(metadata.type, parts[-1], parent, inputs), properties)
+
+
+def merge_replacements(steps: list[PlannedStep]) -> tuple[PlannedStep, ...]:
+    """One step a resource: the engine tells a replacement as up to three."""
+    merged: dict[tuple[str, str], PlannedStep] = {}
+    for planned in steps:
+        key = (planned.step.type, planned.step.name)
+        present = merged.get(key)
+        if present is None or planned.op is Op.REPLACE:
+            merged[key] = planned if present is None or planned.properties else PlannedStep(
+                planned.op, planned.step, present.properties
+            )
+    return tuple(merged.values())
+
+
+def _without_boilerplate(text: str) -> str:
+    """An error's own words without the engine's counting around them."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("sdk-v2/", "* ")) and "error occurred:" not in line]
+    starred = [line.removeprefix("* ").strip() for line in lines if line.startswith("* ")]
+    return " ".join([*kept, *starred]) or text
+
+
+def _last_lines(text: str) -> list[str]:
+    lines = [line.strip() for line in _MARKUP.sub("", text).splitlines() if line.strip()]
+    return [line for line in lines if line.lower().startswith("error")] or lines[-3:]
+
+
+__all__ = ["Deployment", "Processes", "StackDriver", "deployment_of", "merge_replacements"]
