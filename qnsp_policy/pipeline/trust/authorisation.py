@@ -24,8 +24,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from qnsp_policy.errors import PeerError, PlanRefused
-from qnsp_policy.kernel.crypto import dsse, sshsig
-from qnsp_policy.kernel.crypto.algorithms import SSH
+from qnsp_policy.kernel.crypto import dsse
 from qnsp_policy.kernel.crypto.canonical import jcs, parse_object, sha256_digest
 from qnsp_policy.pipeline.trust.approvals import PROPOSED, Need, unmet
 from qnsp_policy.pipeline.trust.codec import time_from_text, time_to_text
@@ -332,7 +331,7 @@ def _signers(
         ids = {key.key_id for key in signer.public_keys}
         if not ids & good:
             continue
-        problem = _signer_problem(name, signer, ids, good, now) or _unverified_user(envelope, name, signer)
+        problem = _signer_problem(name, signer, ids, good, now)
         if problem is None:
             found[name] = found.get(name, frozenset()) | {signer.type}
         else:
@@ -358,26 +357,6 @@ def _signer_problem(name: str, signer: SignerValue, ids: set[str], good: set[str
             expected=f"{len(ids)} signatures",
             got=f"{len(ids & good)}",
         )
-    return None
-
-
-def _unverified_user(envelope: dsse.Envelope, name: str, signer: SignerValue) -> PlanRefused | None:
-    """For signers that demand it: whether the security key verified its user (PIN, biometrics) for each signature."""
-    if not signer.require_verification:
-        return None
-    message = dsse.pae(envelope.payload_type, envelope.payload)
-    by_id = {entry.key_id: entry.signature for entry in envelope.signatures}
-    for key in signer.public_keys:
-        asked = (
-            key.algorithm in SSH
-            and sshsig.verify(key, by_id[key.key_id], message, namespace=sshsig.NAMESPACE).user_verified
-        )
-        if not asked:
-            return PlanRefused(
-                "QNSP-PLN-026",
-                f"the security key of {name} did not verify its user, which the TrustRoot asks for",
-                subject=name,
-            )
     return None
 
 

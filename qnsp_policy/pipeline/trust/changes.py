@@ -15,11 +15,8 @@ from typing import TypeVar
 from qnsp_policy.errors import Place
 from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue
 from qnsp_policy.pipeline.trust.codec import time_to_text
-from qnsp_policy.pipeline.trust.implication import CODE_CLAIMS, conjoin
+from qnsp_policy.pipeline.trust.implication import INITDATA_CLAIMS, conjoin, is_code
 from qnsp_policy.pipeline.trust.values import EffectiveGrant, GuardrailKind
-
-INITDATA_CLAIMS = frozenset({"hostData", "mrConfigId", "configId"})
-"""Code claims that carry the digest of the initdata; only a changed initdata explains them."""
 
 NOT_CAUSES = frozenset({"tool", "toolDigest"})
 """Inputs of `computedFrom` that never make other code: naming another tool explains nothing."""
@@ -87,7 +84,7 @@ def code_changes(base: Sequence[EffectiveGrant], head: Sequence[EffectiveGrant])
 def _explanations(
     before: EffectiveGrant, after: EffectiveGrant, old: Alternative, new: Alternative
 ) -> Iterator[ChangeLine]:
-    changed = [c for c in sorted(CODE_CLAIMS[new.kind]) if old.equals.get(c) != new.equals.get(c)]
+    changed = [c for c in sorted({*old.equals, *new.equals}) if is_code(c) and old.equals.get(c) != new.equals.get(c)]
     if not changed:
         return
     was, now = before.origins.get(old.name), after.origins.get(new.name)
@@ -269,7 +266,7 @@ def _alternative_lines(
 
 
 def _equal_direction(claim: str, old: Alternative, new: Alternative) -> LineDirection:
-    if claim in CODE_CLAIMS[new.kind]:
+    if is_code(claim):
         return LineDirection.CODE
     if claim not in old.equals:
         return LineDirection.STRICTER
@@ -288,8 +285,7 @@ def short(value: str) -> str:
 
 def describe_code(alternative: Alternative) -> str:
     """The code claims of an alternative, short: `measurement 9a41..., hostData 77a0...`."""
-    code = CODE_CLAIMS[alternative.kind]
-    return ", ".join(f"{c} {_text(v)}" for c, v in sorted(alternative.equals.items()) if c in code)
+    return ", ".join(f"{c} {_text(v)}" for c, v in sorted(alternative.equals.items()) if is_code(c))
 
 
 def _text(value: ClaimValue | None) -> str:

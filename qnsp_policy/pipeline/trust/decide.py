@@ -12,14 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
-from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, Mismatch, Verdict, VerifiedClaims
-from qnsp_policy.pipeline.trust.changes import INITDATA_CLAIMS
+from qnsp_policy.kernel.attestation import appraisal_codes as codes
+from qnsp_policy.kernel.attestation.appraise import appraise
+from qnsp_policy.kernel.attestation.values import (
+    Alternative,
+    AppraisalPolicy,
+    AssuranceClass,
+    ClaimValue,
+    Mismatch,
+    Verdict,
+    VerifiedClaims,
+)
 from qnsp_policy.pipeline.trust.codec import time_to_text
-from qnsp_policy.pipeline.trust.implication import CODE_CLAIMS, Limits, conjoin
+from qnsp_policy.pipeline.trust.implication import Limits, conjoin
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.values import EffectiveGrant, Guardrail, GuardrailKind
 
@@ -30,7 +39,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "QNSP-REL-003": "other code than the alternative names",
         "QNSP-REL-004": "other initdata than the alternative names",
         "QNSP-REL-005": "a flag or identity differs (debug, migration, VMPL, signer ...)",
-        "QNSP-REL-006": "a device that the alternative demands is missing or does not meet it",
+        "QNSP-REL-006": "the devices are not exactly those that the alternative demands",
         "QNSP-REL-007": "a security version is below its floor",
         "QNSP-REL-008": "the assurance class is not admitted",
         "QNSP-REL-009": "the grant has ended",
@@ -42,11 +51,33 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "QNSP-REL-015": "the evidence lacks a claim that the alternative needs",
         "QNSP-REL-016": "a rule of the owner's own refuses, or nothing here can evaluate it",
         "QNSP-REL-017": "the grant has not begun",
+        "QNSP-REL-018": "the verifier of the evidence refused a statement",
     }
 )
 """Every code of a refusal; the wire carries the code only."""
 
-_WORST_FIRST = tuple(f"QNSP-REL-{n:03}" for n in (11, 8, 2, 3, 4, 5, 15, 7, 6, 16, 14, 13, 9, 17, 10, 12))
+_RELEASE_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        codes.NO_ALTERNATIVE.code: "QNSP-REL-002",
+        codes.MEASUREMENT.code: "QNSP-REL-003",
+        codes.INIT_DATA.code: "QNSP-REL-004",
+        codes.PRIVILEGE.code: "QNSP-REL-005",
+        codes.GUEST_POLICY.code: "QNSP-REL-005",
+        codes.IDENTITY.code: "QNSP-REL-005",
+        codes.CLAIM.code: "QNSP-REL-005",
+        codes.DEBUG.code: "QNSP-REL-005",
+        codes.DEVICES.code: "QNSP-REL-006",
+        codes.FLOOR.code: "QNSP-REL-007",
+        codes.TCB_STATUS.code: "QNSP-REL-007",
+        codes.EXPIRED_REFERENCE.code: "QNSP-REL-010",
+        codes.VERDICT_OVER.code: "QNSP-REL-012",
+        codes.CLAIM_ABSENT.code: "QNSP-REL-015",
+        codes.CLAIM_TYPE.code: "QNSP-REL-015",
+    }
+)
+"""What a mismatch of appraisal is to a release; anything else is a refused statement."""
+
+_WORST_FIRST = tuple(f"QNSP-REL-{n:03}" for n in (11, 18, 8, 2, 3, 4, 5, 15, 7, 6, 16, 14, 13, 9, 17, 10, 12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +145,10 @@ def decide(
         return Decision(False, "QNSP-REL-001", policy.resource, "", "", "", 0, None, None, ())
     refused.sort(key=lambda item: len(item[2]))
     nearest_grant, nearest, nearest_mismatches = refused[0]
-    codes = {mismatch.code for mismatch in nearest_mismatches}
+    causes = {mismatch.code for mismatch in nearest_mismatches}
     return Decision(
         allowed=False,
-        code=next(code for code in _WORST_FIRST if code in codes),
+        code=next(code for code in _WORST_FIRST if code in causes),
         resource=policy.resource,
         grant=nearest_grant.grant,
         alternative=nearest.name,
@@ -154,57 +185,15 @@ def _allowed(
 
 
 def _mismatches(alternative: Alternative, claims: VerifiedClaims, now: datetime) -> Iterator[Mismatch]:
-    """Why `claims` do not meet this one alternative; nothing when they meet it whole."""
+    """Why `claims` do not meet this one alternative; nothing when they meet it whole.
 
-    def mismatch(claim: str, seen: object, required: str, code: str) -> Mismatch:
-        return Mismatch(alternative.name, claim, _text(seen), required, code)
-
-    if claims.kind is not alternative.kind:
-        yield mismatch("kind", claims.kind.value, alternative.kind.value, "QNSP-REL-002")
-        return
-    if alternative.not_after is not None and now >= alternative.not_after:
-        limit = f"before {time_to_text(alternative.not_after)}"
-        yield mismatch("time", time_to_text(now), limit, "QNSP-REL-010")
-    if now >= claims.not_after:
-        yield mismatch("time", time_to_text(now), f"before {time_to_text(claims.not_after)}", "QNSP-REL-012")
-    for claim, wanted in alternative.equals.items():
-        seen = claims.claims.get(claim)
-        if seen is None:
-            yield mismatch(claim, None, _text(wanted), "QNSP-REL-015")
-        elif type(seen) is not type(wanted) or seen != wanted:
-            yield mismatch(claim, seen, _text(wanted), _equal_code(alternative, claim))
-    for claim, floor in alternative.floors.items():
-        seen = claims.claims.get(claim)
-        if not isinstance(seen, int) or isinstance(seen, bool):
-            yield mismatch(claim, seen, f">= {floor}", "QNSP-REL-015")
-        elif seen < floor:
-            yield mismatch(claim, seen, f">= {floor}", "QNSP-REL-007")
-    yield from _device_mismatches(alternative, claims, now)
-
-
-def _equal_code(alternative: Alternative, claim: str) -> str:
-    if claim not in CODE_CLAIMS[alternative.kind]:
-        return "QNSP-REL-005"
-    return "QNSP-REL-004" if claim in INITDATA_CLAIMS else "QNSP-REL-003"
-
-
-def _device_mismatches(alternative: Alternative, claims: VerifiedClaims, now: datetime) -> Iterator[Mismatch]:
-    """Each demanded device must be met by a device of its own (bipartite matching)."""
-    taken: dict[int, int] = {}
-
-    def place(need: int, seen: set[int]) -> bool:
-        for have, device in enumerate(claims.devices):
-            if have not in seen and not any(_mismatches(alternative.devices[need], device, now)):
-                seen.add(have)
-                if have not in taken or place(taken[have], seen):
-                    taken[have] = need
-                    return True
-        return False
-
-    for need, wanted in enumerate(alternative.devices):
-        if not place(need, set()):
-            seen = f"{len(claims.devices)} devices" if claims.devices else "no device"
-            yield Mismatch(alternative.name, "device", seen, wanted.name, "QNSP-REL-006")
+    The kernel's appraisal answers, so a release and an attestation result can never disagree about an alternative.
+    """
+    result = appraise(claims, AppraisalPolicy((alternative,), frozenset(AssuranceClass)), now)
+    for found in result.mismatches:
+        yield replace(found, alternative=alternative.name, code=_RELEASE_CODES.get(found.code, "QNSP-REL-018"))
+    if result.accepted != (not result.mismatches):
+        raise RuntimeError("appraisal refused without a mismatch, or accepted with one")
 
 
 def _guardrail_mismatches(

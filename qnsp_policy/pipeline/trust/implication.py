@@ -11,38 +11,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, EvidenceKind
+from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue
 from qnsp_policy.pipeline.trust.values import EffectiveGrant, Guardrail, GuardrailKind
 
-CODE_CLAIMS: Mapping[EvidenceKind, frozenset[str]] = {
-    EvidenceKind.SEV_SNP: frozenset({"measurement", "hostData"}),
-    EvidenceKind.TDX: frozenset(
-        {
-            "mrTd",
-            "mrSeam",
-            "mrConfigId",
-            "mrOwner",
-            "mrOwnerConfig",
-            "rtmr0",
-            "rtmr1",
-            "rtmr2",
-            "rtmr3",
-            "rtMr0",
-            "rtMr1",
-            "rtMr2",
-            "rtMr3",
-        }
-    ),
-    EvidenceKind.SGX: frozenset({"mrEnclave", "configId"}),
-    EvidenceKind.NITRO_ENCLAVE: frozenset({f"pcr{n}" for n in (0, 1, 2, 8)}),
-    EvidenceKind.NITRO_TPM: frozenset({f"pcr{n}" for n in (4, 7, 12, 15)}),
-    EvidenceKind.NVIDIA_GPU: frozenset(),
-    EvidenceKind.NVSWITCH: frozenset(),
-    EvidenceKind.NRAS: frozenset(),
-    EvidenceKind.COCO_SAMPLE: frozenset({"launchDigest", "svn"}),
-}
-"""Claims that say *which code* runs; every other claim is a condition on how it runs. A claim missing here makes a
-change read as mixed instead of replaced, which errs on the side of alarm."""
+INITDATA_CLAIMS = frozenset({"hostData", "mrConfigId", "userData", "initData"})
+"""Claims that carry the digest of the initdata."""
+
+DEBUG_CLAIMS = frozenset({"policy.debug", "attributes.debug", "tdAttributes.debug", "debug"})
+"""Flags that appraisal takes as denied where an alternative does not speak of them."""
+
+_CODE = frozenset({"measurement", "mrTd", "mrEnclave", "digest"})
+_CODE_PREFIXES = ("rtmr", "pcr", "measurements.")
+
+
+def is_code(claim: str) -> bool:
+    """Whether a claim says *which code* runs; every other claim is a condition on how it runs.
+
+    A code claim that is missing here makes a change read as mixed instead of replaced, which errs on the side of alarm.
+    """
+    return claim in _CODE or claim in INITDATA_CLAIMS or claim.startswith(_CODE_PREFIXES)
 
 
 def alternative_implies(stricter: Alternative, wider: Alternative) -> bool:
@@ -55,6 +42,8 @@ def alternative_implies(stricter: Alternative, wider: Alternative) -> bool:
         claim in stricter.equals and _same(stricter.equals[claim], value) for claim, value in wider.equals.items()
     )
     floors = all(_floor(stricter, claim) >= floor for claim, floor in wider.floors.items())
+    if any(stricter.equals.get(claim, False) is not False for claim in DEBUG_CLAIMS - wider.equals.keys()):
+        return False
     return equal and floors and _devices_match(stricter.devices, wider.devices)
 
 
@@ -72,8 +61,8 @@ def _floor(alternative: Alternative, claim: str) -> float:
 
 
 def _devices_match(stricter: Sequence[Alternative], wider: Sequence[Alternative]) -> bool:
-    """Whether each device that `wider` asks for is met by a distinct device that `stricter` asks for."""
-    if len(wider) > len(stricter):
+    """Whether both ask for as many devices, and each of `wider` is met by a distinct one of `stricter`."""
+    if len(wider) != len(stricter):
         return False
     taken: dict[int, int] = {}
 
@@ -189,16 +178,16 @@ def without_code(atom: Atom) -> Atom:
 
 
 def _conditions(alternative: Alternative) -> Alternative:
-    code = CODE_CLAIMS[alternative.kind]
     return replace(
         alternative,
-        equals={claim: value for claim, value in alternative.equals.items() if claim not in code},
+        equals={claim: value for claim, value in alternative.equals.items() if not is_code(claim)},
         devices=tuple(_conditions(device) for device in alternative.devices),
     )
 
 
 __all__ = [
-    "CODE_CLAIMS",
+    "DEBUG_CLAIMS",
+    "INITDATA_CLAIMS",
     "Atom",
     "Limits",
     "admits_no_more",
@@ -206,6 +195,7 @@ __all__ = [
     "atom_implies",
     "atoms",
     "conjoin",
+    "is_code",
     "limits_imply",
     "without_code",
 ]

@@ -34,7 +34,6 @@ class SignerValue:
         expires: the first moment at which it no longer counts.
         issuer: of an oidc signer, else "".
         subject: of an oidc signer, else "".
-        require_verification: an ssh security key must have verified its user.
     """
 
     type: str
@@ -42,7 +41,6 @@ class SignerValue:
     expires: datetime
     issuer: str = ""
     subject: str = ""
-    require_verification: bool = False
 
     def __post_init__(self) -> None:
         if self.type == "software":
@@ -59,7 +57,6 @@ class SignerValue:
             "expires": time_to_text(self.expires),
             "issuer": self.issuer,
             "subject": self.subject,
-            "requireVerification": self.require_verification,
         }
 
     @classmethod
@@ -74,7 +71,6 @@ class SignerValue:
             expires=time_from_text(found["expires"]),
             issuer=found["issuer"],
             subject=found["subject"],
-            require_verification=found["requireVerification"],
         )
 
     @property

@@ -1,0 +1,277 @@
+"""Effective grants: what all documents together allow, computed from documents alone.
+
+A Grant becomes effective for a resource and an enclave only if nothing stands in its way; whatever does is
+told as a `BlockedGrant`. Wildcards are expanded to the resources that are declared, so a new key is a new line in the
+trust diff and never slips in under an old one. An Endpoint implies a grant of its own configuration to its enclave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from qnsp_policy.errors import Place
+from qnsp_policy.pipeline.model.kinds import (
+    Artefact,
+    Enclave,
+    Endpoint,
+    Grant,
+    KeyBroker,
+    KeyHierarchy,
+    Platform,
+    ReferenceValues,
+    Revocation,
+    Tenant,
+)
+from qnsp_policy.pipeline.model.kinds.emergency import RevokedImage, RevokedKey, RevokedPublisher
+from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform, AzurePlatform, GcpPlatform
+from qnsp_policy.pipeline.model.scalars import Address, ResourcePath
+from qnsp_policy.pipeline.model.workspace import Workspace
+from qnsp_policy.pipeline.trust import reference
+from qnsp_policy.pipeline.trust.guardrails import (
+    environment_guardrails,
+    grant_guardrails,
+    revocation_guardrails,
+    tier_guardrails,
+)
+from qnsp_policy.pipeline.trust.initdata import initdata
+from qnsp_policy.pipeline.trust.values import BlockedGrant, EffectiveGrant
+
+
+def effective_grants(
+    workspace: Workspace, *, attachments: Mapping[str, bytes] | None = None
+) -> tuple[EffectiveGrant, ...]:
+    """Every grant that is in effect, sorted by broker, resource, enclave and grant.
+
+    Args:
+        workspace: the documents.
+        attachments: contents of the files that grants name (`appraisal.rego`), by path; a file that is not given
+            counts by its path, and changes of its text then go unseen.
+    """
+    found = [g for g in _all(workspace, attachments or {}) if isinstance(g, EffectiveGrant)]
+    return tuple(sorted(found, key=lambda g: (g.broker, g.resource, g.enclave, g.grant)))
+
+
+def blocked_grants(workspace: Workspace) -> tuple[BlockedGrant, ...]:
+    """Every grant that is written but allows nothing, with what stands in its way."""
+    return tuple(g for g in _all(workspace, {}) if isinstance(g, BlockedGrant))
+
+
+def endpoint_resource(workspace: Workspace, endpoint: Endpoint) -> str:
+    """The resource under which an endpoint's configuration is released: `<tenant of its model>/endpoint/<name>`."""
+    return f"{endpoint_tenant(workspace, endpoint).split('/')[-1]}/endpoint/{endpoint.name}"
+
+
+def endpoint_tenant(workspace: Workspace, endpoint: Endpoint) -> Address:
+    """Whose endpoint it is: the tenant of its model, else the first tenant that may call it."""
+    model = workspace.find(endpoint.spec.model, Artefact)
+    if model.spec.tenant is not None:
+        return model.spec.tenant
+    if model.spec.encryption is not None:
+        return Address(f"Tenant/{model.spec.encryption.key.tenant}")
+    return endpoint.spec.tenants[0]
+
+
+def _all(workspace: Workspace, attachments: Mapping[str, bytes]) -> Iterator[EffectiveGrant | BlockedGrant]:
+    builder = _Builder(workspace, attachments, {})
+    given: list[tuple[Grant, EffectiveGrant]] = []
+    for grant in workspace.of_kind(Grant):
+        for resource in builder.expanded(grant):
+            for enclave in grant.spec.to:
+                one = builder.grant(grant, resource, workspace.find(enclave, Enclave))
+                if isinstance(one, EffectiveGrant):
+                    given.append((grant, one))
+                yield one
+    for endpoint in workspace.of_kind(Endpoint):
+        yield from builder.implied(endpoint, given)
+
+
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    workspace: Workspace
+    attachments: Mapping[str, bytes]
+    initdata: dict[Address, bytes]
+
+    def expanded(self, grant: Grant) -> tuple[str, ...]:
+        """The resources of a grant with every wildcard replaced by what is declared."""
+        declared = {
+            f"{hierarchy.spec.tenant.split('/')[-1]}/{key.name}"
+            for hierarchy in self.workspace.of_kind(KeyHierarchy)
+            for key in hierarchy.spec.keys
+            if key.wrapped_by is not None
+        }
+        declared |= {
+            str(artefact.spec.encryption.key)
+            for artefact in self.workspace.of_kind(Artefact)
+            if artefact.spec.encryption is not None
+        }
+        found: dict[str, None] = {}
+        for resource in grant.spec.resources:
+            if resource.wildcard:
+                found |= dict.fromkeys(sorted(r for r in declared if r.startswith(resource[:-1])))
+            else:
+                found[str(resource)] = None
+        return tuple(found)
+
+    def grant(self, grant: Grant, resource: str, enclave: Enclave) -> EffectiveGrant | BlockedGrant:
+        tenant = Address(f"Tenant/{ResourcePath(resource).tenant}")
+        index = next(
+            (n for n, written in enumerate(grant.spec.resources) if written == resource or written.wildcard), 0
+        )
+        place = self.workspace.place(grant.address, "spec", "resources", index)
+        blocked = self._blocked(grant, resource, tenant, enclave)
+        if blocked:
+            return BlockedGrant(str(grant.address), resource, str(enclave.address), blocked, place)
+        workspace, spec = self.workspace, grant.spec
+        values = workspace.find(enclave.spec.reference_values, ReferenceValues)
+        found = reference.alternatives(
+            values,
+            enclave,
+            floors=spec.appraisal.floors,
+            graces=(spec.appraisal.grace,) if spec.appraisal.grace else (),
+        )
+        data = self._initdata(enclave.address)
+        tier = workspace.tier_of(tenant)
+        platform = workspace.find(enclave.spec.platform, Platform).spec
+        rails = (
+            *environment_guardrails(workspace),
+            *tier_guardrails(workspace, tier, platform),
+            *grant_guardrails(grant, self.attachments),
+            *revocation_guardrails(workspace, spec.broker),
+        )
+        dates = [reference.ends(spec.not_after), reference.ends(spec.licence.expires if spec.licence else None)]
+        known = [moment for moment in dates if moment is not None]
+        return EffectiveGrant(
+            grant=str(grant.address),
+            broker=str(spec.broker),
+            tenant=str(tenant),
+            resource=resource,
+            enclave=str(enclave.address),
+            purpose=str(spec.purpose),
+            lease_seconds=spec.lease.seconds,
+            not_before=spec.not_before.at if spec.not_before else None,
+            not_after=min(known) if known else None,
+            alternatives=found,
+            guardrails=rails,
+            place=place,
+            origins={alternative.name: reference.origin(values, alternative, data) for alternative in found},
+            places=self._places(grant, values, tenant, {rail.source for rail in rails}, [a.name for a in found]),
+        )
+
+    def _places(
+        self, grant: Grant, values: ReferenceValues, tenant: Address, sources: set[str], names: list[str]
+    ) -> Mapping[str, Place]:
+        place = self.workspace.place
+        found = {
+            "lease": place(grant.address, "spec", "lease"),
+            "purpose": place(grant.address, "spec", "purpose"),
+            "notBefore": place(grant.address, "spec", "notBefore"),
+            "notAfter": place(grant.address, "spec", "notAfter"),
+        }
+        for source in sources:
+            address = Address(source)
+            if address in self.workspace.documents:
+                found[source] = place(address, "spec")
+            else:
+                found[source] = place(tenant, "spec", "tier")
+        for name in names:
+            index = int(name.split("#")[1].split("/")[0])
+            found[name] = place(values.address, "spec", "alternatives", index)
+        return found
+
+    def _initdata(self, enclave: Address) -> bytes:
+        if enclave not in self.initdata:
+            self.initdata[enclave] = initdata(self.workspace, enclave)
+        return self.initdata[enclave]
+
+    def _blocked(self, grant: Grant, resource: str, tenant: Address, enclave: Enclave) -> str:
+        """What stands in the way of a grant, "" if nothing does."""
+        workspace = self.workspace
+        owner = workspace.find(tenant, Tenant)
+        broker = workspace.find(grant.spec.broker, KeyBroker)
+        platform = workspace.find(enclave.spec.platform, Platform)
+        values = workspace.find(enclave.spec.reference_values, ReferenceValues)
+        if tenant not in broker.spec.tenants:
+            return f"{broker.address} does not serve {tenant}"
+        if not set(grant.spec.consent) & set(owner.spec.owners):
+            return f"no owner of {tenant} consents"
+        if owner.spec.attesters and enclave.spec.attester not in owner.spec.attesters:
+            return f"{tenant} does not admit the attester {enclave.spec.attester}"
+        outside = [region for region in _regions(platform) if region not in owner.spec.regions]
+        if outside:
+            return f"{platform.address} lies in {', '.join(outside)}, which {tenant} does not admit"
+        if values.spec.attester != enclave.spec.attester:
+            return f"{values.address} speaks of {values.spec.attester}, {enclave.address} is {enclave.spec.attester}"
+        if values.spec.state not in reference.USABLE_STATES:
+            return f"{values.address} is {values.spec.state}"
+        return self._revoked(grant.spec.broker, resource, enclave, values)
+
+    def _revoked(self, broker: Address, resource: str, enclave: Enclave, values: ReferenceValues) -> str:
+        image = self.workspace.find(enclave.spec.image, Artefact)
+        for revocation in self.workspace.of_kind(Revocation):
+            if revocation.spec.brokers and broker not in revocation.spec.brokers:
+                continue
+            revoked = revocation.spec.revokes
+            hit = (
+                (
+                    isinstance(revoked, RevokedImage)
+                    and (revoked.image == image.address or revoked.digest == image.spec.digest)
+                )
+                or (isinstance(revoked, RevokedKey) and revoked.resource == resource)
+                or (
+                    isinstance(revoked, RevokedPublisher)
+                    and revoked.publisher in {image.spec.publisher, *values.spec.builders}
+                )
+            )
+            if hit:
+                return f"revoked by {revocation.address}: {revocation.spec.reason}"
+        return ""
+
+    def implied(
+        self, endpoint: Endpoint, given: list[tuple[Grant, EffectiveGrant]]
+    ) -> Iterator[EffectiveGrant | BlockedGrant]:
+        """An endpoint's configuration goes wherever its model's key goes, under the same conditions."""
+        model = self.workspace.find(endpoint.spec.model, Artefact)
+        key = str(model.spec.encryption.key) if model.spec.encryption else None
+        resource, tenant = endpoint_resource(self.workspace, endpoint), endpoint_tenant(self.workspace, endpoint)
+        seen: set[str] = set()
+        for _, grant in given:
+            fits = grant.resource == key if key else grant.tenant == tenant
+            if fits and grant.enclave == endpoint.spec.enclave and grant.broker not in seen:
+                seen.add(grant.broker)
+                yield EffectiveGrant(
+                    grant=str(endpoint.address),
+                    broker=grant.broker,
+                    tenant=str(tenant),
+                    resource=resource,
+                    enclave=grant.enclave,
+                    purpose="inference",
+                    lease_seconds=grant.lease_seconds,
+                    not_before=grant.not_before,
+                    not_after=grant.not_after,
+                    alternatives=grant.alternatives,
+                    guardrails=grant.guardrails,
+                    place=self.workspace.place(endpoint.address),
+                    implicit=True,
+                    origins=grant.origins,
+                    places=grant.places,
+                )
+        if not seen:
+            yield BlockedGrant(
+                str(endpoint.address),
+                resource,
+                str(endpoint.spec.enclave),
+                f"no grant in effect releases the model of {endpoint.address} to its enclave",
+                self.workspace.place(endpoint.address, "spec", "model"),
+            )
+
+
+def _regions(platform: Platform) -> tuple[str, ...]:
+    """Where a platform may place things; a platform that names no region is nowhere in particular."""
+    spec = platform.spec
+    if isinstance(spec, AwsPlatform | GcpPlatform | AzurePlatform):
+        return (str(spec.region),)
+    return tuple(str(region) for region in spec.regions)
+
+
+__all__ = ["blocked_grants", "effective_grants", "endpoint_resource", "endpoint_tenant"]

@@ -1,0 +1,163 @@
+"""ReferenceValues documents as alternatives: each complete tuple with its floors, flags and devices.
+
+What the document does not say is filled with the strictest reading (debug and migration denied). A list of chips becomes one
+alternative a chip, a dated grace becomes a further alternative with its lower floors that ends with the grace, so
+both are seen by the trust diff as what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, EvidenceKind
+from qnsp_policy.pipeline.model.kinds.attestation import Alternative as DocumentAlternative
+from qnsp_policy.pipeline.model.kinds.attestation import DeviceValues, Enclave, Grace, ReferenceValues
+from qnsp_policy.pipeline.model.scalars import Expiry
+from qnsp_policy.pipeline.trust.initdata import host_data
+from qnsp_policy.pipeline.trust.values import Origin
+
+USABLE_STATES = frozenset({"active"})
+
+_DENIED: Mapping[EvidenceKind, tuple[str, ...]] = {
+    EvidenceKind.SEV_SNP: ("policy.debug", "policy.migrate"),
+    EvidenceKind.TDX: ("attributes.debug",),
+    EvidenceKind.SGX: ("attributes.debug",),
+}
+"""Flags that are false unless the document says otherwise; nothing is allowed by being left out."""
+
+_TCB_PARTS = frozenset({"bootloader", "tee", "snp", "microcode", "fmc"})
+
+
+def ends(expiry: Expiry | None) -> datetime | None:
+    """The first moment at which something no longer holds; an expiry is its last moment at which it does."""
+    return None if expiry is None else expiry.at + timedelta(seconds=1)
+
+
+def alternatives(
+    document: ReferenceValues, enclave: Enclave, *, floors: Mapping[str, int], graces: tuple[Grace, ...]
+) -> tuple[Alternative, ...]:
+    """Every whole way in which evidence of `enclave` may satisfy `document`.
+
+    Args:
+        document: the reference values; only an active document admits anything.
+        enclave: for the number of devices that each member must prove.
+        floors: what the grant asks on top; the higher of both counts.
+        graces: dated exceptions of the grant; that of the document is added.
+    """
+    if document.spec.state not in USABLE_STATES:
+        return ()
+    found: list[Alternative] = []
+    for index, written in enumerate(document.spec.alternatives):
+        for whole in _by_chip(_whole(f"{document.address}#{index}", document, written, enclave), written):
+            strict = _with_floors(whole, floors)
+            found.append(strict)
+            exceptions = (*graces, *([document.spec.grace] if document.spec.grace else []))
+            found.extend(_graced(strict, grace) for grace in exceptions)
+    return tuple(found)
+
+
+def _whole(name: str, document: ReferenceValues, written: DocumentAlternative, enclave: Enclave) -> Alternative:
+    kind = EvidenceKind(document.spec.attester)
+    equals: dict[str, ClaimValue] = dict.fromkeys(_DENIED.get(kind, ()), False)
+    flags = "attributes" if kind in {EvidenceKind.TDX, EvidenceKind.SGX} else "policy"
+    equals |= {f"{flags}.{flag}": _plain(value) for flag, value in written.policy.items()}
+    equals |= {claim: str(value) for claim, value in written.measurements.items()}
+    if written.vmpl is not None:
+        equals["vmpl"] = written.vmpl
+    if written.product_line is not None:
+        equals["productLine"] = str(written.product_line)
+    wanted = list(written.devices)
+    if len(wanted) == 1 and enclave.spec.gpus is not None:
+        wanted *= enclave.spec.gpus.count
+    return Alternative(
+        name=name,
+        kind=kind,
+        equals=equals,
+        floors={floor_claim(kind, component): floor for component, floor in written.floors.items()},
+        devices=tuple(_device(f"{name}/device{n}", device) for n, device in enumerate(wanted)),
+        not_after=ends(document.spec.expires),
+    )
+
+
+def _plain(value: bool | int | str) -> ClaimValue:
+    return value if isinstance(value, bool | int) else str(value)
+
+
+def floor_claim(kind: EvidenceKind, component: str) -> str:
+    """The claim that carries a component's version: `snp` of a document is `tcb.reported.snp` of SNP evidence."""
+    if kind is EvidenceKind.SEV_SNP and component in _TCB_PARTS:
+        return f"tcb.reported.{component}"
+    return component
+
+
+def _device(name: str, device: DeviceValues) -> Alternative:
+    equals: dict[str, ClaimValue] = {"model": str(device.model), "mode": str(device.mode)}
+    if device.architecture is not None:
+        equals["architecture"] = str(device.architecture)
+    equals |= {claim: str(value) for claim, value in device.measurements.items()}
+    floors = dict(device.floors)
+    for component, version in (("vbios", device.vbios), ("driver", device.driver)):
+        if version is not None:
+            floors[component] = version_number(str(version))
+    return Alternative(name, EvidenceKind.NVIDIA_GPU, equals, floors)
+
+
+def version_number(text: str) -> int:
+    """A dotted version as one integer that orders as the version does: five parts of ten bits, hex as VBIOS writes it.
+
+    `96.00.5E.00.01` and `550.54.15` both fit; a part that is not hexadecimal, or a sixth part, is refused.
+
+    Raises:
+        ValueError: not such a version.
+    """
+    parts = text.split(".")
+    if len(parts) > 5:
+        raise ValueError(f"{text!r} has more than five parts")
+    base = 16 if len(parts) == 5 else 10
+    numbers = [int(part, base) for part in parts] + [0] * (5 - len(parts))
+    if any(not 0 <= number < 1024 for number in numbers):
+        raise ValueError(f"{text!r} has a part beyond 1023")
+    return sum(number << (10 * (4 - index)) for index, number in enumerate(numbers))
+
+
+def _by_chip(whole: Alternative, written: DocumentAlternative) -> Iterator[Alternative]:
+    if not written.chip_ids:
+        yield whole
+    for number, chip in enumerate(written.chip_ids):
+        yield replace(whole, name=f"{whole.name}/chip{number}", equals={**whole.equals, "chipId": str(chip)})
+
+
+def _with_floors(alternative: Alternative, floors: Mapping[str, int]) -> Alternative:
+    named = {floor_claim(alternative.kind, component): floor for component, floor in floors.items()}
+    higher = {claim: max(floor, alternative.floors.get(claim, 0)) for claim, floor in named.items()}
+    return replace(alternative, floors={**alternative.floors, **higher})
+
+
+def _graced(alternative: Alternative, grace: Grace) -> Alternative:
+    """The same with the lower floors of a grace, until its end; other floors stay."""
+    lower = {floor_claim(alternative.kind, component): floor for component, floor in grace.floors.items()}
+    end = ends(grace.until)
+    known = [moment for moment in (end, alternative.not_after) if moment is not None]
+    return replace(
+        alternative,
+        name=f"{alternative.name}/grace-until-{grace.until}",
+        floors={**alternative.floors, **lower},
+        not_after=min(known),
+    )
+
+
+def origin(document: ReferenceValues, alternative: Alternative, initdata: bytes) -> Origin:
+    """Where an alternative comes from; the initdata counts as an input only where its digest is what was measured."""
+    inputs: dict[str, str] = {}
+    if document.spec.computed_from is not None:
+        written = document.spec.computed_from.model_dump(mode="json", by_alias=True, exclude_none=True)
+        inputs = {name: str(value) for name, value in written.items()}
+    digest = host_data(initdata)
+    if digest in alternative.equals.values():
+        inputs["initdata"] = f"sha256:{digest}"
+    return Origin(str(document.address), inputs, document.spec.origin == "trust-on-first-use")
+
+
+__all__ = ["alternatives", "ends", "floor_claim", "origin", "version_number"]
