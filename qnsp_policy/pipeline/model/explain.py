@@ -31,6 +31,8 @@ _TYPES = {
 }
 
 _NEXT = {
+    "QNSP-DOC-021": "write it in that form",
+    "QNSP-DOC-039": "keep one of the two",
     "QNSP-DOC-038": "take the private key out of the document and out of its history; keep only the public JWK",
     "QNSP-REF-001": "name a document of the right kind",
     "QNSP-REF-004": "write the reference as `Kind/name`",
@@ -71,10 +73,13 @@ def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> D
             "QNSP-DOC-018",
             f"`{shown(name)}` must be {_TYPES[kind]}, not {_described(got)}",
             *path,
-            next_step='put the value in quotes, such as "1"' if kind == "string_type" and _scalar(got) else None,
+            next_step='put the value in quotes, such as "1"'
+            if kind == "string_type" and _scalar(got)
+            else f"write {_TYPES[kind]}",
         )
     if kind in ("literal_error", "enum"):
         allowed = [item.strip("'") for item in str(context.get("expected", "")).replace(" or ", ", ").split(", ")]
+        allowed = [{"True": "true", "False": "false"}.get(item, item) for item in allowed]
         guess = nearest(got, allowed) if isinstance(got, str) else None
         return document.problem(
             "QNSP-DOC-019",
@@ -101,7 +106,12 @@ def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> D
         )
     if kind.startswith("QNSP-"):
         return document.problem(kind, f"`{shown(name)}`: {shown(detail['msg'], 400)}", *path, next_step=_NEXT.get(kind))
-    return document.problem("QNSP-DOC-021", f"`{shown(name)}`: {shown(_bounds(kind, context, detail), 300)}", *path)
+    return document.problem(
+        "QNSP-DOC-021",
+        f"`{shown(name)}`: {shown(_bounds(kind, context, detail), 300)}",
+        *path,
+        next_step="choose a value within these bounds",
+    )
 
 
 def _bounds(kind: str, context: Mapping[str, Any], detail: Any) -> str:

@@ -1,0 +1,153 @@
+"""A workspace of any size, valid in every reference: for benchmarks and for tests of scale.
+
+The same arguments give the same bytes.
+"""
+
+from __future__ import annotations
+
+from qnsp_policy.testing.workspaces import PLATFORM, QNSP, TRUST_ROOT, filled
+
+_GROUP = 8
+"""Documents a group adds: tenant, keys, reference values, two artefacts, enclave, grant, endpoint."""
+
+
+def _group(number: int) -> str:
+    n = f"{number:05d}"
+    return f"""apiVersion: qnsp.policy/v1
+kind: Tenant
+metadata:
+  name: tenant-{n}
+  labels: {{team: team-{number % 17}, cost: "{number % 5}"}}
+spec:
+  tier: CryptoTier/hip5-tier-2
+  regions: [local]
+  dataClasses: [health]   # what it holds
+  owners: [alice@clinic.example]
+  quotas: {{requestsPerMinute: 600, tokensPerDay: 2M, gpus: 0}}
+  auditRetention: 180d
+---
+apiVersion: qnsp.policy/v1
+kind: KeyHierarchy
+metadata: {{name: tenant-{n}}}
+spec:
+  tenant: Tenant/tenant-{n}
+  wrappingRoot: {{algorithm: ML-KEM-1024, custody: software, rotation: 365d}}
+  signingRoot: {{algorithm: ML-DSA-87, custody: software, rotation: 365d}}
+  keys:
+    - {{name: model/main, algorithm: AES-256-GCM, wrappedBy: X-Wing, rotation: per-version}}
+    - {{name: api/app, algorithm: ML-DSA-65, rotation: 30d}}
+  owners: {{threshold: 1, identities: [alice@clinic.example]}}
+  recovery:
+    custodians: [alice@clinic.example, bob@clinic.example]
+    threshold: 1
+    sites: [local]
+    lastDrill: 2026-11-01
+---
+apiVersion: qnsp.policy/v1
+kind: ReferenceValues
+metadata: {{name: values-{n}}}
+spec:
+  attester: sev-snp
+  state: active
+  expires: 2027-05-21
+  covers:
+    firmware: measurement
+    kernel: measurement
+    cmdline: measurement
+    initrd: measurement
+    rootfs: measurement
+    workload: measurement
+    initdata: hostData
+  computedFrom:
+    image: Artefact/guest-{n}
+    imageDigest: "@sha256:guest{n}"
+    vcpus: 2
+    cmdline: "console=ttyS0 quiet"
+    tool: "qnsp-policy simulator"
+  builders: [lab@research.example]
+  alternatives:
+    - measurements: {{measurement: "@hex48:m{n}", hostData: "@hex32:h{n}"}}
+      floors: {{bootloader: 3, tee: 0, snp: 14, microcode: 209, guestSvn: 0}}
+      policy: {{debug: false, migrate: false, smt: true}}
+      vmpl: 0
+---
+apiVersion: qnsp.policy/v1
+kind: Artefact
+metadata: {{name: model-{n}}}
+spec:
+  type: model
+  tenant: Tenant/tenant-{n}
+  location: artefacts/model-{n}.sealed
+  digest: "@sha256:sealed{n}"
+  plaintextDigest: "@sha256:plain{n}"
+  encryption: {{key: tenant-{n}/model/main, version: 1, wrappedKey: artefacts/model-{n}.key.json}}
+  publisher: lab@research.example
+---
+apiVersion: qnsp.policy/v1
+kind: Artefact
+metadata: {{name: guest-{n}}}
+spec:
+  type: image
+  location: artefacts/guest-{n}.tar
+  digest: "@sha256:guest{n}"
+  publisher: lab@research.example
+---
+apiVersion: qnsp.policy/v1
+kind: Enclave
+metadata: {{name: enclave-{n}}}
+spec:
+  platform: Platform/lab
+  attester: sev-snp
+  size: {{members: 1, vcpus: 2, memory: 2Gi}}
+  tenants: [Tenant/tenant-{n}]
+  sharing: exclusive
+  image: Artefact/guest-{n}
+  referenceValues: ReferenceValues/values-{n}
+  debug: false
+---
+apiVersion: qnsp.policy/v1
+kind: Grant
+metadata: {{name: grant-{n}}}
+spec:
+  resources: [tenant-{n}/model/main]
+  broker: KeyBroker/main
+  to: [Enclave/enclave-{n}]
+  purpose: inference
+  lease: 12h
+  consent: [alice@clinic.example]
+---
+apiVersion: qnsp.policy/v1
+kind: Endpoint
+metadata: {{name: endpoint-{n}}}
+spec:
+  enclave: Enclave/enclave-{n}
+  model: Artefact/model-{n}
+  api: {{openai: [embeddings]}}
+  tenants: [Tenant/tenant-{n}]
+  upstream: {{command: [python, upstream/app.py]}}
+  listen: 127.0.0.1:{10000 + number % 50000}
+  responseSignature: {{algorithm: ML-DSA-65}}
+  receipts: true
+  streaming: false
+"""
+
+
+def generated_files(documents: int, *, files: int = 10) -> dict[str, bytes]:
+    """The files of a valid workspace of at least `documents` documents.
+
+    Args:
+        documents: how many at least; groups of eight are added until there are so many.
+        files: over how many files the groups are spread.
+    """
+    groups = -(-max(documents - 4, 0) // _GROUP)
+    tenants = ", ".join(f"Tenant/tenant-{n:05d}" for n in range(groups)) or "Tenant/none"
+    platform = PLATFORM.replace("[Tenant/clinic, Tenant/research]", f"[{tenants}]")
+    texts = {"qnsp.yaml": QNSP, "trust-root.yaml": TRUST_ROOT, "platform.yaml": platform}
+    for file in range(files):
+        part = [_group(n) for n in range(file, groups, files)]
+        if part:
+            texts[f"tenants-{file:03d}.yaml"] = "---\n".join(part)
+    return {file: filled(text).encode() for file, text in texts.items()}
+
+
+__all__ = ["generated_files"]
