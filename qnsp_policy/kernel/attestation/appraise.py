@@ -195,9 +195,9 @@ def _common(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> l
         if "freshness" in policy.require_checked:
             found.append(Mismatch("policy", "freshness", "not checked", "checked", codes.NOT_CHECKED.code))
     elif len(expected) != len(claims.report_data):
-        code = codes.REPORT_DATA_LENGTH if claims.report_data else codes.NONCE_ABSENT
+        length = codes.REPORT_DATA_LENGTH if claims.report_data else codes.NONCE_ABSENT
         found.append(
-            Mismatch("policy", "reportData", f"{len(claims.report_data)} bytes", f"{len(expected)} bytes", code.code)
+            Mismatch("policy", "reportData", f"{len(claims.report_data)} bytes", f"{len(expected)} bytes", length.code)
         )
     elif not hmac.compare_digest(expected, claims.report_data):
         found.append(Mismatch("policy", "reportData", claims.report_data.hex(), expected.hex(), codes.REPORT_DATA.code))

@@ -28,7 +28,7 @@ _SIZES: Final[Mapping[int, int]] = {0x0004: 20, SHA256: 32, SHA384: 48, 0x000D: 
 MAX_QUOTE: Final = 4096
 
 
-class TpmError(ValueError):
+class QuoteError(ValueError):
     """TPM structures are not well formed or do not agree; callers turn it into their own code."""
 
 
@@ -62,7 +62,7 @@ class _Reader:
 
     def take(self, size: int) -> bytes:
         if self._at + size > len(self._data):
-            raise TpmError("cut short")
+            raise QuoteError("cut short")
         part = self._data[self._at : self._at + size]
         self._at += size
         return part
@@ -73,40 +73,40 @@ class _Reader:
     def sized(self, limit: int) -> bytes:
         size = self.number(2)
         if size > limit:
-            raise TpmError(f"a field of {size} bytes; at most {limit} are read")
+            raise QuoteError(f"a field of {size} bytes; at most {limit} are read")
         return self.take(size)
 
     def end(self) -> None:
         if self._at != len(self._data):
-            raise TpmError("trailing bytes")
+            raise QuoteError("trailing bytes")
 
 
 def parse_quote(data: bytes) -> Quote:
     """Reads TPMS_ATTEST; type quote only, no trailing bytes.
 
     Raises:
-        TpmError: not well formed.
+        QuoteError: not well formed.
     """
     if len(data) > MAX_QUOTE:
-        raise TpmError(f"{len(data)} bytes; at most {MAX_QUOTE} are read")
+        raise QuoteError(f"{len(data)} bytes; at most {MAX_QUOTE} are read")
     reader = _Reader(data)
     magic, kind = struct.unpack(">IH", reader.take(6))
     if magic != GENERATED:
-        raise TpmError(f"magic 0x{magic:08X} is not TPM_GENERATED")
+        raise QuoteError(f"magic 0x{magic:08X} is not TPM_GENERATED")
     if kind != ATTEST_QUOTE:
-        raise TpmError(f"type 0x{kind:04X} is not a quote")
+        raise QuoteError(f"type 0x{kind:04X} is not a quote")
     signer = reader.sized(68)
     extra = reader.sized(64)
     clock, reset, restart, safe = reader.number(8), reader.number(4), reader.number(4), reader.number(1)
     firmware = reader.number(8)
     count = reader.number(4)
     if count > 16:
-        raise TpmError(f"{count} PCR selections")
+        raise QuoteError(f"{count} PCR selections")
     selections: list[tuple[int, tuple[int, ...]]] = []
     for _ in range(count):
         algorithm, size = reader.number(2), reader.number(1)
         if size > 4:
-            raise TpmError(f"a PCR selection of {size} bytes")
+            raise QuoteError(f"a PCR selection of {size} bytes")
         mask = reader.take(size)
         selections.append((algorithm, tuple(i for i in range(8 * size) if mask[i // 8] >> i % 8 & 1)))
     digest = reader.sized(64)
@@ -124,17 +124,17 @@ def selected_values(quote: Quote, values: bytes, algorithm: int, *, digest: str 
         digest: the hash of the signing scheme, over the selected values in order.
 
     Raises:
-        TpmError: another bank, a missing value, or another digest.
+        QuoteError: another bank, a missing value, or another digest.
     """
     size = _SIZES[algorithm]
     if len(quote.selections) != 1 or quote.selections[0][0] != algorithm:
-        raise TpmError("the quote does not select exactly the expected bank")
+        raise QuoteError("the quote does not select exactly the expected bank")
     indices = quote.selections[0][1]
     if len(values) % size or any(size * (index + 1) > len(values) for index in indices):
-        raise TpmError("a selected PCR has no value")
+        raise QuoteError("a selected PCR has no value")
     chosen = {index: values[size * index : size * (index + 1)] for index in indices}
     if hashlib.new(digest, b"".join(chosen.values())).digest() != quote.pcr_digest:
-        raise TpmError("the digest of the PCR values is not the quote's")
+        raise QuoteError("the digest of the PCR values is not the quote's")
     return chosen
 
 
@@ -142,10 +142,10 @@ def rsa_signature(data: bytes) -> bytes:
     """The RSA signature of TPMT_SIGNATURE (RSASSA, SHA-256), or the bytes themselves where they are a bare signature."""
     if data[:2] == _RSASSA.to_bytes(2, "big") and len(data) >= 6 and len(data) == 6 + int.from_bytes(data[4:6], "big"):
         if int.from_bytes(data[2:4], "big") != SHA256:
-            raise TpmError("the signature is not over SHA-256")
+            raise QuoteError("the signature is not over SHA-256")
         return data[6:]
     if not 256 <= len(data) <= 512:
-        raise TpmError("no RSA signature")
+        raise QuoteError("no RSA signature")
     return data
 
 
@@ -162,13 +162,13 @@ def ecdsa_signature(data: bytes) -> bytes:
     """The DER form of an ECDSA signature given as TPMT_SIGNATURE (SHA-256) or as DER.
 
     Raises:
-        TpmError: neither of both.
+        QuoteError: neither of both.
     """
     if data[:1] == b"\x30":
         return data
     reader = _Reader(data)
     if reader.number(2) != _ECDSA or reader.number(2) != SHA256:
-        raise TpmError("not an ECDSA signature over SHA-256")
+        raise QuoteError("not an ECDSA signature over SHA-256")
     r, s = reader.sized(66), reader.sized(66)
     reader.end()
     return encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
@@ -190,7 +190,7 @@ __all__ = [
     "SHA256",
     "SHA384",
     "Quote",
-    "TpmError",
+    "QuoteError",
     "ecdsa_signature",
     "is_signed_by_ecdsa",
     "is_signed_by_rsa",

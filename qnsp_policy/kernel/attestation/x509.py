@@ -257,6 +257,16 @@ def certificates_of(data: bytes) -> list[bytes]:
     return split_pem(data) if b"-----BEGIN" in data else [data]
 
 
+def _crl_number(parsed: library.CertificateRevocationList) -> int | None:
+    number: int | None = None
+    for extension in parsed.extensions:
+        if isinstance(extension.value, library.CRLNumber):
+            number = extension.value.crl_number
+        elif extension.critical:
+            raise CertificateError(f"a critical CRL extension {extension.oid.dotted_string} is not known")
+    return number
+
+
 @lru_cache(maxsize=256)
 def load_crl(data: bytes) -> Crl:
     """Reads a CRL from DER or PEM.
@@ -270,12 +280,7 @@ def load_crl(data: bytes) -> Crl:
         if b"-----BEGIN" in data:
             (data,) = split_pem(data, "X509 CRL")
         parsed = library.load_der_x509_crl(data)
-        number: int | None = None
-        for extension in parsed.extensions:
-            if isinstance(extension.value, library.CRLNumber):
-                number = extension.value.crl_number
-            elif extension.critical:
-                raise CertificateError(f"a critical CRL extension {extension.oid.dotted_string} is not known")
+        number = _crl_number(parsed)
         return Crl(
             der=data,
             issuer=parsed.issuer.public_bytes(),

@@ -36,9 +36,9 @@ _FAR: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 def verify(
     evidence: Evidence,
     *,
-    collateral: Collateral,
+    collateral: Collateral,  # noqa: ARG001  one shape for all kinds; a sample has no collateral
     anchors: Sequence[Anchor],
-    now: datetime,  # noqa: ARG001  one shape for all kinds
+    now: datetime,  # noqa: ARG001  a sample has no times
 ) -> VerifiedClaims:
     """Parses sample evidence; "verified" here means only that it is well formed, and the statements say so.
 

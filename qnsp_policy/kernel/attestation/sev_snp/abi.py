@@ -143,19 +143,40 @@ def parse(data: bytes) -> Report:
     if len(data) != REPORT_SIZE:
         raise EvidenceError(codes.LENGTH, subject="report", expected=f"{REPORT_SIZE} bytes", got=f"{len(data)} bytes")
     head = _HEAD.unpack_from(data)
-    version = head[0]
+    tail = _TAIL.unpack_from(data, 0x1A0)
+    version, signature_algo = head[0], head[6]
     if version not in VERSIONS:
         raise EvidenceError(codes.VERSION, subject="VERSION", expected="2, 3, 4 or 5", got=str(version))
-    if head[6] != ECDSA_P384_SHA384:
-        raise EvidenceError(codes.SIGNATURE_ALGO, subject="SIGNATURE_ALGO", expected="1", got=str(head[6]))
-    tail = _TAIL.unpack_from(data, 0x1A0)
+    if signature_algo != ECDSA_P384_SHA384:
+        raise EvidenceError(codes.SIGNATURE_ALGO, subject="SIGNATURE_ALGO", expected="1", got=str(signature_algo))
     return Report(
-        bytes(data),
-        version,
-        *head[1:10],
-        *head[11:],
-        (data[0x188], data[0x189], data[0x18A]) if version >= 3 else None,
-        *tail,
+        raw=bytes(data),
+        version=version,
+        guest_svn=head[1],
+        policy=head[2],
+        family_id=head[3],
+        image_id=head[4],
+        vmpl=head[5],
+        signature_algo=signature_algo,
+        current_tcb=head[7],
+        platform_info=head[8],
+        flags=head[9],
+        report_data=head[11],
+        measurement=head[12],
+        host_data=head[13],
+        id_key_digest=head[14],
+        author_key_digest=head[15],
+        report_id=head[16],
+        report_id_ma=head[17],
+        reported_tcb=head[18],
+        cpuid=(data[0x188], data[0x189], data[0x18A]) if version >= 3 else None,
+        chip_id=tail[0],
+        committed_tcb=tail[1],
+        current_build=tail[2],
+        committed_build=tail[3],
+        launch_tcb=tail[4],
+        launch_mitigations=tail[5],
+        current_mitigations=tail[6],
     )
 
 

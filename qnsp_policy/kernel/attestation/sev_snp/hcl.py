@@ -136,7 +136,7 @@ def verify(wrapper: Wrapper, report: Report, endorsements: Mapping[str, bytes]) 
     try:
         attested = tpm.parse_quote(quote)
         signature = tpm.rsa_signature(endorsements.get("tpm-signature", b""))
-    except tpm.TpmError as error:
+    except tpm.QuoteError as error:
         raise EvidenceError(codes.TPM_FORM, str(error), subject="TPM quote") from error
     if not tpm.is_signed_by_rsa(quote, signature, key):
         raise EvidenceError(codes.TPM_SIGNATURE, subject="TPM quote")
@@ -145,7 +145,7 @@ def verify(wrapper: Wrapper, report: Report, endorsements: Mapping[str, bytes]) 
     if values is not None:
         try:
             pcrs = tpm.selected_values(attested, values, tpm.SHA256)
-        except tpm.TpmError as error:
+        except tpm.QuoteError as error:
             raise EvidenceError(codes.TPM_PCRS, str(error), subject="PCR values") from error
         claims |= {f"pcr.sha256.{index}": value.hex() for index, value in pcrs.items()}
     return Wrapped(claims, attested.extra_data, quoted=True)

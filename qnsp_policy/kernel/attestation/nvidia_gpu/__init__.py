@@ -1,0 +1,1 @@
+"""NVIDIA confidential GPUs: SPDM measurements, device chain, reference integrity manifests (RIM), OCSP answers."""

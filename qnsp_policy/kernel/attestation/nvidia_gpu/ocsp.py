@@ -1,0 +1,171 @@
+"""OCSP answers (RFC 6960) as collateral: is a certificate good at `now`, by an answer that its issuer stands behind?
+
+Comes in: DER answers, fetched at another time. Goes out: nothing but a verdict per certificate; any fault raises. Stricter than
+the vendor's tool: the certificate id is matched, thisUpdate and nextUpdate must enclose `now`, an answer without nextUpdate is not
+of the present, and `certificateHold` is a refusal of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from qnsp_policy.kernel.attestation import der
+from qnsp_policy.kernel.attestation.nvidia_gpu import codes
+from qnsp_policy.kernel.attestation.refusal import EvidenceError
+from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, is_signed_by, load_certificate
+
+MAX_ANSWER: Final = 64 * 1024
+_MAX_ANSWERS: Final = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """One parsed, unverified answer about one certificate."""
+
+    response: ocsp.OCSPResponse
+    name_hash: bytes
+    key_hash: bytes
+    algorithm: str
+    serial: int
+
+
+@lru_cache(maxsize=1024)
+def parse(data: bytes) -> Answer:
+    """Reads an answer about a single certificate.
+
+    Raises:
+        EvidenceError: QNSP-ATT-NV-036: not DER, not successful, or about several certificates.
+    """
+    if len(data) > MAX_ANSWER:
+        raise EvidenceError(codes.OCSP_FORM, expected=f"at most {MAX_ANSWER} bytes", got=f"{len(data)} bytes")
+    try:
+        response = ocsp.load_der_ocsp_response(data)
+        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+            raise EvidenceError(codes.OCSP_FORM, f"status {response.response_status.name.lower()}")
+        if len(list(response.responses)) != 1:
+            raise EvidenceError(codes.OCSP_FORM, "more than one certificate in an answer")
+        return Answer(
+            response,
+            response.issuer_name_hash,
+            response.issuer_key_hash,
+            response.hash_algorithm.name,
+            response.serial_number,
+        )
+    except (ValueError, UnsupportedAlgorithm, NotImplementedError) as error:
+        raise EvidenceError(codes.OCSP_FORM, str(error).splitlines()[0][:120] if str(error) else "") from error
+
+
+def _key_bits(issuer: Certificate) -> bytes:
+    return der.bits(der.whole(issuer.spki, der.SEQUENCE).children()[1])
+
+
+def _is_about(answer: Answer, child: Certificate, issuer: Certificate) -> bool:
+    if answer.algorithm not in ("sha1", "sha256", "sha384", "sha512") or answer.serial != child.serial:
+        return False
+    return (
+        hashlib.new(answer.algorithm, issuer.subject, usedforsecurity=False).digest() == answer.name_hash
+        and hashlib.new(answer.algorithm, _key_bits(issuer), usedforsecurity=False).digest() == answer.key_hash
+    )
+
+
+def _responder(answer: Answer, issuer: Certificate, now: datetime) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
+    """The issuer's own key, or that of a responder that it certified for OCSP signing and that is valid now."""
+    name = answer.response.responder_name
+    key_hash = answer.response.responder_key_hash
+    by_issuer = (name is not None and name.public_bytes() == issuer.subject) or (
+        key_hash is not None and key_hash == hashlib.sha1(_key_bits(issuer), usedforsecurity=False).digest()
+    )
+    if by_issuer:
+        return issuer.key()
+    for certificate in answer.response.certificates:
+        loaded = load_certificate(certificate.public_bytes(Encoding.DER))
+        named = (name is not None and name.public_bytes() == loaded.subject) or (
+            key_hash is not None and key_hash == hashlib.sha1(_key_bits(loaded), usedforsecurity=False).digest()
+        )
+        if named and is_signed_by(loaded, issuer) and loaded.valid_at(now) and _may_answer(certificate):
+            return loaded.key()
+    raise EvidenceError(codes.OCSP_RESPONDER, "no responder that the issuer authorised")
+
+
+def _may_answer(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return ExtendedKeyUsageOID.OCSP_SIGNING in usage
+
+
+def _verify(answer: Answer, issuer: Certificate, now: datetime) -> None:
+    response = answer.response
+    try:
+        key = _responder(answer, issuer, now)
+        algorithm = response.signature_hash_algorithm
+        if algorithm is None or algorithm.name not in ("sha256", "sha384", "sha512"):
+            raise EvidenceError(codes.OCSP_RESPONDER, "the answer is not signed with SHA-2")
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(algorithm))
+        else:
+            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), algorithm)
+    except (InvalidSignature, CertificateError, UnsupportedAlgorithm) as error:
+        raise EvidenceError(codes.OCSP_RESPONDER) from error
+
+
+def check(
+    child: Certificate, issuer: Certificate, answers: Sequence[Answer], *, now: datetime, nonce: bytes | None = None
+) -> datetime | None:
+    """Judges one certificate by the answers that are about it.
+
+    Returns:
+        The nextUpdate of the answer, or None where no answer is about this certificate.
+
+    Raises:
+        EvidenceError: QNSP-ATT-NV-030 to -037; any answer about the certificate that is not good refuses.
+    """
+    until: datetime | None = None
+    for answer in answers[:_MAX_ANSWERS]:
+        if not _is_about(answer, child, issuer):
+            continue
+        _verify(answer, issuer, now)
+        if nonce is not None and not _has_nonce(answer, nonce):
+            raise EvidenceError(codes.OCSP_NONCE, subject=child.subject_cn)
+        this, following = answer.response.this_update_utc, answer.response.next_update_utc
+        if following is None or not this <= now <= following:
+            raise EvidenceError(
+                codes.OCSP_STALE,
+                subject=child.subject_cn,
+                expected=f"{this:%Y-%m-%dT%H:%M:%SZ} to {following:%Y-%m-%dT%H:%M:%SZ}"
+                if following
+                else "a nextUpdate",
+                got=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            )
+        status = answer.response.certificate_status
+        if status is ocsp.OCSPCertStatus.REVOKED:
+            hold = answer.response.revocation_reason is x509.ReasonFlags.certificate_hold
+            raise EvidenceError(codes.HOLD if hold else codes.REVOKED, subject=child.subject_cn)
+        if status is not ocsp.OCSPCertStatus.GOOD:
+            raise EvidenceError(codes.OCSP_UNKNOWN, subject=child.subject_cn)
+        until = following if until is None else max(until, following)
+    return until
+
+
+def _has_nonce(answer: Answer, nonce: bytes) -> bool:
+    try:
+        found = answer.response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return found == nonce
+
+
+__all__ = ["MAX_ANSWER", "Answer", "check", "parse"]
