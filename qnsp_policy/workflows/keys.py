@@ -79,6 +79,11 @@ def find_keys(root: Path, name: str) -> KeyFile:
     )
 
 
+def show_key(root: Path, name: str) -> KeyEntry:
+    """The public keys of one file."""
+    return _entry(root, root / KEYS / file_name(name), find_keys(root, name))
+
+
 def signer_of(root: Path, name: str) -> SoftwareSigner:
     """The software signer of an identity."""
     found = find_keys(root, name)
@@ -94,4 +99,14 @@ def _entry(root: Path, path: Path, found: KeyFile) -> KeyEntry:
     )
 
 
-__all__ = ["KEYS", "SIGNER_ALGORITHMS", "KeyEntry", "file_name", "find_keys", "list_keys", "new_key", "signer_of"]
+__all__ = [
+    "KEYS",
+    "SIGNER_ALGORITHMS",
+    "KeyEntry",
+    "file_name",
+    "find_keys",
+    "list_keys",
+    "new_key",
+    "show_key",
+    "signer_of",
+]
