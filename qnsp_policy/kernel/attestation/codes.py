@@ -15,6 +15,9 @@ from qnsp_policy.kernel.attestation.refusal import Code
 _HERE: Final = "qnsp_policy.kernel.attestation"
 _MODULES: Final[Mapping[str, str]] = {
     "sev-snp": f"{_HERE}.sev_snp.codes",
+    "nitro-enclave": f"{_HERE}.nitro_enclave.codes",
+    "nitro-tpm": f"{_HERE}.nitro_tpm.codes",
+    "nvidia-gpu, nvswitch": f"{_HERE}.nvidia_gpu.codes",
     "coco-sample": f"{_HERE}.coco_sample.codes",
     "appraisal": f"{_HERE}.appraisal_codes",
 }

@@ -21,10 +21,14 @@ from qnsp_policy.kernel.attestation.values import Anchor, Evidence, EvidenceKind
 _HERE: Final = "qnsp_policy.kernel.attestation"
 _VERIFIERS: Final[Mapping[EvidenceKind, str]] = {
     EvidenceKind.SEV_SNP: f"{_HERE}.sev_snp.verify",
+    EvidenceKind.NITRO_ENCLAVE: f"{_HERE}.nitro_enclave.verify",
+    EvidenceKind.NITRO_TPM: f"{_HERE}.nitro_tpm.verify",
+    EvidenceKind.NVIDIA_GPU: f"{_HERE}.nvidia_gpu.verify",
+    EvidenceKind.NVSWITCH: f"{_HERE}.nvswitch.verify",
     EvidenceKind.COCO_SAMPLE: f"{_HERE}.coco_sample.verify",
 }
 """Module of each kind; its function is `verify(evidence, *, collateral, anchors, now)`."""
-_ANCHORS: Final = (f"{_HERE}.sev_snp.anchors",)
+_ANCHORS: Final = (f"{_HERE}.sev_snp.anchors", f"{_HERE}.nitro_enclave.anchors", f"{_HERE}.nvidia_gpu.anchors")
 """Modules whose `ANCHORS` are pinned vendor roots."""
 
 

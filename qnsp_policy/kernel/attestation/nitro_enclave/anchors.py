@@ -23,8 +23,8 @@ b+6NIwLz3/Y=
 """
 ROOT_G1_SHA256: Final = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
 
-PINNED: Final = (
+ANCHORS: Final = (
     Anchor("aws", base64.b64decode("".join(_ROOT_G1.split())), AssuranceClass.PROVIDER_ISOLATION, "Root-G1"),
 )
 
-__all__ = ["PINNED", "ROOT_G1_SHA256"]
+__all__ = ["ANCHORS", "ROOT_G1_SHA256"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qnsp_policy.kernel.attestation.refusal import Code
+from qnsp_policy.kernel.attestation.refusal import Code, collect
 
 TOO_LARGE: Final = Code("QNSP-ATT-NIT-001", 1, "format", "the document is empty or larger than 32 KiB")
 NOT_CBOR: Final = Code("QNSP-ATT-NIT-002", 1, "format", "the document is not one CBOR item (RFC 8949)")
@@ -50,3 +50,5 @@ WINDOW_DOCUMENT: Final = Code(
     "QNSP-ATT-NIT-028", 7, "validity", "a certificate was not valid at the time the document states"
 )
 WINDOW_NOW: Final = Code("QNSP-ATT-NIT-029", 7, "validity", "a certificate is not valid now")
+
+CODES: Final = collect(globals())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qnsp_policy.kernel.attestation.refusal import Code
+from qnsp_policy.kernel.attestation.refusal import Code, collect
 
 KEY: Final = Code(
     "QNSP-ATT-NTPM-001",
@@ -22,3 +22,5 @@ PCR_DIGEST: Final = Code("QNSP-ATT-NTPM-006", 10, "quote", "the quote's PCR dige
 INCOMPLETE: Final = Code(
     "QNSP-ATT-NTPM-007", 10, "quote", "a quote came without its signature, or a signature without its quote"
 )
+
+CODES: Final = collect(globals())

@@ -3,7 +3,8 @@
 Comes in: the 37-byte request followed by the response, raw or as hex text. Goes out: `Report`, unverified. All integers are
 little-endian; a block is index u8, specification u8 (1, DMTF), size u16 (51), type u8, size u16 (48), 48-byte value. The opaque
 data is a run of (type u16, length u16, value). Some types mean different things on a GPU and on a switch: 22 to 25 are the switch's
-identity there and the GPU's NVLink neighbours here; 26 and 27 exist on switches only, 32 to 36 on GPUs only.
+identity there and the GPU's NVLink neighbours here; 26 and 27 exist on switches only, 32 to 36 on GPUs only. A device states its own
+identifier (PDI) most significant byte first and its neighbours' least significant byte first; type 26 begins with eight of them.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ class Report:
             )
         return value[0] == ENABLED
 
-    def pdis(self, kind: int) -> frozenset[str]:
-        """The per-device identifiers (8 bytes each) of a field, without the zero ones."""
+    def pdis(self, kind: int, limit: int = 64) -> frozenset[str]:
+        """The per-device identifiers (8 bytes each, at most the first `limit`) of a field, without the zero ones."""
         value = self.opaque.get(kind, b"")
         if len(value) % _PDI_SIZE:
             raise EvidenceError(
@@ -95,7 +96,8 @@ class Report:
                 expected="a multiple of 8 bytes",
                 got=f"{len(value)} bytes",
             )
-        parts = (value[start : start + _PDI_SIZE] for start in range(0, len(value), _PDI_SIZE))
+        end = min(len(value), limit * _PDI_SIZE)
+        parts = (value[start : start + _PDI_SIZE] for start in range(0, end, _PDI_SIZE))
         return frozenset(part.hex() for part in parts if any(part))
 
     def vbios_version(self) -> str:

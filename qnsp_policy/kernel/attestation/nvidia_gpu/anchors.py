@@ -33,9 +33,9 @@ AwMDZwAwZAIwHGDyscDP6ihHqRvZlI3eqZ4YkvjE1duaN84tAHRVgxVMvNrp5Tnom3idHYGW/dskAjAT
 IUBDOKPzp5ei/A0iUZpdvngenDwV8Qa/wGdiTmJ7Bp4=
 """
 
-PINNED: Final = (
+ANCHORS: Final = (
     Anchor("nvidia", base64.b64decode("".join(_DEVICE.split())), AssuranceClass.HARDWARE_TEE, "Device Identity CA"),
     Anchor("nvidia-rim", base64.b64decode("".join(_RIM.split())), AssuranceClass.HARDWARE_TEE, "CoRIM signing Root CA"),
 )
 
-__all__ = ["DEVICE_ROOT_SHA256", "PINNED", "RIM_ROOT_SHA256"]
+__all__ = ["ANCHORS", "DEVICE_ROOT_SHA256", "RIM_ROOT_SHA256"]

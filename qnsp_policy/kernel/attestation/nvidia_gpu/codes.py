@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qnsp_policy.kernel.attestation.refusal import Code
+from qnsp_policy.kernel.attestation.refusal import Code, collect
 
 SIZE: Final = Code("QNSP-ATT-NV-001", 1, "framing", "the report is cut short or larger than 64 KiB")
 VERSION: Final = Code("QNSP-ATT-NV-002", 1, "framing", "the SPDM version is not 1.1 (0x11)")
@@ -95,3 +95,5 @@ SET_TOPOLOGY: Final = Code(
     "QNSP-ATT-NV-065", 10, "set", "the NVLink topology that GPUs and switches report does not agree"
 )
 SET_NONCE: Final = Code("QNSP-ATT-NV-066", 10, "set", "the reports of one machine answer different nonces")
+
+CODES: Final = collect(globals())

@@ -40,8 +40,9 @@ def _topology(gpus: Sequence[VerifiedClaims], switches: Sequence[VerifiedClaims]
     own = [next(iter(parsed_list(switch.claims, "pdi")), "") for switch in switches]
     if "" in own or len(set(own)) != len(own):
         raise EvidenceError(codes.SET_TOPOLOGY, "a switch states no identifier of its own, or two state the same")
+    linked = frozenset(bytes.fromhex(pdi)[::-1].hex() for pdi in own)  # a neighbour is named in the other byte order
     for gpu in gpus:
-        if parsed_list(gpu.claims, "switchPdis") != frozenset(own):
+        if parsed_list(gpu.claims, "switchPdis") != linked:
             raise EvidenceError(codes.SET_TOPOLOGY, "a GPU is linked to other switches than those that are attested")
     neighbours = {parsed_list(switch.claims, "gpuPdis") for switch in switches}
     if len(neighbours) != 1 or len(next(iter(neighbours))) != len(gpus):

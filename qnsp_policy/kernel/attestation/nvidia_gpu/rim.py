@@ -248,6 +248,16 @@ def _signed(data: bytes) -> _Signed:
     return _Signed((version.upper(), product, edition, tuple(sorted(_entries(bare).items()))), chain)
 
 
+def identify_rim(data: bytes) -> tuple[str, str]:
+    """Version (upper case) and edition of a RIM whose signature holds; by whom and until when is `verify_rim`'s to judge.
+
+    Raises:
+        EvidenceError: QNSP-ATT-NV-040 to -046 and -049.
+    """
+    version, _, edition, _ = _signed(data).rim
+    return version, edition
+
+
 def verify_rim(data: bytes, *, roots: Sequence[bytes], now: datetime) -> Rim:
     """Verifies a RIM.
 
@@ -274,4 +284,4 @@ def verify_rim(data: bytes, *, roots: Sequence[bytes], now: datetime) -> Rim:
     return Rim(version, product, edition, dict(active), min(certificate.not_after for certificate in signed.chain))
 
 
-__all__ = ["MAX_RIM", "Rim", "verify_rim"]
+__all__ = ["MAX_RIM", "Rim", "identify_rim", "verify_rim"]

@@ -21,7 +21,7 @@ from typing import Final
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.nvidia_gpu import abi, codes, ocsp
 from qnsp_policy.kernel.attestation.nvidia_gpu.chain import LENGTH, leaf_fwid, verify_chain, verify_signature
-from qnsp_policy.kernel.attestation.nvidia_gpu.rim import Rim, verify_rim
+from qnsp_policy.kernel.attestation.nvidia_gpu.rim import Rim, identify_rim, verify_rim
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.values import (
     Anchor,
@@ -112,19 +112,19 @@ def _revocation(chain: Sequence[Certificate], collateral: Collateral, now: datet
 def _rims(
     collateral: Collateral, roots: Sequence[bytes], now: datetime, version: str, edition: str
 ) -> tuple[dict[str, Rim], bool]:
-    """Verified RIMs for a version, by file name; whether any RIM of that edition was there at all."""
+    """Verified RIMs for a version, by file name; whether any RIM of that edition was there at all.
+
+    The signature of each RIM must hold, whatever version it is for; its signer is judged where the RIM applies.
+    """
     found: dict[str, Rim] = {}
     any_of_edition = False
     for name, data in sorted(collateral.documents.items()):
-        if (
-            not data.lstrip()[:400].startswith((b"<SoftwareIdentity", b"<?xml"))
-            and b"SoftwareIdentity" not in data[:2048]
-        ):
+        if b"SoftwareIdentity" not in data[:2048]:
             continue
-        rim = verify_rim(data, roots=roots, now=now)
-        any_of_edition |= rim.edition == edition
-        if rim.edition == edition and rim.version == version.upper():
-            found[name] = rim
+        stated_version, stated_edition = identify_rim(data)
+        any_of_edition |= stated_edition == edition
+        if stated_edition == edition and stated_version == version.upper():
+            found[name] = verify_rim(data, roots=roots, now=now)
     return found, any_of_edition
 
 
@@ -209,7 +209,7 @@ def _claims(report: abi.Report, chain: Sequence[Certificate], *, switch: bool) -
     }
     if switch:
         claims["pdi"] = ",".join(sorted(report.pdis(abi.PDI)))
-        claims["gpuPdis"] = ",".join(sorted(report.pdis(abi.SWITCH_GPU_PDIS)))
+        claims["gpuPdis"] = ",".join(sorted(report.pdis(abi.SWITCH_GPU_PDIS, limit=8)))
         return claims
     claims["driverVersion"] = report.text(abi.DRIVER_VERSION)
     for name, kind in (("project", abi.PROJECT), ("projectSku", abi.PROJECT_SKU), ("chipSku", abi.CHIP_SKU)):
