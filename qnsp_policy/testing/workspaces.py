@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 
 QNSP = """# yaml-language-server: $schema=https://qnsp.example/schemas/qnsp.policy-v1.json
@@ -227,8 +228,6 @@ def sample_jwk(name: str) -> dict[str, str]:
 
 def filled(text: str) -> str:
     """A template with `@<name>-<algorithm>` replaced by JWKs, `@sha256:x`, `@hex48:x` and `@hex32:x` by bytes."""
-    import re
-
     text = re.sub(r"@sha256:(\w+)", lambda m: "sha256:" + hashlib.sha256(m[1].encode()).hexdigest(), text)
     text = re.sub(r"@hex(\d+):(\w+)", lambda m: _bytes(m[2], int(m[1])).hex(), text)
     return re.sub(r"(?<=[\s\[])@([a-z]+-(?:mldsa|ed25519|xwing|p256))", lambda m: json.dumps(sample_jwk(m[1])), text)

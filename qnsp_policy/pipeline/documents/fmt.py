@@ -96,7 +96,8 @@ def _document(lines: list[str]) -> list[str]:
     entries = dict(_entries(root, lines, 0))
     out: list[tuple[str, bool]] = []
     delta = 0
-    for number, line in enumerate(lines):
+    for number, source in enumerate(lines):
+        line = source
         entry = entries.get(number)
         if entry is not None:
             delta = entry.new - entry.old
@@ -170,14 +171,14 @@ def _entries(node: Node, lines: list[str], column: int) -> Iterator[tuple[int, _
             if own is not None and own.dashes:
                 yield line, _Entry(old, column, own.dashes + 1, own.content)
             elif item.start_mark.line == line and item.start_mark.column > old:
-                content = _content(item, lines[line], old)
+                content = _content(lines[line], old)
                 nested = _nested_dashes(item, line)
                 yield line, _Entry(old, column, 1 + nested, content)
             else:
                 yield line, _Entry(old, column, 0, old)
 
 
-def _content(item: Node, line: str, dash: int) -> int:
+def _content(line: str, dash: int) -> int:
     """Where the text after all dashes of a line begins, tags and the like included."""
     column = dash
     while line[column : column + 1] == "-" and line[column + 1 : column + 2] in (" ", ""):

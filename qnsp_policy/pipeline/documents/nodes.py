@@ -29,7 +29,7 @@ class TooDeepError(Exception):
     """Nesting beyond MAX_DEPTH; internal, becomes a problem in the reader."""
 
 
-class _Parser(CParser):  # type: ignore[misc]
+class _Parser(CParser):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
@@ -58,8 +58,7 @@ def compose(text: str) -> Node | None:
     parser = _Parser(text)
     if not parser.check_node():
         return None
-    node: Node = parser.get_node()
-    return node
+    return parser.get_node()
 
 
 def events(text: str) -> Any:

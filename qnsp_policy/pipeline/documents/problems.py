@@ -39,7 +39,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-class Problem(DocumentError):
+class Problem(DocumentError):  # noqa: N818 - the word of the domain: parse results hold problems
     """A problem of a document that can show its line.
 
     Attributes:

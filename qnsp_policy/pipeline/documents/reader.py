@@ -13,7 +13,7 @@ from yaml import Node, YAMLError
 from yaml.events import AliasEvent, NodeEvent
 
 from qnsp_policy.errors import DocumentError, Place
-from qnsp_policy.pipeline.documents.nodes import TooDeepError, compose, events, to_value
+from qnsp_policy.pipeline.documents.nodes import MAX_DEPTH, TooDeepError, compose, events, to_value
 from qnsp_policy.pipeline.documents.problems import Problem, draw, shown
 from qnsp_policy.pipeline.documents.source import ParsedFile, SourceDocument
 
@@ -196,7 +196,7 @@ def _document(file: str, index: int, first_line: int, chunk: str, problems: _Pro
     try:
         node = compose(chunk)
     except TooDeepError:
-        _report_depth(chunk, first_line, problems)
+        _report_depth(first_line, problems)
         return None
     except YAMLError as error:
         _report_syntax(error, chunk, first_line, problems)
@@ -241,21 +241,20 @@ def _anchors(chunk: str, first_line: int, problems: _Problems) -> bool:
         if isinstance(event, NodeEvent) and event.anchor is not None:
             found = True
             mark = event.start_mark
+            line, column = (mark.line, mark.column) if mark is not None else (0, 0)
             what = "alias *" if isinstance(event, AliasEvent) else "anchor &"
             problems.add(
                 "QNSP-DOC-007",
                 f"the {what}{shown(event.anchor)} is not allowed",
-                first_line + mark.line,
-                mark.column + 1,
+                first_line + line,
+                column + 1,
                 None,
                 "write the value out where it is used",
             )
     return found
 
 
-def _report_depth(chunk: str, first_line: int, problems: _Problems) -> None:
-    from qnsp_policy.pipeline.documents.nodes import MAX_DEPTH
-
+def _report_depth(first_line: int, problems: _Problems) -> None:
     problems.add(
         "QNSP-DOC-029",
         f"this document is nested deeper than {MAX_DEPTH} levels",
@@ -284,7 +283,7 @@ def _report_syntax(error: YAMLError, chunk: str, first_line: int, problems: _Pro
         problems.add(
             "QNSP-DOC-024", "a lone surrogate is not a character", line, column, None, "write the character itself"
         )
-    elif "\t" in indent or "that cannot start any token" in what and source[column - 1 : column] == "\t":
+    elif "\t" in indent or source[column - 1 : column] == "\t":
         problems.add("QNSP-DOC-010", "a tab cannot indent YAML", line, column, None, "indent with spaces")
     elif _DIRECTIVE.search(chunk):
         problems.add("QNSP-DOC-020", "YAML directives (%) are not allowed", line, column, None, "remove the line")

@@ -55,7 +55,7 @@ class SourceDocument:
         drawn = draw(lines, local, label)
         if not drawn:
             return ""
-        gutter, source, carets = drawn.split("\n")
+        _, source, carets = drawn.split("\n")
         number = str(place.line)
         pad = " " * len(number)
         return "\n".join((f"{pad} |", f"{number} |{source.partition(' |')[2]}", f"{pad} |{carets.partition(' |')[2]}"))

@@ -6,17 +6,16 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import Any
-
-from pydantic import ValidationError
 
 from qnsp_policy.errors import DocumentError, DocumentErrors, Place
 from qnsp_policy.pipeline.documents import SourceDocument, parse
-from qnsp_policy.pipeline.documents.problems import Problem, nearest, shown
-from qnsp_policy.pipeline.model.explain import problems_of
-from qnsp_policy.pipeline.model.kinds import KINDS, Document, Project
+from qnsp_policy.pipeline.documents.problems import Problem
+from qnsp_policy.pipeline.model.catalog_edge import shipped_catalog
+from qnsp_policy.pipeline.model.kinds import CryptoTier, Document, Project, Tenant
+from qnsp_policy.pipeline.model.lattice import weaker_than_parent
+from qnsp_policy.pipeline.model.read import read_document
 from qnsp_policy.pipeline.model.resolve import check_references
-from qnsp_policy.pipeline.model.scalars import API_VERSION, Address
+from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.signature_files import sort_signatures
 from qnsp_policy.pipeline.model.workspace import Workspace
 
@@ -42,8 +41,6 @@ def build(
     Raises:
         DocumentErrors: every problem of all files at once.
     """
-    from qnsp_policy.pipeline.model.catalog_edge import shipped_catalog
-
     with _collector_paused():
         shipped = shipped_catalog() if catalog is None else catalog
         problems: list[DocumentError] = []
@@ -104,55 +101,6 @@ def _matches(file: str, patterns: tuple[str, ...]) -> bool:
     return file != ROOT_FILE and any(fnmatchcase(file, pattern) for pattern in patterns)
 
 
-def read_document(source: SourceDocument, problems: list[DocumentError]) -> Document | None:
-    """One typed document, or None with its problems added."""
-    value: dict[str, Any] = source.value
-    kind = value.get("kind")
-    model = KINDS.get(kind) if isinstance(kind, str) else None
-    version = value.get("apiVersion")
-    if version != API_VERSION:
-        if "apiVersion" not in value:
-            problems.append(
-                source.problem(
-                    "QNSP-DOC-017", "the field `apiVersion` is missing", next_step=f"add `apiVersion: {API_VERSION}`"
-                )
-            )
-        else:
-            problems.append(
-                source.problem(
-                    "QNSP-DOC-016",
-                    f"`apiVersion` is {shown(version)!r}, which this program does not read",
-                    "apiVersion",
-                    next_step=f"write `apiVersion: {API_VERSION}`; name files that are no documents in the Project's `exclude`",
-                )
-            )
-        if not isinstance(version, str) or not version.startswith("qnsp.policy/"):
-            return None
-    if "kind" not in value:
-        problems.append(source.problem("QNSP-DOC-017", "the field `kind` is missing", next_step="add `kind:` here"))
-        return None
-    if model is None:
-        guess = nearest(kind, KINDS) if isinstance(kind, str) else None
-        problems.append(
-            source.problem(
-                "QNSP-DOC-015",
-                f"unknown kind {shown(kind)!r}",
-                "kind",
-                label=f"did you mean `{guess}`?" if guess else "",
-                next_step="one of: " + ", ".join(KINDS),
-            )
-        )
-        return None
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        found = problems_of(error, source, model)
-        problems.extend(
-            p for p in found if version == API_VERSION or p.code != "QNSP-DOC-019" or "apiVersion" not in p.message
-        )
-        return None
-
-
 def _typed(
     sources: list[SourceDocument], problems: list[DocumentError]
 ) -> tuple[dict[Address, Document], dict[Address, SourceDocument]]:
@@ -197,34 +145,31 @@ def _project(
                 )
             )
         return None
-    for source in found:
-        if source.file != ROOT_FILE:
-            problems.append(
-                source.problem(
-                    "QNSP-MOD-003",
-                    f"the Project must stand in {ROOT_FILE}",
-                    "kind",
-                    next_step=f"move it to {ROOT_FILE}",
-                )
-            )
-    for extra in found[1:]:
-        problems.append(
-            extra.problem(
-                "QNSP-MOD-004",
-                "a workspace has one Project",
-                "kind",
-                next_step=f"the first stands at {found[0].place('kind')}; remove one",
-            )
+    problems.extend(
+        source.problem(
+            "QNSP-MOD-003",
+            f"the Project must stand in {ROOT_FILE}",
+            "kind",
+            next_step=f"move it to {ROOT_FILE}",
         )
+        for source in found
+        if source.file != ROOT_FILE
+    )
+    problems.extend(
+        extra.problem(
+            "QNSP-MOD-004",
+            "a workspace has one Project",
+            "kind",
+            next_step=f"the first stands at {found[0].place('kind')}; remove one",
+        )
+        for extra in found[1:]
+    )
     project = typed.get(Address(found[0].address))
     return project if isinstance(project, Project) else None
 
 
 def _check_tiers(workspace: Workspace, problems: list[DocumentError]) -> None:
     """Tiers of the user's and tenants' combinations must come to something; shape, not strength."""
-    from qnsp_policy.pipeline.model.kinds import CryptoTier, Tenant
-    from qnsp_policy.pipeline.model.lattice import weaker_than_parent
-
     for tier in workspace.of_kind(CryptoTier):
         source = workspace.sources[tier.address]
         try:
@@ -248,4 +193,4 @@ def _check_tiers(workspace: Workspace, problems: list[DocumentError]) -> None:
             problems.append(source.problem(error.code, error.message, *where, next_step=error.next_step))
 
 
-__all__ = ["ROOT_FILE", "build", "read_document"]
+__all__ = ["ROOT_FILE", "build"]

@@ -10,6 +10,7 @@ from qnsp_policy.catalog.files_edge import catalog_files
 from qnsp_policy.errors import DocumentError, DocumentErrors
 from qnsp_policy.pipeline.documents import SourceDocument, parse
 from qnsp_policy.pipeline.model.kinds import Document
+from qnsp_policy.pipeline.model.read import read_document
 from qnsp_policy.pipeline.model.scalars import Address
 
 
@@ -20,8 +21,6 @@ def shipped_catalog() -> Mapping[Address, tuple[SourceDocument, Document]]:
     Raises:
         DocumentErrors: the installation is damaged.
     """
-    from qnsp_policy.pipeline.model.build import read_document
-
     problems: list[DocumentError] = []
     catalog: dict[Address, tuple[SourceDocument, Document]] = {}
     for file, data in catalog_files().items():

@@ -104,7 +104,7 @@ class FieldPath:
     """Where a kind holds references: camelCase steps below the document, EACH for every item."""
 
     steps: tuple[str, ...]
-    target: RefTo | type[IdentityName] | type[ResourcePath]
+    target: RefTo | type[IdentityName | ResourcePath]
 
 
 @lru_cache(maxsize=64)

@@ -24,7 +24,7 @@ def check_references(
     A document that exists but has problems of its own still counts as existing, so that one mistake is told once.
     """
     known = addressed.keys() | catalog.keys()
-    identities = _identities(typed, addressed, project)
+    identities = _identities(typed, project)
     keys = _keys(typed)
     broken_keys = any(address.startswith("KeyHierarchy/") and address not in typed for address in addressed)
     edges: dict[Address, list[tuple[Address, tuple[PathPart, ...]]]] = {}
@@ -76,9 +76,7 @@ def _missing(
     return source.problem("QNSP-REF-002", f"{wanted} is used here, but no such document exists", *path, next_step=hint)
 
 
-def _identities(
-    typed: Mapping[Address, Document], addressed: Mapping[Address, SourceDocument], project: Project | None
-) -> frozenset[str] | None:
+def _identities(typed: Mapping[Address, Document], project: Project | None) -> frozenset[str] | None:
     """Names of the identities of the Project's TrustRoot, or None when they cannot be known."""
     if project is None:
         return None

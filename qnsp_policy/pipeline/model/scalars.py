@@ -64,7 +64,12 @@ class TextValue(str):
         """
 
     @classmethod
-    def _validate(cls, text: str) -> TextValue:
+    def parse(cls, text: str) -> TextValue:
+        """The text as this type.
+
+        Raises:
+            PydanticCustomError: QNSP-DOC-021, it has another shape.
+        """
         if len(text) > cls.MAX or not cls._compiled.fullmatch(text):
             raise PydanticCustomError("QNSP-DOC-021", "expected {shape}", {"shape": cls.SHAPE})
         try:
@@ -78,7 +83,7 @@ class TextValue(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(
-            cls._validate, core_schema.str_schema(strict=True), serialization=core_schema.to_string_ser_schema()
+            cls.parse, core_schema.str_schema(strict=True), serialization=core_schema.to_string_ser_schema()
         )
 
     @classmethod
@@ -162,17 +167,19 @@ class Quantity(TextValue):
 
     @classmethod
     def check(cls, text: str) -> None:
-        if cls(text)._exact() % 1:
+        if cls(text).exact % 1:
             raise ValueError("it must come to a whole number")
 
-    def _exact(self) -> Decimal:
+    @property
+    def exact(self) -> Decimal:
+        """What it says, before it is known to be whole."""
         digits = self.rstrip("kMGT")
         return Decimal(digits) * _COUNTS[self[len(digits) :]]
 
     @property
     def number(self) -> int:
         """What it counts to."""
-        return int(self._exact())
+        return int(self.exact)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -185,7 +192,7 @@ class Quantity(TextValue):
 
         return core_schema.no_info_before_validator_function(
             from_number,
-            core_schema.no_info_after_validator_function(cls._validate, core_schema.str_schema(strict=True)),
+            core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema(strict=True)),
             serialization=core_schema.to_string_ser_schema(),
         )
 

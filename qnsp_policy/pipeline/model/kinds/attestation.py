@@ -33,7 +33,7 @@ from qnsp_policy.pipeline.model.scalars import (
 
 def _flag(value: Any, _next: Any) -> bool | int | str:
     if isinstance(value, str):
-        return str(Word._validate(value))
+        return str(Word.parse(value))
     if isinstance(value, bool | int) and (isinstance(value, bool) or 0 <= value < 2**53):
         return value
     raise PydanticCustomError("QNSP-DOC-018", "expected true, false, a whole number or a text")
