@@ -212,7 +212,7 @@ def _seal(directory: Path, source: Path, model_files: dict[str, Path], broker: P
     with tempfile.TemporaryDirectory(dir=directory / ".qnsp") as scratch:
         plain = Path(scratch) / "minilm.tar"
         with plain.open("wb") as sink:
-            write_tar(sink, {name: path for name, path in model_files.items()})
+            write_tar(sink, dict(model_files))
         minilm = seal_file(
             plain,
             folder / "minilm.sealed",

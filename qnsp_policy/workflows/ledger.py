@@ -1,0 +1,91 @@
+"""`ledger list|verify|prove`: the logs of the workspace, its brokers and gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.crypto.canonical import timestamp
+from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
+from qnsp_policy.kernel.ledger.record import LedgerRecord
+from qnsp_policy.kernel.ledger.store_edge import LedgerReader
+from qnsp_policy.pipeline.model import Workspace
+from qnsp_policy.pipeline.model.kinds import KeyBroker
+from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.workflows.runtime import LEDGER_KEYS
+
+
+def logs(root: Path, workspace: Workspace) -> Iterator[tuple[str, LedgerReader]]:
+    """Each log that is on this machine, by who writes it."""
+    spec = workspace.project.spec.ledger
+    keys = root / LEDGER_KEYS
+    if keys.exists():
+        yield "workspace", LedgerReader(root / str(spec.path), str(spec.origin), read_key_file(keys).public_keys)
+    for broker in workspace.of_kind(KeyBroker):
+        folder = root / ".qnsp/broker" / broker.name
+        if (folder / "ledger").is_dir() and (folder / "ledger-keys.json").exists():
+            public = read_key_file(folder / "ledger-keys.json").public_keys
+            origin = f"{spec.origin}/broker/{broker.name}"
+            yield f"broker {broker.name}", LedgerReader(folder / "ledger", origin, public)
+
+
+def ledger_list(root: Path, *, type_: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+    """The newest records of all logs, merged by time."""
+    found: list[dict[str, Any]] = []
+    for writer, log in logs(root, load(root)):
+        for index in range(log.size):
+            record = LedgerRecord.from_bytes(log.entry(index))
+            if type_ is None or record.type == type_:
+                found.append(
+                    {
+                        "log": writer,
+                        "index": index,
+                        "type": record.type,
+                        "time": timestamp(record.time),
+                        "actor": record.actor,
+                        "subject": record.subject,
+                        "data": dict(record.data),
+                    }
+                )
+    found.sort(key=lambda entry: (entry["time"], entry["log"], entry["index"]))
+    return found[-limit:]
+
+
+def ledger_verify(root: Path) -> list[dict[str, Any]]:
+    """Recompute every log from its entries.
+
+    Raises:
+        PeerError: a log is not what its checkpoint signs.
+    """
+    verified = []
+    for writer, log in logs(root, load(root)):
+        head = log.check()
+        verified.append(
+            {
+                "log": writer,
+                "origin": log.origin,
+                "size": head.size if head else 0,
+                "root": head.root.hex() if head else None,
+            }
+        )
+    return verified
+
+
+def ledger_prove(root: Path, index: int) -> dict[str, Any]:
+    """The inclusion proof of one entry of the workspace's log.
+
+    Raises:
+        OperatorError: there is no log here, or no such entry.
+    """
+    log = next((log for writer, log in logs(root, load(root)) if writer == "workspace"), None)
+    if log is None:
+        raise OperatorError(
+            "QNSP-OPS-061", "this workspace has no ledger here", next_step="run it where it was initialised"
+        )
+    proof = log.prove(index)
+    return {"origin": log.origin, "index": index, "proof": proof.to_bytes().decode()}
+
+
+__all__ = ["ledger_list", "ledger_prove", "ledger_verify", "logs"]
