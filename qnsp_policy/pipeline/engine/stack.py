@@ -53,12 +53,14 @@ class Deployment:
         digest: SHA-256 of its canonical form.
         outputs: the stack's outputs.
         resources: type and name of each resource of ours.
+        held: broker objects by resource name, with the digest that was handed over.
         pending: operations that an interrupted run left open.
     """
 
     digest: str
     outputs: Json
     resources: tuple[tuple[str, str], ...]
+    held: Mapping[str, str]
     pending: int
 
 
@@ -167,8 +169,10 @@ class StackDriver:
             if event.summary_event is not None:
                 ended.append(True)
 
-        with self._told("preview"), self._unlocked():
-            self._open().preview(on_event=on_event, refresh=refresh, color="never", suppress_outputs=True)
+        stack = self._open()
+        self._locking(
+            "preview", lambda: stack.preview(on_event=on_event, refresh=refresh, color="never", suppress_outputs=True)
+        )
         if not ended:
             raise EngineError("QNSP-ENG-033", f"the preview of {self.unit.id} ended without a summary")
         return merge_replacements(steps)
@@ -179,13 +183,16 @@ class StackDriver:
         Raises:
             EngineError: QNSP-ENG-032, a step failed; what was done is in the stack's state.
         """
-        with self._told("up"), self._unlocked():
-            self._open().up(on_event=self._step, refresh=refresh, color="never", suppress_outputs=True)
+        stack = self._open()
+        self._locking("up", lambda: stack.up(on_event=self._step, refresh=refresh, color="never", suppress_outputs=True))
 
     def refresh(self, *, clear_pending_creates: bool) -> None:
         """Take what the world says into the stack's state."""
-        with self._told("refresh"), self._unlocked():
-            self._open().refresh(on_event=self._step, color="never", clear_pending_creates=clear_pending_creates)
+        stack = self._open()
+        self._locking(
+            "refresh",
+            lambda: stack.refresh(on_event=self._step, color="never", clear_pending_creates=clear_pending_creates),
+        )
 
     def destroy(self) -> None:
         """Remove every resource, then the stack."""
@@ -193,12 +200,25 @@ class StackDriver:
 
         stack = self._open()
         try:
-            with self._told("destroy"), self._unlocked():
-                stack.destroy(on_event=self._step, color="never")
+            self._locking("destroy", lambda: stack.destroy(on_event=self._step, color="never"))
             with self._told("stack rm"):
                 stack.workspace.remove_stack(self.name, force=False)
         except StackNotFoundError:
             return
+
+    def recover(self) -> bool:
+        """Clear what a killed run left in the stack: the engine's own lock, operations it never saw the end of.
+
+        Only the holder of the lease may call this. Every create of ours adopts what exists, so a pending create can be
+        forgotten: the next `up` finds the resource or makes it.
+
+        Returns:
+            Whether an operation was pending.
+        """
+        if not self.export().pending:
+            return False
+        self.refresh(clear_pending_creates=True)
+        return True
 
     def unprotect(self) -> None:
         """Lift Pulumi's protection from every resource; only for what a plan destroys by name."""
@@ -213,6 +233,7 @@ class StackDriver:
 
     def _open(self) -> Any:
         if self._stack is None:
+            self.settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._stack = _open_stack(self)
         return self._stack
 
@@ -238,12 +259,23 @@ class StackDriver:
         except OSError as error:
             raise OperatorError("QNSP-ENG-035", f"{what} of {self.unit.id}: {error.strerror or error}") from error
 
-    @contextlib.contextmanager
-    def _unlocked(self) -> Iterator[None]:
-        """Free the engine's own lock if a dead run left it: whoever gets here holds the lease, so nobody else may."""
-        folder = self.settings.folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        yield
+    def _locking(self, what: str, call: Callable[[], object]) -> None:
+        """Run an operation that takes the engine's own lock; free that lock first if a dead run left it.
+
+        Whoever gets here holds the lease and has ended the processes of whoever held it before, so no living run of
+        ours can own the engine's lock.
+        """
+        from pulumi.automation.errors import ConcurrentUpdateError
+
+        with self._told(what):
+            try:
+                call()
+            except ConcurrentUpdateError:
+                if self.processes.cancelled.is_set():
+                    raise
+                self._errors.clear()
+                self._open().run(["cancel", "--yes"])
+                call()
 
     def _diagnostic(self, event: EngineEvent) -> None:
         diagnostic = event.diagnostic_event
@@ -252,7 +284,7 @@ class StackDriver:
         text = _MARKUP.sub("", diagnostic.message).strip()
         if diagnostic.severity == "error" and text:
             self._errors.append(_without_boilerplate(text))
-        elif diagnostic.severity == "warning" and text:
+        elif diagnostic.severity == "warning" and text and not text.startswith("using pulumi-resource-"):
             self.listener(Event(EventKind.MESSAGE, self.unit.id, text=text))
 
     def _step(self, event: EngineEvent) -> None:
@@ -352,14 +384,18 @@ def deployment_of(exported: Any) -> Deployment:
     resources = deployment.get("resources") or []
     outputs: Json = {}
     ours = []
+    held = {}
     for resource in resources:
         token = str(resource.get("type", ""))
         if token == "pulumi:pulumi:Stack":
             outputs = dict(resource.get("outputs") or {})
         elif not token.startswith(_OWN_TYPES):
-            ours.append((token, str(resource["urn"]).rsplit("::", 1)[-1]))
+            name = str(resource["urn"]).rsplit("::", 1)[-1]
+            ours.append((token, name))
+            if token.startswith("qnsp:broker:"):
+                held[name] = str((resource.get("outputs") or {}).get("digest", ""))
     pending = len(deployment.get("pending_operations") or [])
-    return Deployment(sha256_digest(jcs(deployment)), outputs, tuple(ours), pending)
+    return Deployment(sha256_digest(jcs(deployment)), outputs, tuple(ours), held, pending)
 
 
 def _planned(metadata: StepEventMetadata) -> PlannedStep | None:

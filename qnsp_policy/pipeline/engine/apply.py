@@ -1,0 +1,425 @@
+"""Apply: a verified plan becomes the world, under the lease, recorded unit by unit.
+
+1. Take the lease; refuse a plan that was made on another state than the present one.
+2. Store the plan's envelope by its digest, so that brokers can be shown it, and note that a run has begun.
+3. Preview every unit again, before anything is changed; refuse what the plan does not hold. A unit whose preview needs
+   something that an earlier wave makes first is previewed in its wave.
+4. Wave by wave, units in parallel: up, export, record. What depends on a failed unit is not started.
+5. Note the end; free the lease.
+
+Killed at any point, the next apply of the same plan goes on: units that were recorded are skipped, creates adopt what
+exists, and the engine's own lock and pending operations of the dead run are cleared.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qnsp_policy.errors import EngineError, PlanRefused, QnspError
+from qnsp_policy.pipeline.engine import records
+from qnsp_policy.pipeline.engine.deviations import deviations
+from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
+from qnsp_policy.pipeline.engine.lease import Clock, Lease
+from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord, Status, UnitOutcome
+from qnsp_policy.pipeline.engine.settings import EngineSettings
+from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
+from qnsp_policy.pipeline.plan.values import Action, Op, Unit
+from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def apply(
+    order: ApplyOrder,
+    *,
+    settings: EngineSettings,
+    events: Listener = ignore,
+    clock: Clock = utc_now,
+    lock_timeout: float = 0.0,
+) -> ApplyRecord:
+    """Apply a verified plan.
+
+    Args:
+        order: the plan; its signatures and approvals were verified by `pipeline/plan`.
+        settings: the workspace's engine.
+        events: told of what happens, from several threads.
+        clock: gives the time, aware.
+        lock_timeout: seconds to wait for the lease.
+
+    Raises:
+        LockHeld: somebody else holds the lease.
+        PlanRefused: QNSP-PLN-101 the state is another than planned on, QNSP-PLN-102 the world is; nothing was changed.
+        ApplyFailed: some units failed; the rest is done and recorded.
+        KeyboardInterrupt: interrupted; state is saved and the lease free.
+    """
+    with Lease.acquire(
+        settings.backend, purpose=f"apply of plan {order.plan_digest[:19]}", wait_seconds=lock_timeout, clock=clock
+    ) as lease:
+        return _Run(order, settings, lease, events, clock).run()
+
+
+@dataclass(slots=True)
+class _Run:
+    order: ApplyOrder
+    settings: EngineSettings
+    lease: Lease
+    events: Listener
+    clock: Clock
+    outcomes: dict[str, UnitOutcome] = field(default_factory=dict)
+    previewed: set[str] = field(default_factory=set)
+    processes: Processes = field(default_factory=Processes)
+    plan_file: Path | None = None
+    unclean: bool = False
+
+    def run(self) -> ApplyRecord:
+        started = self.clock()
+        backend = self.settings.backend
+        self.processes = Processes(self.lease.owns, self.lease.disown)
+        if self.lease.took_over is not None:
+            self.events(Event(EventKind.TAKEOVER, text=self.lease.record.takeover))
+        recorded = records.read_state(backend)
+        before = records.read_run(backend)
+        self.unclean = self.lease.took_over is not None or before.status != records.APPLIED
+        self._refuse_stale(recorded, before)
+        actions = [action for action in self.order.actions if action.op is not Op.NO_OP and not action.skipped]
+        done = [action for action in actions if self._is_done(action, recorded)]
+        for action in done:
+            outputs = recorded.units[action.unit].outputs if action.unit in recorded.units else {}
+            self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.ALREADY, outputs=outputs)
+        todo = [action for action in actions if action.unit not in self.outcomes]
+        self._store_plan()
+        serial = recorded.serial + 1
+        run = replace(before, serial=serial, status=records.RUNNING, plan_digest=self.order.plan_digest)
+        try:
+            if before.status == records.APPLIED and before.plan_digest != self.order.plan_digest:
+                # Nothing is written before the refusals below: a refused plan leaves no trace but its envelope.
+                self._preview_all(todo, recorded)
+                self.lease.check()
+                records.write_run(backend, run)
+            else:
+                self.lease.check()
+                records.write_run(backend, run)
+                self._preview_all(todo, recorded)
+            self._work(todo, recorded)
+        except BaseException:
+            self._settle(run, started, complete=False)
+            raise
+        complete = not any(outcome.status in {Status.FAILED, Status.SKIPPED} for outcome in self.outcomes.values())
+        record = self._settle(run, started, complete=complete)
+        if not complete:
+            raise ApplyFailed(record)
+        return record
+
+    # refusals
+
+    def _refuse_stale(self, recorded: RecordedState, before: records.RunState) -> None:
+        resumed = before.plan_digest == self.order.plan_digest and before.status != records.APPLIED
+        if recorded.genesis is None:
+            recorded.judge()
+        if not resumed and recorded.serial != self.order.base_serial:
+            raise PlanRefused(
+                "QNSP-PLN-101",
+                f"this plan was made on state {self.order.base_serial}, but the workspace is at {recorded.serial}"
+                + (" (this very plan was applied)" if before.plan_digest == self.order.plan_digest else ""),
+                expected=str(self.order.base_serial),
+                got=str(recorded.serial),
+                next_step="plan again",
+            )
+        for unit_id, digest in sorted(self.order.base_digests.items()):
+            unit = recorded.units.get(unit_id)
+            if unit is not None and unit.plan_digest == self.order.plan_digest:
+                continue
+            if (unit.deployment_digest if unit else "") != digest and not (resumed and unit is None):
+                raise PlanRefused(
+                    "QNSP-PLN-101",
+                    f"{unit_id} is not in the state this plan was made on",
+                    subject=unit_id,
+                    expected=digest,
+                    got=unit.deployment_digest if unit else "no state",
+                    next_step="plan again",
+                )
+
+    def _is_done(self, action: Action, recorded: RecordedState) -> bool:
+        unit = recorded.units.get(action.unit)
+        if action.op is Op.DELETE:
+            return unit is None
+        desired = self.order.units[action.unit]
+        return unit is not None and unit.plan_digest == self.order.plan_digest and unit.digest == desired.digest
+
+    def _preview_all(self, todo: list[Action], recorded: RecordedState) -> None:
+        """Preview every unit that can be before the first change, in parallel."""
+        changing = {action.unit for action in todo}
+
+        def one(action: Action) -> None:
+            unit = self._unit(action, recorded)
+            waits = changing.intersection(unit.depends_on)
+            if any(reference.unit in changing for reference in unit.references):
+                return
+            try:
+                self._check_preview(action, self._driver(unit), recorded)
+            except PlanRefused:
+                raise
+            except EngineError:
+                # It may need what an earlier wave is about to make or mend; its wave previews it again.
+                if not waits:
+                    raise
+                return
+            self.previewed.add(action.unit)
+
+        self._together(todo, one)
+
+    def _check_preview(self, action: Action, driver: StackDriver, recorded: RecordedState) -> None:
+        before = recorded.units.get(action.unit)
+        if action.op is Op.DELETE:
+            held = [] if before is None else list(driver.export().resources)
+            allowed = {(item.step.type, item.step.name) for item in action.steps}
+            # A unit's deletion is told as a whole; its outline lists the resources when the plan could name them.
+            found = [f"deletion of {kind} {name} is not in the plan" for kind, name in held if (kind, name) not in allowed]
+            if not allowed:
+                found = []
+        else:
+            driver.create()
+            if any(item.op in {Op.DELETE, Op.REPLACE} for item in action.steps):
+                driver.unprotect()
+            if self.unclean and driver.recover():
+                before = before or RecordedUnit(action.unit, driver.unit.program, "", {})
+            steps = driver.preview(refresh=before is not None)
+            found = deviations(action.steps, steps, whole=before is None)
+        if found:
+            raise PlanRefused(
+                "QNSP-PLN-102",
+                f"{action.unit} would be changed in ways the plan does not hold:\n  " + "\n  ".join(found[:12]),
+                subject=action.unit,
+                next_step="the world has changed since the plan was made; plan again",
+            )
+
+    # work
+
+    def _work(self, todo: list[Action], recorded: RecordedState) -> None:
+        for number, wave in enumerate(self._waves(todo, recorded), start=1):
+            self.events(Event(EventKind.WAVE, wave=number, text=", ".join(action.unit for action in wave)))
+
+            def one(action: Action, number: int = number) -> None:
+                self._one(action, recorded, number)
+
+            self._together(wave, one)
+
+    def _one(self, action: Action, recorded: RecordedState, wave: int) -> None:
+        unit = self._unit(action, recorded)
+        begun = time.monotonic()
+        blockers = self._blockers(action, unit, recorded)
+        if blockers:
+            reason = f"it depends on {', '.join(blockers)}"
+            self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.SKIPPED, error=reason)
+            self.events(Event(EventKind.UNIT_SKIPPED, action.unit, op=action.op.value, text=reason, wave=wave))
+            return
+        self.events(Event(EventKind.UNIT_STARTED, action.unit, op=action.op.value, wave=wave))
+        try:
+            outputs = self._do(action, unit, recorded)
+        except (QnspError, ValueError, OSError) as error:
+            text = error.message if isinstance(error, QnspError) else str(error)
+            seconds = time.monotonic() - begun
+            self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.FAILED, seconds, error=text)
+            self.events(Event(EventKind.UNIT_FAILED, action.unit, op=action.op.value, text=text, wave=wave, seconds=seconds))
+            return
+        seconds = time.monotonic() - begun
+        self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.APPLIED, seconds, outputs)
+        self.events(Event(EventKind.UNIT_DONE, action.unit, op=action.op.value, wave=wave, seconds=seconds))
+
+    def _do(self, action: Action, unit: Unit, recorded: RecordedState) -> Mapping[str, object]:
+        backend = self.settings.backend
+        before = recorded.units.get(action.unit)
+        unit = resolve(unit, {**recorded.units, **{u.id: u for u in self._now_recorded(unit)}})
+        driver = self._driver(unit)
+        if action.unit not in self.previewed:
+            self._check_preview(action, driver, recorded)
+        self.lease.check()
+        if action.op is Op.DELETE:
+            if any(item.step.type == "qnsp:broker:SealedKey" for item in action.steps):
+                driver.unprotect()
+            driver.destroy()
+            self.lease.check()
+            records.delete_unit(backend, action.unit)
+            return {}
+        attempt = RecordedUnit(
+            id=unit.id,
+            program=unit.program,
+            digest="",
+            inputs=records.as_far_as(unit.inputs, before.inputs if before else None, {}) if before is None else before.inputs,
+            depends_on=unit.depends_on,
+            outputs=before.outputs if before else {},
+            deployment_digest=before.deployment_digest if before else "",
+            plan_digest=self.order.plan_digest,
+            applied_at=self.clock(),
+        )
+        if before is None:
+            # From here on resources may exist: a unit that vanishes from the documents must still be found and deleted.
+            records.write_unit(backend, attempt)
+        try:
+            driver.up(refresh=before is not None)
+        except EngineError:
+            deployment = driver.export()
+            self.lease.check()
+            far = records.as_far_as(unit.inputs, before.inputs if before else None, deployment.held)
+            records.write_unit(backend, replace(attempt, inputs=far, deployment_digest=deployment.digest))
+            raise
+        deployment = driver.export()
+        self.lease.check()
+        records.write_unit(
+            backend,
+            replace(
+                attempt,
+                digest=self.order.units[unit.id].digest,
+                inputs=unit.inputs,
+                outputs=deployment.outputs,
+                deployment_digest=deployment.digest,
+                applied_at=self.clock(),
+            ),
+        )
+        return deployment.outputs
+
+    # helpers
+
+    def _unit(self, action: Action, recorded: RecordedState) -> Unit:
+        desired = self.order.units.get(action.unit)
+        if desired is not None and action.op is not Op.DELETE:
+            return desired
+        before = recorded.units.get(action.unit)
+        if before is None:
+            return Unit(action.unit, action.unit.split("/")[0], {}, ())
+        return Unit(before.id, before.program, dict(before.inputs), before.depends_on)
+
+    def _driver(self, unit: Unit) -> StackDriver:
+        return StackDriver(self.settings, unit, self.processes, self.events, self.plan_file, self.order.plan_digest)
+
+    def _now_recorded(self, unit: Unit) -> Iterable[RecordedUnit]:
+        for reference in unit.references:
+            found = records.read_unit(self.settings.backend, reference.unit)
+            if found is not None:
+                yield found
+
+    def _blockers(self, action: Action, unit: Unit, recorded: RecordedState) -> list[str]:
+        if self.processes.cancelled.is_set():
+            return ["an interrupted run"]
+        broken = {name for name, outcome in self.outcomes.items() if outcome.status in {Status.FAILED, Status.SKIPPED}}
+        if action.op is not Op.DELETE:
+            return sorted(broken.intersection(unit.depends_on))
+        users = {other.id for other in recorded.units.values() if action.unit in other.depends_on}
+        return sorted(broken.intersection(users))
+
+    def _waves(self, todo: list[Action], recorded: RecordedState) -> list[list[Action]]:
+        """Creates and updates in the order of dependencies, then deletes against it."""
+        changes = [action for action in todo if action.op is not Op.DELETE]
+        deletes = [action for action in todo if action.op is Op.DELETE]
+        forward = levels({a.unit: self._unit(a, recorded).depends_on for a in changes})
+        backward = levels({a.unit: self._unit(a, recorded).depends_on for a in deletes})
+        by_id = {action.unit: action for action in todo}
+        return [[by_id[name] for name in level] for level in [*forward, *reversed(backward)]]
+
+    def _together(self, actions: list[Action], work: Callable[[Action], None]) -> None:
+        """Run `work` for every action in threads; on Ctrl-C end engine processes, wait for them, and raise it again."""
+        if not actions:
+            return
+        with ThreadPoolExecutor(self.settings.parallel, thread_name_prefix="unit") as pool:
+            waiting: set[Future[None]] = {pool.submit(work, action) for action in actions}
+            first: BaseException | None = None
+            while waiting:
+                try:
+                    ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                except KeyboardInterrupt as interrupt:
+                    self.processes.kill() if self.processes.cancelled.is_set() else self.processes.cancel()
+                    first = interrupt
+                    continue
+                for future in ended:
+                    error = future.exception()
+                    if error is not None and first is None:
+                        first = error
+        if first is not None:
+            raise first
+
+    def _store_plan(self) -> None:
+        digest = self.order.plan_digest
+        self.settings.backend.put(records.plan_key(digest), self.order.envelope)
+        folder = self.settings.folder / "plans"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.plan_file = folder / f"{digest.removeprefix('sha256:')}.dsse.json"
+        self.plan_file.write_bytes(self.order.envelope)
+
+    def _settle(self, run: records.RunState, started: datetime, *, complete: bool) -> ApplyRecord:
+        backend = self.settings.backend
+        units = tuple(self.outcomes[name] for name in sorted(self.outcomes))
+        record = ApplyRecord(run.serial, run.plan_digest, units, started, self.clock(), self.lease.record.takeover)
+        self.lease.check()
+        present = records.read_run(backend)
+        if present.serial != run.serial:
+            # Refused before anything was changed.
+            return record
+        backend.put(f"applies/{run.serial}.json", json.dumps(record.to_json(), indent=1).encode() + b"\n")
+        if complete:
+            run = replace(
+                run,
+                status=records.APPLIED,
+                trust_root=self.order.trust_root or run.trust_root,
+                documents_digest=self.order.documents_digest,
+            )
+        else:
+            run = replace(run, status=records.PARTIAL)
+        records.write_run(backend, run)
+        return record
+
+
+def levels(depends: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Names in waves: each after everything it depends on; names outside the mapping count as done.
+
+    Raises:
+        EngineError: QNSP-ENG-036, they depend on each other in a circle.
+    """
+    left = {name: {other for other in others if other in depends and other != name} for name, others in depends.items()}
+    waves: list[list[str]] = []
+    while left:
+        free = sorted(name for name, others in left.items() if not others)
+        if not free:
+            raise EngineError("QNSP-ENG-036", f"units depend on each other in a circle: {', '.join(sorted(left))}")
+        waves.append(free)
+        for name in free:
+            del left[name]
+        for others in left.values():
+            others.difference_update(free)
+    return waves
+
+
+def resolve(unit: Unit, recorded: Mapping[str, RecordedUnit]) -> Unit:
+    """A unit with the outputs that its references name put into its inputs.
+
+    Raises:
+        EngineError: QNSP-ENG-037, an output or a place in the inputs does not exist.
+    """
+    if not unit.references:
+        return unit
+    inputs = json.loads(json.dumps(unit.inputs))
+    for reference in unit.references:
+        source = recorded.get(reference.unit)
+        if source is None or reference.output not in source.outputs:
+            raise EngineError("QNSP-ENG-037", f"{unit.id} needs output {reference.output} of {reference.unit}, which has none")
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in reference.pointer.split("/")[1:]]
+        target = inputs
+        try:
+            for part in parts[:-1]:
+                target = target[int(part)] if isinstance(target, list) else target[part]
+            key: int | str = int(parts[-1]) if isinstance(target, list) else parts[-1]
+            target[key]
+            target[key] = source.outputs[reference.output]
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise EngineError("QNSP-ENG-037", f"{unit.id} has no input at {reference.pointer}") from error
+    return replace(unit, inputs=inputs)
+
+
+__all__ = ["apply", "levels", "resolve", "utc_now"]
