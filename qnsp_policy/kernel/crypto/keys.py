@@ -32,18 +32,24 @@ from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.crypto.algorithms import ALGORITHMS, KEMS, SIGNING, SSH
 from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, b64url, jcs, unb64url
 
-_MLDSA_PUBLIC: Final = {
+_MLDSA_PUBLIC: Final[Mapping[str, Any]] = {
     "ML-DSA-44": mldsa.MLDSA44PublicKey,
     "ML-DSA-65": mldsa.MLDSA65PublicKey,
     "ML-DSA-87": mldsa.MLDSA87PublicKey,
 }
-_MLDSA_PRIVATE: Final = {
+_MLDSA_PRIVATE: Final[Mapping[str, Any]] = {
     "ML-DSA-44": mldsa.MLDSA44PrivateKey,
     "ML-DSA-65": mldsa.MLDSA65PrivateKey,
     "ML-DSA-87": mldsa.MLDSA87PrivateKey,
 }
-_MLKEM_PUBLIC: Final = {"ML-KEM-768": mlkem.MLKEM768PublicKey, "ML-KEM-1024": mlkem.MLKEM1024PublicKey}
-_MLKEM_PRIVATE: Final = {"ML-KEM-768": mlkem.MLKEM768PrivateKey, "ML-KEM-1024": mlkem.MLKEM1024PrivateKey}
+_MLKEM_PUBLIC: Final[Mapping[str, Any]] = {
+    "ML-KEM-768": mlkem.MLKEM768PublicKey,
+    "ML-KEM-1024": mlkem.MLKEM1024PublicKey,
+}
+_MLKEM_PRIVATE: Final[Mapping[str, Any]] = {
+    "ML-KEM-768": mlkem.MLKEM768PrivateKey,
+    "ML-KEM-1024": mlkem.MLKEM1024PrivateKey,
+}
 
 _ED25519_NAMES: Final = frozenset({"Ed25519", "ssh-ed25519", "sk-ssh-ed25519@openssh.com"})
 _EC_NAMES: Final = {

@@ -86,10 +86,8 @@ def _string(data: bytes) -> bytes:
 def public_blob(key: PublicKey) -> bytes:
     """The SSH wire encoding of a public key."""
     name = key.algorithm.encode()
-    if key.algorithm in _EC:
-        body = _string(_EC[key.algorithm][0]) + _string(b"\x04" + key.raw)
-    else:
-        body = _string(key.raw)
+    ecdsa = key.algorithm in _EC
+    body = _string(_EC[key.algorithm][0]) + _string(b"\x04" + key.raw) if ecdsa else _string(key.raw)
     if key.algorithm in _SK:
         body += _string(key.application.encode())
     return _string(name) + body

@@ -22,7 +22,7 @@ from typing import Final
 from qnsp_policy.errors import LockHeld, OperatorError, PeerError
 from qnsp_policy.kernel.crypto import dsse
 from qnsp_policy.kernel.crypto.keys import PublicKey
-from qnsp_policy.kernel.crypto.signer import Signer
+from qnsp_policy.kernel.crypto.signer import KeySignature, Signer
 from qnsp_policy.kernel.ledger.checkpoint import (
     Checkpoint,
     log_keys,
@@ -304,7 +304,7 @@ class FileLedger(LedgerReader):
         strong = tuple(key for key in self.public_keys if key.algorithm in {"ML-DSA-65", "ML-DSA-87"})
         if strong:
             message = dsse.pae(STATEMENT_TYPE, head.note)
-            found = tuple(dsse.KeySignature(key.key_id, self._signer.sign_with(key, message)) for key in strong)
+            found = tuple(KeySignature(key.key_id, self._signer.sign_with(key, message)) for key in strong)
             self._write(STATEMENT, dsse.Envelope(STATEMENT_TYPE, head.note, found).to_json())
         self._write(CHECKPOINT, head.note)
         if not (self.folder / _BEGUN).exists():
@@ -323,6 +323,7 @@ class FileLedger(LedgerReader):
                 expected=f"at least {self._head.size} entries",
                 got=str(head.size if head else 0),
             )
+        self._sweep(head.size if head else 0)
         if head is None:
             return Edge()
         levels = []
@@ -334,6 +335,18 @@ class FileLedger(LedgerReader):
         if edge.root != head.root or tuple(leaf_hash(entry) for entry in bundle) != edge.levels[0]:
             raise PeerError("QNSP-LDG-015", f"the right edge of the log {self.origin} does not give the signed root")
         return edge
+
+    def _sweep(self, size: int) -> None:
+        """Takes away what a crash left beyond the checkpoint: partial tiles of a size that was never published."""
+        tiles = [(level, index, width) for level, index, width in edge_widths(size) or [(0, 0, 0)]]
+        tiles.append((ENTRIES, size // WIDTH, size % WIDTH))
+        for level, index, width in tiles:
+            folder = (self.folder / tile_path(level, index, 1)).parent
+            for found in folder.glob("*"):
+                if found.name.endswith(_NEW) or (found.name.isdigit() and int(found.name) > width):
+                    found.unlink(missing_ok=True)
+            for whole in (self.folder / tile_path(level, index), self.folder / (tile_path(level, index) + _NEW)):
+                whole.unlink(missing_ok=True)
 
     def _write(self, path: str, data: bytes) -> None:
         """Replaces a file in one durable step."""

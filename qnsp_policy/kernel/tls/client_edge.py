@@ -1,0 +1,202 @@
+"""An httpx transport over pyOpenSSL: TLS 1.3, hybrid post-quantum key exchange, pinned peers.
+
+Comes in: who the peer must be. Goes out: `httpx` responses, and `last_handshake` with what was measured.
+`httpx.Client(transport=PinnedTransport(identity))` is all a caller needs; so does the `openai` client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpcore
+import httpx
+
+from qnsp_policy.errors import PeerError
+from qnsp_policy.kernel.tls.engine import Engine, Handshake, client_context
+from qnsp_policy.kernel.tls.identity import PeerIdentity, verify_peer
+
+_RECORD = 64 * 1024
+
+
+class _Measured:
+    """Shared by the streams of one transport."""
+
+    def __init__(self, identity: PeerIdentity, minimum: str) -> None:
+        self.identity = identity
+        self.context = client_context(minimum=minimum)
+        self.last: Handshake | None = None
+
+    def engine(self, host: str) -> Engine:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return Engine(self.context, server_name=host)
+        return Engine(self.context)
+
+    def accept(self, handshake: Handshake, host: str) -> None:
+        verify_peer(handshake, self.identity, host, datetime.now(UTC))
+        self.last = handshake
+
+
+class _TlsStream(httpcore.NetworkStream):
+    def __init__(self, raw: httpcore.NetworkStream, measured: _Measured, host: str, timeout: float | None) -> None:
+        self._raw, self._engine = raw, measured.engine(host)
+        while (done := self._engine.handshake()) is None:
+            self._exchange(timeout)
+        self._flush(timeout)
+        measured.accept(done, host)
+
+    def _flush(self, timeout: float | None) -> None:
+        if data := self._engine.outgoing():
+            self._raw.write(data, timeout)
+
+    def _exchange(self, timeout: float | None) -> None:
+        self._flush(timeout)
+        data = self._raw.read(_RECORD, timeout)
+        self._engine.receive(data)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            while not (data := self._engine.read(max_bytes)) and not self._engine.eof:
+                self._exchange(timeout)
+            self._flush(timeout)
+        except PeerError as error:
+            raise httpcore.ReadError(str(error)) from error
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        try:
+            self._engine.write(buffer)
+        except PeerError as error:
+            raise httpcore.WriteError(str(error)) from error
+        self._flush(timeout)
+
+    def close(self) -> None:
+        with contextlib.suppress(httpcore.NetworkError, httpcore.TimeoutException, OSError, PeerError):
+            self._engine.close()
+            self._flush(1.0)
+        self._raw.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return None if info == "ssl_object" else self._raw.get_extra_info(info)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A TCP stream whose `start_tls` is ours."""
+
+    def __init__(self, raw: httpcore.NetworkStream, measured: _Measured, host: str) -> None:
+        self._raw, self._measured, self._host = raw, measured, host
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._raw.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._raw.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,  # noqa: ARG002  the interface's
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        try:
+            return _TlsStream(self._raw, self._measured, server_hostname or self._host, timeout)
+        except BaseException:
+            self._raw.close()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._raw.get_extra_info(info)
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, measured: _Measured) -> None:
+        self._measured, self._tcp = measured, httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        raw = self._tcp.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _Stream(raw, self._measured, host)
+
+    def sleep(self, seconds: float) -> None:
+        self._tcp.sleep(seconds)
+
+
+class PinnedTransport(httpx.HTTPTransport):
+    """`httpx` over pinned, hybrid TLS 1.3; `http://` URLs are refused.
+
+    Errors of the peer's identity are `PeerError` (QNSP-SIG-060, -062, -064), raised out of the request.
+    """
+
+    def __init__(
+        self, identity: PeerIdentity, *, minimum: str = "1.3", retries: int = 0, limits: httpx.Limits | None = None
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            identity: pins or CAs, and accepted groups.
+            minimum: TLS version.
+            retries: of connecting only.
+            limits: of the pool.
+        """
+        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        super().__init__(verify=unused, trust_env=False, retries=retries)
+        self._pool.close()
+        self._measured = _Measured(identity, minimum)
+        chosen = limits or httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=unused,
+            max_connections=chosen.max_connections,
+            max_keepalive_connections=chosen.max_keepalive_connections,
+            keepalive_expiry=chosen.keepalive_expiry,
+            retries=retries,
+            network_backend=_Backend(self._measured),
+        )
+
+    @property
+    def last_handshake(self) -> Handshake | None:
+        """What the newest connection negotiated; None before the first."""
+        return self._measured.last
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request.
+
+        Raises:
+            PeerError: the peer is not who it must be.
+            httpx.TransportError: the network failed.
+        """
+        if request.url.scheme != "https":
+            raise httpx.UnsupportedProtocol("this transport speaks https only", request=request)
+        return super().handle_request(request)
+
+
+def probe(host: str, port: int, identity: PeerIdentity, *, timeout: float = 5.0) -> Handshake:
+    """Connects, measures, hangs up: what crypto drift reads.
+
+    Raises:
+        PeerError: the peer is not who it must be, or the handshake failed.
+        httpcore.NetworkError, httpcore.TimeoutException: nobody answers.
+    """
+    measured = _Measured(identity, "1.3")
+    stream = _Backend(measured).connect_tcp(host, port, timeout)
+    stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), host, timeout).close()
+    if measured.last is None:
+        raise PeerError("QNSP-SIG-061", "TLS failed: no handshake")
+    return measured.last
+
+
+__all__ = ["PinnedTransport", "probe"]
