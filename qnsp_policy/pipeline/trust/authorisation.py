@@ -342,7 +342,7 @@ def _signers(
 
 
 def _signer_problem(name: str, signer: SignerValue, ids: set[str], good: set[str], now: datetime) -> PlanRefused | None:
-    if now >= signer.expires:
+    if now > signer.expires:
         return PlanRefused(
             "QNSP-PLN-007",
             f"the {signer.type} signer of {name} expired at {time_to_text(signer.expires)}",

@@ -205,8 +205,8 @@ def _guardrail_mismatches(
     now: datetime,
     wrapping: str | None,
 ) -> Iterator[Mismatch]:
-    if grant.not_after is not None and now >= grant.not_after:
-        limit = f"before {time_to_text(grant.not_after)}"
+    if grant.not_after is not None and now > grant.not_after:
+        limit = f"until {time_to_text(grant.not_after)}"
         yield Mismatch(grant.grant, "time", time_to_text(now), limit, "QNSP-REL-009")
     if grant.not_before is not None and now < grant.not_before:
         limit = f"from {time_to_text(grant.not_before)}"

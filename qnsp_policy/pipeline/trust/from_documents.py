@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from qnsp_policy.errors import DocumentError, PeerError
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.pipeline.model.kinds.project import Approval
@@ -81,7 +79,7 @@ def _signer(signer: Signer) -> SignerValue:
     return SignerValue(
         type=signer.type,
         keys=tuple(PublicKey.from_jwk(key).to_jwk() for key in signer.keys),
-        expires=signer.expires.at + timedelta(seconds=1),
+        expires=signer.expires.at,
         issuer=str(signer.issuer) if isinstance(signer, OidcSigner) else "",
         subject=str(signer.subject) if isinstance(signer, OidcSigner) else "",
     )

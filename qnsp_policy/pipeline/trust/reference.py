@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, EvidenceKind
 from qnsp_policy.pipeline.model.kinds.attestation import Alternative as DocumentAlternative
@@ -31,8 +31,8 @@ _TCB_PARTS = frozenset({"bootloader", "tee", "snp", "microcode", "fmc"})
 
 
 def ends(expiry: Expiry | None) -> datetime | None:
-    """The first moment at which something no longer holds; an expiry is its last moment at which it does."""
-    return None if expiry is None else expiry.at + timedelta(seconds=1)
+    """The last moment at which something still holds."""
+    return None if expiry is None else expiry.at
 
 
 def alternatives(

@@ -31,7 +31,7 @@ class SignerValue:
     Attributes:
         type: software, ssh, pkcs11, kms or oidc.
         keys: public JWKs; a software signer has an ML-DSA key and an Ed25519 key.
-        expires: the first moment at which it no longer counts.
+        expires: the last moment at which it counts.
         issuer: of an oidc signer, else "".
         subject: of an oidc signer, else "".
     """

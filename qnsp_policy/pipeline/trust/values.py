@@ -83,7 +83,7 @@ class EffectiveGrant:
         purpose: what the owner consented to.
         lease_seconds: how long a release lasts at most, guardrails not yet applied.
         not_before: when the grant begins; None means at once.
-        not_after: when the grant ends; None where the document gives no date.
+        not_after: the last moment of the grant; None where the document gives no date.
         alternatives: one of them must hold whole.
         guardrails: all of them must hold.
         place: where the grant is written.

@@ -1,0 +1,131 @@
+"""What every part of lowering shares: the inputs, connections, objects, process names and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.kernel.crypto.keys import PublicKey
+from qnsp_policy.pipeline.model.kinds import KeyBroker, Platform
+from qnsp_policy.pipeline.model.scalars import Address
+from qnsp_policy.pipeline.model.workspace import Workspace
+from qnsp_policy.pipeline.trust.initdata import broker_url
+from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
+from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
+from qnsp_policy.pipeline.world.recorded import RecordedState
+
+Json = dict[str, Any]
+
+RUN = ".qnsp/run"
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """The inputs of lowering.
+
+    Attributes:
+        workspace: the documents.
+        policies: release policies by (broker, resource).
+        recorded: what was applied; brokers keep the pin they were made with.
+        judge: the TrustRoot in force.
+        proposed: the TrustRoot of the documents.
+        workspace_id: of the genesis record.
+        attachments: bytes of the files that documents name, by path.
+    """
+
+    workspace: Workspace
+    policies: Mapping[tuple[str, str], ReleasePolicy]
+    recorded: RecordedState
+    judge: TrustRootValue
+    proposed: TrustRootValue
+    workspace_id: str
+    attachments: Mapping[str, bytes]
+
+    def attachment(self, path: str, needed_by: Address, *where: str) -> bytes:
+        """The bytes of a file that a document names.
+
+        Raises:
+            OperatorError: QNSP-PLN-027, it was not found.
+        """
+        if path not in self.attachments:
+            raise OperatorError(
+                "QNSP-PLN-027",
+                f"{path} is missing, and {needed_by} names it",
+                subject=path,
+                place=self.workspace.place(needed_by, *where),
+                next_step="restore the file, or seal the artefact again: qnsp-policy artefact seal",
+            )
+        return self.attachments[path]
+
+
+def platform_shape(platform: Platform) -> Json:
+    """How units name a platform: its spec as written, with its name."""
+    spec = platform.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"name": platform.name, **spec}
+
+
+def connection(broker: KeyBroker) -> Json:
+    """How a broker is reached: public facts only."""
+    identity = broker.spec.identity
+    plain = broker.spec.tls == "insecure-plaintext"
+    return {
+        "address": str(broker.address),
+        "name": broker.name,
+        "url": broker_url(broker),
+        "tls": {
+            "mode": "insecure-plaintext" if plain else "pinned",
+            "key": None if plain else dict(identity.tls),
+        },
+        "token": dict(identity.token),
+        "adminKeyIds": sorted(PublicKey.from_jwk(key).key_id for key in identity.admin),
+    }
+
+
+def broker_object(kind: str, name: str, value: Json, **more: Any) -> Json:
+    """One entry for a broker's list of objects; `more` are members for the program, not for the broker."""
+    return {"kind": kind, "name": name, "digest": sha256_digest(jcs(value)), "object": value, **more}
+
+
+def tls_mode(mode: str) -> str:
+    """The services' word for how a listener ends TLS."""
+    return "in-process" if mode == "embedded" else mode
+
+
+def process(name: str, module: str, files: list[Json], *, readiness: Json | None) -> Json:
+    """A process of ours that is started with one configuration file, the first of `files`."""
+    return {
+        "name": name,
+        "argv": ["{python}", "-m", module, "--config", files[0]["path"]],
+        "env": {},
+        "cwd": ".",
+        "restart": "always",
+        "readiness": readiness,
+        "files": files,
+    }
+
+
+def ready(*, http: str | None = None, file: str | None = None, seconds: int = 30) -> Json:
+    """A readiness of a process: an address that answers, or a file that exists."""
+    return {"http": http, "file": file, "timeoutSeconds": seconds}
+
+
+def configuration(name: str, value: Json) -> Json:
+    """The configuration file of process `name`."""
+    return {"path": f"{RUN}/cfg/{name}.json", "mode": "0600", "json": value}
+
+
+__all__ = [
+    "RUN",
+    "Json",
+    "Lowering",
+    "broker_object",
+    "configuration",
+    "connection",
+    "platform_shape",
+    "process",
+    "ready",
+    "tls_mode",
+]
