@@ -1,0 +1,35 @@
+package qnsp.rules_test.attestation["reference-values-expired"]
+
+import data.qnsp.rules.attestation["reference-values-expired"] as rule
+
+good := {"address": "ReferenceValues/v", "state": "active", "expires": 10000000, "users": ["Enclave/e"], "production": true, "learnt": false, "covered": ["cmdline", "firmware", "initdata", "initrd", "kernel", "rootfs", "workload"], "required": ["firmware", "kernel"], "builders": ["lab"], "publisherSigners": ["lab"], "approverSigners": []}
+
+world(member) := {"now": 1000, "environment": "production", "referenceValues": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_the_day_after if {
+	member := object.union(good, {"expires": 999})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_passes_on_the_last_second if {
+	member := object.union(good, {"expires": 1000})
+	rule.pass == {0} with input as world(member)
+	rule.fail == set() with input as world(member)
+}
+
+test_passes_what_nobody_uses if {
+	member := object.union(good, {"expires": 1, "users": []})
+	rule.pass == {0} with input as world(member)
+	rule.fail == set() with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

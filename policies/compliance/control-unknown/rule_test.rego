@@ -1,0 +1,23 @@
+package qnsp.rules_test.compliance["control-unknown"]
+
+import data.qnsp.rules.compliance["control-unknown"] as rule
+
+good := {"address": "ComplianceMapping/m", "path": ["spec", "controls", 0], "framework": "Framework/iso", "control": "A.8.24", "controlKnown": true, "otherEdition": "", "unknownAssertions": [], "assertions": 1, "responsibility": "tool", "notApplicable": false}
+
+world(member) := {"now": 1000, "environment": "production", "controls": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_a_number_of_2013 if {
+	member := object.union(good, {"controlKnown": false})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

@@ -1,0 +1,37 @@
+# METADATA
+# title: "Cipher outside the tenant's tier"
+# description: >-
+#   A tenant's crypto tier lists the ciphers that may protect what is the tenant's. Anything else, also
+#   something with a good name, is outside what the tenant's owner and the tier's source agreed to.
+# custom:
+#   severity: high
+#   population: aeadUses
+#   message: >-
+#     {algorithm} is used here for {tenant}, whose tier {tier} admits {admitted}.
+#   remediation: >-
+#     Use one of {admitted}.
+#   controls:
+#     - "ISO 27001 A.8.24"
+#     - "NIST 800-53 SC-28(1)"
+#     - "PCI DSS 4.0.1 3.5.1"
+package qnsp.rules.crypto["aead-below-tier"]
+
+import data.qnsp.lib
+
+pass contains index if {
+	some index, member in input.aeadUses
+	lib.flag(member.known)
+	member.algorithm in lib.texts(member.admitted)
+}
+
+fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": lib.text(member.tier), "admitted": member.admitted}) if {
+	some index, member in input.aeadUses
+	lib.texts(member.admitted)
+	not member.algorithm in member.admitted
+}
+
+fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": lib.text(member.tier), "admitted": member.admitted}) if {
+	some index, member in input.aeadUses
+	member.known == false
+	member.algorithm in lib.texts(member.admitted)
+}

@@ -1,0 +1,23 @@
+package qnsp.rules_test.crypto["deprecated-by-date"]
+
+import data.qnsp.rules.crypto["deprecated-by-date"] as rule
+
+good := {"address": "Endpoint/e", "path": ["spec", "x"], "algorithm": "A", "purpose": "signature", "kind": "signature", "known": true, "final": true, "stateful": false, "custody": "software", "experimentalUntil": 0, "deprecatedFrom": 5000, "disallowedFrom": 9000}
+
+world(member) := {"now": 1000, "environment": "production", "algorithmUses": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_on_the_first_day if {
+	member := object.union(good, {"deprecatedFrom": 1000})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

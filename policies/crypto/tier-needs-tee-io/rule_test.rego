@@ -1,0 +1,23 @@
+package qnsp.rules_test.crypto["tier-needs-tee-io"]
+
+import data.qnsp.rules.crypto["tier-needs-tee-io"] as rule
+
+good := {"address": "Tenant/t", "tier": "CryptoTier/c", "teeIo": false, "unavailable": "", "acknowledge": "", "auditRetention": 15552000, "hasQuota": true, "production": true}
+
+world(member) := {"now": 1000, "environment": "production", "tenants": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_tier_four if {
+	member := object.union(good, {"teeIo": true})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

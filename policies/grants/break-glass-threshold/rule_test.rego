@@ -1,0 +1,29 @@
+package qnsp.rules_test.grants["break-glass-threshold"]
+
+import data.qnsp.rules.grants["break-glass-threshold"] as rule
+
+good := {"address": "BreakGlass/b", "holders": 3, "threshold": 2, "expires": 2000, "wildcards": []}
+
+world(member) := {"now": 1000, "environment": "production", "breakGlasses": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_one_person if {
+	member := object.union(good, {"threshold": 1})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_refuses_four_of_three if {
+	member := object.union(good, {"threshold": 4})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

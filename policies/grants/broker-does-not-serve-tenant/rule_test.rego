@@ -1,0 +1,23 @@
+package qnsp.rules_test.grants["broker-does-not-serve-tenant"]
+
+import data.qnsp.rules.grants["broker-does-not-serve-tenant"] as rule
+
+good := {"address": "Grant/g", "path": ["spec", "resources", 0], "resource": "t/model/m", "wildcard": false, "tenant": "Tenant/t", "owners": ["alice"], "consenting": ["alice"], "signed": ["alice"], "ownersNeeded": 1, "enclave": "Enclave/e", "enclaveTenants": ["Tenant/t"], "brokerServes": true, "broker": "KeyBroker/b"}
+
+world(member) := {"now": 1000, "environment": "production", "grantResources": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_another_broker if {
+	member := object.union(good, {"brokerServes": false})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

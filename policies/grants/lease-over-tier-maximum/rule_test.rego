@@ -1,0 +1,23 @@
+package qnsp.rules_test.grants["lease-over-tier-maximum"]
+
+import data.qnsp.rules.grants["lease-over-tier-maximum"] as rule
+
+good := {"address": "Grant/g", "lease": 100, "leaseMaximum": 100, "tier": "CryptoTier/c", "hasEnd": true, "end": 2000, "start": 0, "opaque": false, "production": true}
+
+world(member) := {"now": 1000, "environment": "production", "grants": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_a_second_too_long if {
+	member := object.union(good, {"lease": 101})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

@@ -1,0 +1,29 @@
+package qnsp.rules_test.platform["gpu-outside-confidential-vm"]
+
+import data.qnsp.rules.platform["gpu-outside-confidential-vm"] as rule
+
+good := {"address": "Enclave/e", "production": true, "platform": "Platform/p", "platformType": "bare-metal", "simulated": false, "attester": "sev-snp", "offered": ["sev-snp", "tdx"], "assurance": "hardware-tee", "requiredAssurance": ["hardware-tee"], "debug": false, "openings": [], "tenants": ["Tenant/t"], "sharing": "exclusive", "consents": ["Tenant/t"], "referenceAttester": "sev-snp", "imageType": "image", "imageDigestMatches": true, "imageKnown": true, "gpus": 0, "gpuModel": "", "gpuMode": "off", "gpuAttesters": ["sev-snp", "tdx"], "gpuRequired": false, "devices": 0, "regions": ["eu"], "tenantRegions": ["eu"], "attestersAllowed": []}
+
+world(member) := {"now": 1000, "environment": "production", "enclaves": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_a_gpu_in_a_nitro_enclave if {
+	member := object.union(good, {"gpus": 1, "attester": "nitro-enclave", "gpuModel": "H100"})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_passes_a_gpu_beside_snp if {
+	member := object.union(good, {"gpus": 1})
+	rule.pass == {0} with input as world(member)
+	rule.fail == set() with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

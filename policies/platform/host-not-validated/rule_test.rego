@@ -1,0 +1,35 @@
+package qnsp.rules_test.platform["host-not-validated"]
+
+import data.qnsp.rules.platform["host-not-validated"] as rule
+
+good := {"address": "Host/h", "used": true, "verdict": "passed", "at": 900, "maximumAge": 86400, "active": true, "confidential": true}
+
+world(member) := {"now": 1000, "environment": "production", "hosts": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_a_failed_host if {
+	member := object.union(good, {"verdict": "failed"})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_refuses_never_validated if {
+	member := object.union(good, {"verdict": "missing"})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_passes_a_spare if {
+	member := object.union(good, {"used": false, "verdict": "failed"})
+	rule.pass == {0} with input as world(member)
+	rule.fail == set() with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

@@ -1,0 +1,29 @@
+package qnsp.rules_test.tenancy["identity-without-role"]
+
+import data.qnsp.rules.tenancy["identity-without-role"] as rule
+
+good := {"address": "Tenant/t", "path": ["spec", "owners", 0], "identity": "alice", "required": "tenant-owner", "roles": ["tenant-owner"]}
+
+world(member) := {"now": 1000, "environment": "production", "identityReferences": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_a_wrong_role if {
+	member := object.union(good, {"roles": ["operator"]})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_refuses_no_role_at_all if {
+	member := object.union(good, {"roles": []})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

@@ -1,0 +1,23 @@
+package qnsp.rules_test.trust["key-of-two-people"]
+
+import data.qnsp.rules.trust["key-of-two-people"] as rule
+
+good := {"address": "TrustRoot/r", "path": ["spec", "identities", 0], "identity": "alice", "roles": ["author"], "duplicates": [], "signers": 1}
+
+world(member) := {"now": 1000, "environment": "production", "identities": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_a_shared_key if {
+	member := object.union(good, {"duplicates": ["bob"]})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

@@ -1,0 +1,29 @@
+package qnsp.rules_test.trust["publisher-and-approver"]
+
+import data.qnsp.rules.trust["publisher-and-approver"] as rule
+
+good := {"address": "TrustRoot/r", "path": ["spec", "identities", 0], "identity": "alice", "roles": ["author"], "duplicates": [], "signers": 1}
+
+world(member) := {"now": 1000, "environment": "production", "identities": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_publisher_and_security if {
+	member := object.union(good, {"roles": ["publisher", "security"]})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_passes_a_publisher if {
+	member := object.union(good, {"roles": ["publisher"]})
+	rule.pass == {0} with input as world(member)
+	rule.fail == set() with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

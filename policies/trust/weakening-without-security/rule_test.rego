@@ -1,0 +1,29 @@
+package qnsp.rules_test.trust["weakening-without-security"]
+
+import data.qnsp.rules.trust["weakening-without-security"] as rule
+
+good := {"address": "Project/p", "production": true, "backendScheme": "s3", "stateEncryption": "awskms", "failOn": "high", "approvals": 1, "weakenApprovals": 1, "weakenRole": "security", "planLifetime": 3600}
+
+world(member) := {"now": 1000, "environment": "production", "projects": [member]}
+
+test_passes_a_good_member if {
+	rule.pass == {0} with input as world(good)
+	rule.fail == set() with input as world(good)
+}
+
+test_refuses_no_role if {
+	member := object.union(good, {"weakenRole": ""})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_refuses_another_role if {
+	member := object.union(good, {"weakenRole": "operator"})
+	rule.pass == set() with input as world(member)
+	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
+}
+
+test_has_no_answer_for_an_empty_member if {
+	rule.pass == set() with input as world({})
+	rule.fail == set() with input as world({})
+}

@@ -1,0 +1,194 @@
+"""Reads rule folders and drives the `opa` program: inspect, check, build.
+
+Comes in: a folder of Rego and the path of a pinned `opa`. Goes out: modules, metadata, wasm. The compiler runs with a
+list of capabilities that lacks every builtin which reads the network, the environment, chance or the clock, so a
+rule that uses one is refused when it is loaded, not when it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.pipeline.rules.engine import ENTRYPOINT, FORBIDDEN_BUILTINS, RuleSet, digest_of
+from qnsp_policy.pipeline.rules.metadata import RuleMetadata, from_inspection
+from qnsp_policy.resources_edge import data_path
+
+_TIMEOUT = 120.0
+_MAX_MODULES = 2_000
+_MAX_BYTES = 16 << 20
+
+
+def sha256_digest(data: bytes) -> str:
+    """`sha256:<hex>`."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def read_modules(root: Path) -> dict[str, str]:
+    """Every `*.rego` below a folder but tests, by path relative to it.
+
+    Raises:
+        OperatorError: QNSP-RUL-030, the folder is not there, too large, or holds a file that is no UTF-8.
+    """
+    if not root.is_dir():
+        raise OperatorError("QNSP-RUL-030", f"the rule folder {root} is not there", subject=str(root))
+    modules: dict[str, str] = {}
+    size = 0
+    for path in sorted(root.rglob("*.rego")):
+        if path.name.endswith("_test.rego") or not path.is_file() or path.is_symlink():
+            continue
+        data = path.read_bytes()
+        size += len(data)
+        if len(modules) >= _MAX_MODULES or size > _MAX_BYTES:
+            raise OperatorError(
+                "QNSP-RUL-030", f"the rule folder {root} holds more than {_MAX_MODULES} modules or 16 MiB"
+            )
+        try:
+            modules[path.relative_to(root).as_posix()] = data.decode()
+        except UnicodeDecodeError as problem:
+            raise OperatorError("QNSP-RUL-030", f"{path} is not UTF-8", subject=str(path)) from problem
+    return modules
+
+
+def capabilities(opa: Path) -> bytes:
+    """What the pinned compiler knows, less what no rule may use, as the JSON that `opa build --capabilities` reads."""
+    known: dict[str, Any] = json.loads(run_opa(opa, ["capabilities", "--current"], cwd=Path("/")))
+    known["builtins"] = [builtin for builtin in known["builtins"] if builtin["name"] not in FORBIDDEN_BUILTINS]
+    known["allow_net"] = []
+    return json.dumps(known).encode()
+
+
+def opa_version(opa: Path) -> str:
+    """The version that the program itself reports, e.g. `1.22.0`."""
+    for line in run_opa(opa, ["version"], cwd=Path("/")).splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "Version":
+            return value.strip()
+    raise EngineError("QNSP-RUL-031", f"{opa} does not say its version", subject=str(opa))
+
+
+def compile_modules(
+    modules: Mapping[str, str], opa: Path, *, schema: bytes | None = None
+) -> tuple[bytes, tuple[RuleMetadata, ...]]:
+    """Check (strict, with the input's schema if given) and compile modules to wasm; read their annotations.
+
+    The result depends on the modules and the compiler's version only: they are laid out anew in an empty folder and
+    compiled from there, so no path of this machine enters the file.
+
+    Raises:
+        OperatorError: QNSP-RUL-032, the compiler refuses them; its own words with file and line are in the message.
+    """
+    with tempfile.TemporaryDirectory(prefix="qnsp-rules-") as folder:
+        root = Path(folder)
+        _lay_out(root / "policies", modules)
+        (root / "capabilities.json").write_bytes(capabilities(opa))
+        checked = ["check", "--strict", "--capabilities", "capabilities.json", "policies"]
+        if schema is not None:
+            (root / "input.json").write_bytes(schema)
+            checked[2:2] = ["--schema", "input.json"]
+        run_opa(opa, checked, cwd=root)
+        inspected = json.loads(run_opa(opa, ["inspect", "-a", "--format", "json", "policies"], cwd=root))
+        run_opa(
+            opa,
+            [
+                "build",
+                "-t",
+                "wasm",
+                "-e",
+                ENTRYPOINT,
+                "--capabilities",
+                "capabilities.json",
+                "-o",
+                "bundle.tar.gz",
+                "policies",
+            ],
+            cwd=root,
+        )
+        with tarfile.open(fileobj=io.BytesIO((root / "bundle.tar.gz").read_bytes()), mode="r:gz") as bundle:
+            member = next((m for m in bundle.getmembers() if PurePosixPath(m.name).name == "policy.wasm"), None)
+            handle = bundle.extractfile(member) if member is not None else None
+            if handle is None:
+                raise EngineError("QNSP-RUL-031", "opa built a bundle without policy.wasm")
+            return handle.read(), from_inspection(inspected)
+
+
+def user_rules(name: str, folder: Path, opa: Path) -> RuleSet:
+    """A user's rule folder, compiled with the pinned `opa` beside the shipped `lib/` and `main.rego`.
+
+    Raises:
+        OperatorError: QNSP-RUL-030 (folder), -032 (compiler's refusal), -033 (a module outside `qnsp.rules`).
+    """
+    own = read_modules(folder)
+    shared_root = data_path("policies")
+    shared = {
+        path: text for path, text in read_modules(shared_root).items() if path == "main.rego" or path.startswith("lib/")
+    }
+    taken = sorted(set(own) & set(shared))
+    if taken:
+        raise OperatorError(
+            "QNSP-RUL-033", f"{name}/{taken[0]} would replace a module of the shipped library", subject=name
+        )
+    for path, text in own.items():
+        _require_rule_package(name, path, text)
+    modules = {**shared, **own}
+    schema = (shared_root / "schema" / "input.json").read_bytes()
+    wasm, rules = compile_modules(modules, opa, schema=schema)
+    return RuleSet(name, rules, wasm, modules, digest_of(modules))
+
+
+def _require_rule_package(name: str, path: str, text: str) -> None:
+    package = next((line.strip() for line in text.splitlines() if line.startswith("package ")), "")
+    if not package.startswith(("package qnsp.rules.", "package custom.")):
+        raise OperatorError(
+            "QNSP-RUL-033",
+            f"{name}/{path} is in `{package or 'no package'}`; rules live in qnsp.rules.<category>, helpers in custom.*",
+            subject=name,
+            next_step='Begin the file with `package qnsp.rules.<category>["<name>"]`.',
+        )
+
+
+def run_opa(opa: Path, arguments: Sequence[str], *, cwd: Path) -> str:
+    """Run the `opa` program and return what it printed.
+
+    Raises:
+        OperatorError: QNSP-RUL-031 (cannot be run, too slow), -032 (it refused).
+    """
+    try:
+        done = subprocess.run(
+            [str(opa), *arguments],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise OperatorError(
+            "QNSP-RUL-031",
+            f"`opa {arguments[0]}` could not be run: {type(problem).__name__}",
+            subject=str(opa),
+            next_step="Run `qnsp-policy doctor`.",
+        ) from problem
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip())[:2_000]
+        raise OperatorError("QNSP-RUL-032", f"`opa {arguments[0]}` refused the rules: {words}", subject=str(opa))
+    return done.stdout
+
+
+def _lay_out(root: Path, modules: Mapping[str, str]) -> None:
+    for path, text in modules.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+
+__all__ = ["capabilities", "compile_modules", "opa_version", "read_modules", "run_opa", "sha256_digest", "user_rules"]
