@@ -26,7 +26,6 @@ from qnsp_policy.kernel.crypto.signer import KeySignature, Signer
 from qnsp_policy.kernel.ledger.checkpoint import (
     Checkpoint,
     log_keys,
-    parse_checkpoint,
     sign_checkpoint,
     verify_checkpoint,
 )
@@ -57,6 +56,7 @@ STATEMENT_TYPE: Final = "application/vnd.qnsp.checkpoint"
 _LOCK: Final = ".lock"
 _BEGUN: Final = ".begun"
 _NEW: Final = ".new"
+_ORPHANS: Final = ".orphans"
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,16 +337,19 @@ class FileLedger(LedgerReader):
         return edge
 
     def _sweep(self, size: int) -> None:
-        """Takes away what a crash left beyond the checkpoint: partial tiles of a size that was never published."""
+        """Puts aside what a crash left beyond the checkpoint; aside, not away, as an old checkpoint may have come back."""
         tiles = [(level, index, width) for level, index, width in edge_widths(size) or [(0, 0, 0)]]
         tiles.append((ENTRIES, size // WIDTH, size % WIDTH))
         for level, index, width in tiles:
-            folder = (self.folder / tile_path(level, index, 1)).parent
-            for found in folder.glob("*"):
-                if found.name.endswith(_NEW) or (found.name.isdigit() and int(found.name) > width):
-                    found.unlink(missing_ok=True)
-            for whole in (self.folder / tile_path(level, index), self.folder / (tile_path(level, index) + _NEW)):
-                whole.unlink(missing_ok=True)
+            partial = (self.folder / tile_path(level, index, 1)).parent
+            beyond = [path for path in partial.glob("*") if path.name.isdigit() and int(path.name) > width]
+            for path in (*beyond, self.folder / tile_path(level, index)):
+                if path.exists():
+                    aside = self.folder / _ORPHANS / str(path.relative_to(self.folder)).replace("/", "_")
+                    aside.parent.mkdir(exist_ok=True)
+                    path.replace(aside)
+            for path in (*partial.glob("*" + _NEW), self.folder / (tile_path(level, index) + _NEW)):
+                path.unlink(missing_ok=True)
 
     def _write(self, path: str, data: bytes) -> None:
         """Replaces a file in one durable step."""
