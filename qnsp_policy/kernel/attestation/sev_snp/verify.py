@@ -439,7 +439,7 @@ def _claims(report: Report, line: Line, identity: leaf.LeafIdentity) -> dict[str
         "guestSvn": report.guest_svn,
         "signingKey": _ISSUING[SigningKey(report.signing_key)].lower(),
         "cspId": identity.csp_id,
-        "policy.raw": report.policy,
+        "policy.raw": f"0x{policy:016x}",
         "policy.abiMinor": policy & 0xFF,
         "policy.abiMajor": policy >> 8 & 0xFF,
         "policy.smt": bool(policy >> 16 & 1),
@@ -451,7 +451,7 @@ def _claims(report: Report, line: Line, identity: leaf.LeafIdentity) -> dict[str
         "policy.raplDisabled": bool(policy >> 23 & 1),
         "policy.ciphertextHidingDram": bool(policy >> 24 & 1),
         "policy.pageSwapDisabled": bool(policy >> 25 & 1),
-        "platform.raw": platform,
+        "platform.raw": f"0x{platform:016x}",
         "platform.smtEnabled": bool(platform & 1),
         "platform.tsmeEnabled": bool(platform >> 1 & 1),
         "platform.eccEnabled": bool(platform >> 2 & 1),
@@ -473,8 +473,8 @@ def _claims(report: Report, line: Line, identity: leaf.LeafIdentity) -> dict[str
     if report.cpuid is not None:
         claims["cpuid.family"], claims["cpuid.model"], claims["cpuid.stepping"] = report.cpuid
     if report.version >= 5:
-        claims["mitigations.launch"] = report.launch_mitigations
-        claims["mitigations.current"] = report.current_mitigations
+        claims["mitigations.launch"] = f"0x{report.launch_mitigations:016x}"
+        claims["mitigations.current"] = f"0x{report.current_mitigations:016x}"
     return claims
 
 
