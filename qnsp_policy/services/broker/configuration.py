@@ -21,6 +21,8 @@ class TlsSettings(_Part):
     """How a listener ends TLS; plain HTTP has to be named and stays on loopback."""
 
     mode: Literal["in-process", "insecure-plaintext"] = "in-process"
+    groups: tuple[str, ...] = ()
+    """Admitted key exchange groups; nothing means the hybrid ones, so that a classical group is an exception by name."""
 
 
 class AnchorSettings(_Part):

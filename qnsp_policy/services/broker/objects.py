@@ -38,6 +38,7 @@ class AcceptedPlan:
         digest: of the plan's payload.
         authorises: `"<kind>/<name>"` -> digest, for this broker.
         base_serial: the serial of recorded state it was planned against; it never falls.
+        base: resource -> digest of the release policy that it says is in force here.
         expires: after which it authorises nothing.
         author, approvers: names of identities.
     """
@@ -45,6 +46,7 @@ class AcceptedPlan:
     digest: str
     authorises: Mapping[str, str]
     base_serial: int
+    base: Mapping[str, str]
     expires: datetime
     author: str
     approvers: tuple[str, ...]
@@ -145,11 +147,13 @@ class ObjectAdministration:
                 f"this plan was made against serial {plan.base_serial}, the one in force against {current.base_serial}",
                 subject=plan.digest,
             )
+        self._check_base(plan, current)
         self._store.remember_plan(plan.digest, envelope, now)
         value = {
             "digest": plan.digest,
             "authorises": dict(plan.authorises),
             "baseSerial": plan.base_serial,
+            "base": dict(plan.base),
             "expires": plan.expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "author": plan.author,
             "approvers": list(plan.approvers),
@@ -157,6 +161,22 @@ class ObjectAdministration:
         stored = StoredObject(*_PLAN, sha256_digest(jcs(value)), value, plan.digest)
         self._keeper.change(Change(*_PLAN, stored), actor=actor, now=now)
         return plan
+
+    def _check_base(self, plan: AcceptedPlan, current: AcceptedPlan | None) -> None:
+        """The policies held here must be those the plan was judged against, or progress of the plan in force.
+
+        A policy that is missing here only tightens; one that the plan does not know of, or knows otherwise, would make the
+        trust diff that people approved a lie.
+        """
+        for held in self._store.objects_of("release-policy"):
+            progress = current.authorises.get(f"release-policy/{held.name}") if current else None
+            if held.digest not in (plan.base.get(held.name), progress):
+                raise AdminRefusal(
+                    409,
+                    "QNSP-KBS-039",
+                    f"the plan was judged against another release policy of {held.name} than the one in force here",
+                    subject=held.name,
+                )
 
     def current_plan(self) -> AcceptedPlan | None:
         """The plan accepted last."""
@@ -225,6 +245,7 @@ def _plan_of(value: Mapping[str, Any]) -> AcceptedPlan:
         digest=value["digest"],
         authorises=dict(value["authorises"]),
         base_serial=value["baseSerial"],
+        base=dict(value["base"]),
         expires=datetime.strptime(value["expires"], "%Y-%m-%dT%H:%M:%S%z"),
         author=value["author"],
         approvers=tuple(value["approvers"]),

@@ -1,0 +1,156 @@
+"""Signing answers and recording them: the exchange, the signer with the attested key, the gateway's own log of receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from qnsp_policy.kernel.crypto.keys import PrivateKey
+from qnsp_policy.kernel.wire import rfc9421
+from qnsp_policy.kernel.wire.answers import sign_answer
+from qnsp_policy.services.gateway.callers import Caller
+
+_NONCE_LIMIT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request as it came, and who sent it; the body is kept for its digest only."""
+
+    request: rfc9421.Request
+    body: bytes
+    caller: Caller | None
+    nonce: str
+    started: datetime
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def target(self) -> str:
+        return "/" + self.request.url.partition("://")[2].partition("/")[2]
+
+    @classmethod
+    def begin(
+        cls,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        caller: Caller | None,
+        now: datetime,
+    ) -> Exchange:
+        """The nonce that the answer carries is the caller's, from its signature or `Qnsp-Nonce`, else a fresh one."""
+        url = f"http://{headers.get('host', 'endpoint')}{target}"
+        asked = (caller.nonce if caller else "") or headers.get("qnsp-nonce", "")
+        usable = 0 < len(asked) <= _NONCE_LIMIT and asked.isascii() and asked.isprintable()
+        nonce = asked if usable else secrets.token_urlsafe(18)
+        kept = {name: value for name, value in headers.items() if name != "qnsp-nonce" or usable}
+        return cls(rfc9421.Request(method, url, tuple(kept.items())), body, caller, nonce, now)
+
+
+class AnswerSigner:
+    """Signs with the key that the evidence binds."""
+
+    def __init__(self, key: PrivateKey, *, model_digest: str, evidence_digest: str) -> None:
+        self._key = key
+        self._model_digest = model_digest
+        self._evidence_digest = evidence_digest
+
+    def sign(
+        self, exchange: Exchange, status: int, content_type: str, body: bytes, *, receipt: str, now: datetime
+    ) -> dict[str, str]:
+        """Headers for a whole answer."""
+        return self._headers(exchange, status, content_type, hashlib.sha256(body).digest(), receipt, now)
+
+    @staticmethod
+    def running_digest() -> hashlib._Hash:
+        """For an answer that is streamed."""
+        return hashlib.sha256()
+
+    def closing_event(
+        self, exchange: Exchange, status: int, content_type: str, running: hashlib._Hash, receipt: str, now: datetime
+    ) -> bytes:
+        """A server-sent event that signs every byte before it; its data holds the headers as JSON."""
+        headers = self._headers(exchange, status, content_type, running.digest(), receipt, now)
+        return b"event: qnsp.signature\ndata: " + json.dumps(headers, separators=(",", ":")).encode() + b"\n\n"
+
+    def _headers(
+        self, exchange: Exchange, status: int, content_type: str, digest: bytes, receipt: str, now: datetime
+    ) -> dict[str, str]:
+        return sign_answer(
+            exchange.request,
+            exchange.body,
+            status=status,
+            content_type=content_type,
+            body_digest=digest,
+            model_digest=self._model_digest,
+            evidence_digest=self._evidence_digest,
+            receipt=receipt,
+            nonce=exchange.nonce,
+            key=self._key,
+            now=now,
+        )
+
+
+class AnswerLedger(Protocol):
+    """The gateway's own log."""
+
+    def append(self, *, actor: str, subject: str, data: Mapping[str, Any], now: datetime) -> int: ...
+
+    def prove(self, index: int) -> tuple[bytes, bytes]:
+        """The entry's bytes and its `.tlog-proof`."""
+        ...
+
+
+class ReceiptLog:
+    """Receipts by ids that cannot be guessed: a receipt names a tenant, so it is not for whoever counts."""
+
+    def __init__(self, ledger: AnswerLedger, *, endpoint: str, key_id: str, model_digest: str, evidence_digest: str) -> None:
+        self._ledger = ledger
+        self._endpoint = endpoint
+        self._fixed = {"keyId": key_id, "model": model_digest, "evidence": evidence_digest}
+        self._index: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def record(self, exchange: Exchange, status: int, body_digest: bytes, now: datetime) -> str:
+        """Record an answer durably before it is sent; digests only, never a payload. Returns the receipt's id."""
+        assert exchange.caller is not None
+        receipt = secrets.token_hex(16)
+        index = self._ledger.append(
+            actor=f"{exchange.caller.tenant}/{exchange.caller.key_name}",
+            subject=self._endpoint,
+            data={
+                "receipt": receipt,
+                "method": exchange.method,
+                "path": exchange.target,
+                "status": status,
+                "requestDigest": "sha256:" + hashlib.sha256(exchange.body).hexdigest(),
+                "answerDigest": "sha256:" + body_digest.hex(),
+                "nonce": exchange.nonce,
+                **self._fixed,
+            },
+            now=now,
+        )
+        with self._lock:
+            self._index[receipt] = index
+        return receipt
+
+    def prove(self, receipt: str) -> dict[str, Any] | None:
+        """Entry and inclusion proof of a receipt, or None."""
+        with self._lock:
+            index = self._index.get(receipt)
+        if index is None:
+            return None
+        entry, proof = self._ledger.prove(index)
+        return {"format": "qnsp.receipt/v1", "id": receipt, "index": index, "entry": entry.decode(), "proof": proof.decode()}
+
+
+__all__ = ["AnswerLedger", "AnswerSigner", "Exchange", "ReceiptLog"]
