@@ -18,6 +18,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "nitro-enclave": f"{_HERE}.nitro_enclave.codes",
     "nitro-tpm": f"{_HERE}.nitro_tpm.codes",
     "nvidia-gpu, nvswitch": f"{_HERE}.nvidia_gpu.codes",
+    "nras": f"{_HERE}.nras.codes",
     "coco-sample": f"{_HERE}.coco_sample.codes",
     "appraisal": f"{_HERE}.appraisal_codes",
 }

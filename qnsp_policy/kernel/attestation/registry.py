@@ -25,10 +25,16 @@ _VERIFIERS: Final[Mapping[EvidenceKind, str]] = {
     EvidenceKind.NITRO_TPM: f"{_HERE}.nitro_tpm.verify",
     EvidenceKind.NVIDIA_GPU: f"{_HERE}.nvidia_gpu.verify",
     EvidenceKind.NVSWITCH: f"{_HERE}.nvswitch.verify",
+    EvidenceKind.NRAS: f"{_HERE}.nras.verify",
     EvidenceKind.COCO_SAMPLE: f"{_HERE}.coco_sample.verify",
 }
 """Module of each kind; its function is `verify(evidence, *, collateral, anchors, now)`."""
-_ANCHORS: Final = (f"{_HERE}.sev_snp.anchors", f"{_HERE}.nitro_enclave.anchors", f"{_HERE}.nvidia_gpu.anchors")
+_ANCHORS: Final = (
+    f"{_HERE}.sev_snp.anchors",
+    f"{_HERE}.nitro_enclave.anchors",
+    f"{_HERE}.nvidia_gpu.anchors",
+    f"{_HERE}.nras.anchors",
+)
 """Modules whose `ANCHORS` are pinned vendor roots."""
 
 
