@@ -32,6 +32,9 @@ _TYPES = {
 
 _NEXT = {
     "QNSP-DOC-021": "write it in that form",
+    "QNSP-DOC-041": "lower the threshold or name more people",
+    "QNSP-DOC-042": "keep it once",
+    "QNSP-DOC-043": "add it, or choose otherwise",
     "QNSP-DOC-039": "keep one of the two",
     "QNSP-DOC-038": "take the private key out of the document and out of its history; keep only the public JWK",
     "QNSP-REF-001": "name a document of the right kind",

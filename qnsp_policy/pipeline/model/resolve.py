@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from qnsp_policy.errors import DocumentError
 from qnsp_policy.pipeline.documents.problems import nearest, shown
 from qnsp_policy.pipeline.documents.source import PathPart, SourceDocument
-from qnsp_policy.pipeline.model.kinds import KINDS, Document, KeyHierarchy, Project, TrustRoot
+from qnsp_policy.pipeline.model.kinds import KINDS, Document, Endpoint, KeyHierarchy, Platform, Project, TrustRoot
 from qnsp_policy.pipeline.model.references import RefTo, reference_fields, values_at
 from qnsp_policy.pipeline.model.scalars import Address, IdentityName, ResourcePath
 
@@ -47,6 +47,7 @@ def check_references(
                     if problem is not None:
                         problems.append(problem)
     _cycles(edges, addressed, problems)
+    _told_once(typed, addressed, problems)
 
 
 def _declares(document: Document) -> bool:
@@ -138,6 +139,56 @@ def _resource(
         label=f"did you mean `{resource.tenant}/{guess}`?" if guess else "",
         next_step=None if guess else f"add `{resource.key}` to its KeyHierarchy",
     )
+
+
+def _told_once(
+    typed: Mapping[Address, Document],
+    addressed: Mapping[Address, SourceDocument],
+    problems: list[DocumentError],
+) -> None:
+    """A tenant's key has one hierarchy; an address of a machine has one listener."""
+    keys: dict[str, tuple[Address, int]] = {}
+    listeners: dict[str, Address] = {}
+    for address, document in sorted(typed.items()):
+        if isinstance(document, KeyHierarchy):
+            for index, key in enumerate(document.spec.keys):
+                first = keys.setdefault(f"{document.spec.tenant}/{key.name}", (address, index))
+                if first[0] != address:
+                    problems.append(
+                        addressed[address].problem(
+                            "QNSP-MOD-005",
+                            f"the key {key.name} of {document.spec.tenant} is declared in {first[0]} as well",
+                            "spec",
+                            "keys",
+                            index,
+                            "name",
+                            next_step="keep it in one of the two",
+                        )
+                    )
+        listen = getattr(document.spec, "listen", None)
+        if listen is None or str(listen).endswith(":0") or not _is_local(document, typed):
+            continue
+        other = listeners.setdefault(str(listen), address)
+        if other != address:
+            problems.append(
+                addressed[address].problem(
+                    "QNSP-MOD-006",
+                    f"{other} listens on {listen} as well",
+                    "spec",
+                    "listen",
+                    next_step="give one of the two another port",
+                )
+            )
+
+
+def _is_local(document: Document, typed: Mapping[Address, Document]) -> bool:
+    """Whether a broker or endpoint runs on this machine, where two listeners cannot share an address."""
+    spec = document.spec
+    if isinstance(document, Endpoint):
+        enclave = typed.get(document.spec.enclave)
+        spec = enclave.spec if enclave is not None else None
+    platform = typed.get(getattr(spec, "platform", Address("")))
+    return isinstance(platform, Platform) and platform.spec.type == "local"
 
 
 def _cycles(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qnsp_policy.pipeline.model.kinds.base import Assurance, Custody, Document, Role
+from qnsp_policy.pipeline.model.kinds.checks import distinct
 from qnsp_policy.pipeline.model.references import ParentTierRef, TierRef
 from qnsp_policy.pipeline.model.scalars import (
     AlgorithmName,
@@ -48,6 +49,11 @@ class AlgorithmSet(Part):
 
     allowed: Annotated[tuple[AlgorithmName, ...], Field(min_length=1)]
     default: AlgorithmName
+
+    @model_validator(mode="after")
+    def _each_once(self) -> AlgorithmSet:
+        distinct(self.allowed, "algorithm")
+        return self
 
 
 class TlsRules(Part):

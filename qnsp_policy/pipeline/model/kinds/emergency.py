@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qnsp_policy.pipeline.model.kinds.base import Attester, Document, Floors
+from qnsp_policy.pipeline.model.kinds.checks import distinct, needs, reachable
 from qnsp_policy.pipeline.model.references import ArtefactRef, BrokerRef
 from qnsp_policy.pipeline.model.scalars import (
     Count,
@@ -38,6 +39,11 @@ class RevokedImage(Part):
     image: ArtefactRef | None = None
     digest: Digest | None = None
 
+    @model_validator(mode="after")
+    def _names_one(self) -> RevokedImage:
+        needs(self.image is not None or self.digest is not None, "digest", "no `image` is named")
+        return self
+
 
 class RevokedChip(Part):
     """One chip."""
@@ -53,6 +59,11 @@ class RevokedKey(Part):
     type: Literal["key"]
     key_id: Word | None = None
     resource: ResourcePath | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> RevokedKey:
+        needs(self.key_id is not None or self.resource is not None, "keyId", "no `resource` is named")
+        return self
 
 
 class RevokedTcb(Part):
@@ -111,6 +122,12 @@ class BreakGlassSpec(Part):
     """When the preparation itself ends."""
     notify: tuple[IdentityName, ...] = ()
     """Told at every use, beside the owners."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> BreakGlassSpec:
+        distinct(self.who, "person")
+        reachable(self.threshold, len(self.who), "people")
+        return self
 
 
 class BreakGlass(Document):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qnsp_policy.pipeline.model.kinds.base import Custody, Document
+from qnsp_policy.pipeline.model.kinds.checks import distinct, needs, reachable
 from qnsp_policy.pipeline.model.references import EnclaveRef, PeerRef, PlatformRef, TenantRef
 from qnsp_policy.pipeline.model.scalars import (
     AlgorithmName,
@@ -53,6 +54,12 @@ class Owners(Part):
     threshold: Count
     identities: Annotated[tuple[IdentityName, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _possible(self) -> Owners:
+        distinct(self.identities, "owner")
+        reachable(self.threshold, len(self.identities), "owners")
+        return self
+
 
 class Recovery(Part):
     """How the roots come back after a loss."""
@@ -61,6 +68,12 @@ class Recovery(Part):
     threshold: Count
     sites: tuple[Word, ...] = ()
     last_drill: Moment | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Recovery:
+        distinct(self.custodians, "custodian")
+        reachable(self.threshold, len(self.custodians), "custodians")
+        return self
 
 
 class KeyHierarchySpec(Part):
@@ -72,6 +85,11 @@ class KeyHierarchySpec(Part):
     keys: tuple[TenantKey, ...] = ()
     owners: Owners
     recovery: Recovery | None = None
+
+    @model_validator(mode="after")
+    def _each_once(self) -> KeyHierarchySpec:
+        distinct((key.name for key in self.keys), "key")
+        return self
 
 
 class KeyHierarchy(Document):
@@ -113,6 +131,19 @@ class Unsealing(Part):
     threshold: Count | None = None
     custodians: tuple[IdentityName, ...] = ()
     peers: tuple[PeerRef, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Unsealing:
+        if self.method == "attested-kms":
+            needs(self.key is not None, "key", "the method is attested-kms")
+        if self.method == "shares":
+            needs(self.threshold is not None, "threshold", "the method is shares")
+            needs(bool(self.custodians), "custodians", "the method is shares")
+            distinct(self.custodians, "custodian")
+            reachable(self.threshold or 1, len(self.custodians), "custodians")
+        if self.method == "peer":
+            needs(bool(self.peers), "peers", "the method is peer")
+        return self
 
 
 class Storage(Part):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qnsp_policy.pipeline.model.kinds.base import Attester, Document
+from qnsp_policy.pipeline.model.kinds.checks import distinct
 from qnsp_policy.pipeline.model.references import TierRef
 from qnsp_policy.pipeline.model.scalars import (
     Duration,
@@ -57,6 +58,12 @@ class TenantSpec(Part):
     quotas: Quotas = Quotas()
     audit_retention: Duration = Duration("180d")
     api_keys: tuple[ApiKey, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_once(self) -> TenantSpec:
+        distinct((key.name for key in self.api_keys), "API key")
+        distinct(self.owners, "owner")
+        return self
 
 
 class Tenant(Document):

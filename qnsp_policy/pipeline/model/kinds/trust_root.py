@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qnsp_policy.pipeline.model.kinds.base import Document, Role
+from qnsp_policy.pipeline.model.kinds.checks import distinct
 from qnsp_policy.pipeline.model.scalars import (
     Bool,
     Count,
@@ -113,6 +114,20 @@ class TrustRootSpec(Part):
     previous: Digest | None = None
     """Digest of the version before."""
     note: Sentence | None = None
+
+    @model_validator(mode="after")
+    def _one_owner_each(self) -> TrustRootSpec:
+        distinct((identity.name for identity in self.identities), "identity")
+        distinct(
+            (
+                key.get("pub") or key.get("x") or key.get("n")
+                for identity in self.identities
+                for signer in identity.signers
+                for key in signer.keys
+            ),
+            "key",
+        )
+        return self
 
 
 class TrustRoot(Document):
