@@ -1,0 +1,100 @@
+"""The third section of a plan: what could not be had back afterwards.
+
+A broker's copy of a sealed key is withdrawn when its object goes; the key is destroyed when nothing in the documents names its
+sealed file any more. Destroying is refused unless the plan was asked for it by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.trust.objects import unit_objects
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What becomes of one key or store.
+
+    Attributes:
+        subject: the resource, or the broker whose store it is.
+        effect: `destroys`, `replaces` (another envelope under the same name), `withdraws` (the sealed file stays) or
+            `keeps` (the store stays on disk although its broker goes).
+        artefacts: names of what it opens.
+        text: in one line.
+    """
+
+    subject: str
+    effect: str
+    artefacts: tuple[str, ...]
+    text: str
+
+    def to_json(self) -> Json:
+        return {
+            "subject": self.subject,
+            "effect": self.effect,
+            "artefacts": list(self.artefacts),
+            "text": self.text,
+        }
+
+
+def losses(
+    before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]], *, named: Collection[str]
+) -> tuple[Loss, ...]:
+    """What is lost between the inputs of all recorded units and those that remain.
+
+    Args:
+        before: inputs of recorded units.
+        after: inputs of units as they will be.
+        named: paths of sealed key files that the documents still name.
+    """
+    old, new = _keys(before), _keys(after)
+    found: list[Loss] = []
+    for (broker, resource), entry in sorted(old.items()):
+        artefacts, source = tuple(entry.get("unlocks", ())), str(entry.get("source", ""))
+        kept = new.get((broker, resource))
+        if kept is not None:
+            if kept["digest"] != entry["digest"]:
+                was, now = entry["object"].get("version"), kept["object"].get("version")
+                text = f"key {resource} at {broker}: version {was} -> {now}; files sealed under version {was} need it"
+                found.append(Loss(resource, "replaces", artefacts, text))
+        elif source and source in named:
+            text = f"{broker} no longer holds {resource}; its sealed copy {source} remains"
+            found.append(Loss(resource, "withdraws", artefacts, text))
+        else:
+            count = f"{len(artefacts)} artefact{'s' if len(artefacts) != 1 else ''} unreadable for ever"
+            names = f" ({', '.join(artefacts)})" if artefacts else ""
+            found.append(Loss(resource, "destroys", artefacts, f"key {resource}: {count}{names}"))
+    return tuple(found)
+
+
+def _keys(units: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    return {
+        (broker, str(entry["name"])): entry
+        for inputs in units
+        for broker, _, entry in unit_objects(inputs)
+        if entry["kind"] == "resource"
+    }
+
+
+def refuse_unnamed(found: Iterable[Loss], allowed: Collection[str]) -> None:
+    """Refuse to destroy a key that was not named.
+
+    Raises:
+        OperatorError: QNSP-PLN-022 with every key that would be destroyed.
+    """
+    destroyed = [loss for loss in found if loss.effect == "destroys" and loss.subject not in allowed]
+    if destroyed:
+        raise OperatorError(
+            "QNSP-PLN-022",
+            "the plan would destroy what is protected: " + "; ".join(loss.text for loss in destroyed),
+            subject=destroyed[0].subject,
+            next_step=f"keep the artefact, or name the key: --destroy-key {destroyed[0].subject}",
+        )
+
+
+__all__ = ["Loss", "losses", "refuse_unnamed"]
