@@ -19,6 +19,7 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.keyfile_edge import write_key_file
 from qnsp_policy.kernel.crypto.keys import PublicKey, generate
 from qnsp_policy.pipeline.model import Address, Workspace
+from qnsp_policy.pipeline.model.kinds import Grant
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.resources_edge import data_path
 from qnsp_policy.workflows.archives import folder_files, write_tar
@@ -283,7 +284,12 @@ def _sign(directory: Path, workspace: Workspace) -> None:
 
     lab = signer_of(directory, "lab@research.example")
     sign_addresses(directory, workspace, of("Artefact", "ReferenceValues"), lab)
-    sign_addresses(directory, workspace, of("TrustRoot"), signer_of(directory, "bob@clinic.example"))
+    alice, bob = signer_of(directory, "alice@clinic.example"), signer_of(directory, "bob@clinic.example")
+    sign_addresses(directory, workspace, of("TrustRoot"), bob)
+    for grant in workspace.of_kind(Grant):
+        for owner in (alice, bob):
+            if owner.name in grant.spec.consent:
+                sign_addresses(directory, workspace, [grant.address], owner)
 
 
 def _schema(directory: Path) -> None:

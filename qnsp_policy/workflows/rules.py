@@ -52,7 +52,7 @@ def rules_engine(
         if opa_url is not None:
             yield OpaEngine(opa_url, sets)
             return
-        with local_opa(require("opa", environment=os.environ).path) as url:
+        with local_opa(require("opa", environment=os.environ).path, sets) as url:
             yield OpaEngine(url, sets)
         return
     if name != "wasm":

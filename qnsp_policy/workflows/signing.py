@@ -12,7 +12,7 @@ from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.workflows.keys import signer_of
 
-SIGNED_KINDS = ("TrustRoot", "ReferenceValues", "Artefact", "Waiver", "Enclave", "Revocation", "BreakGlass")
+SIGNED_KINDS = ("TrustRoot", "ReferenceValues", "Artefact", "Grant", "Waiver", "Enclave", "Revocation", "BreakGlass")
 
 
 def sign_documents(root: Path, what: str, name: str, *, kinds: tuple[str, ...] = ()) -> list[dict[str, object]]:

@@ -1,0 +1,244 @@
+"""The door: help, lazy loading, usage, exit codes, how an error looks."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from qnsp_policy.cli import exits
+from qnsp_policy.cli.main import help_text, main
+from qnsp_policy.cli.options import Session, UsageProblem, split_line
+from qnsp_policy.cli.table import ENTRIES, SECTIONS
+from qnsp_policy.cli.tree import build_tree
+from qnsp_policy.errors import (
+    DocumentError,
+    DocumentErrors,
+    LockHeld,
+    OperatorError,
+    PartialApply,
+    PeerError,
+    Place,
+    PlanRefused,
+)
+
+HEAVY = (
+    "pulumi",
+    "pydantic",
+    "yaml",
+    "cryptography",
+    "sqlalchemy",
+    "jinja2",
+    "httpx",
+    "wasmtime",
+    "rich",
+    "starlette",
+    "qnsp_policy.pipeline",
+    "qnsp_policy.kernel",
+)
+
+
+def _modules_after(line: str) -> set[str]:
+    code = (
+        f"import sys; from qnsp_policy.cli.main import main; main({line}); print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("['--help']", set()),
+        # typer reads annotations with pydantic, and a command's output goes through `review`, which is text only.
+        ("['plan', '--help']", {"pydantic", "qnsp_policy.pipeline"}),
+        ("['policy', '--help']", {"pydantic", "qnsp_policy.pipeline"}),
+    ],
+)
+def test_help_loads_nothing_heavy(line: str, allowed: set[str]) -> None:
+    """Help of the program and of a command imports no engine, no cryptography and no stage but `review`."""
+    heavy = {name for name in HEAVY if name not in allowed}
+    offenders = {name for name in _modules_after(line) for part in heavy if name == part or name.startswith(part + ".")}
+    assert not offenders
+    stages = {name for name in _modules_after(line) if name.startswith("qnsp_policy.pipeline.")}
+    assert not {name for name in stages if not name.startswith("qnsp_policy.pipeline.review")}
+
+
+def test_help_is_fast() -> None:
+    """`--help` answers in under 0.2 s (the best of five, since the machine may be busy)."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "qnsp_policy.cli.main", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.2
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
+def test_table_says_what_the_command_says(entry: object) -> None:
+    """The one line of the first help page is the command's own, and its help ends with two examples."""
+    from qnsp_policy.cli.table import Entry
+
+    assert isinstance(entry, Entry)
+    module = import_module(f"qnsp_policy.cli.commands.{entry.module}")
+    if entry.group:
+        epilogs = [command.epilog or "" for command in module.app.registered_commands]
+        assert epilogs
+    else:
+        assert (module.command.__doc__ or "").split("\n")[0] == entry.help
+        epilogs = [module.EXAMPLES]
+    for epilog in epilogs:
+        assert epilog.count("qnsp-policy ") == 2
+
+
+def test_first_page_lists_every_command() -> None:
+    """The first help page names every command once, and the exit codes."""
+    text = help_text()
+    for _, entries in SECTIONS:
+        for entry in entries:
+            assert f"\n  {entry.name:<16} {entry.help}" in text
+    assert "64 usage" in text
+
+
+def test_whole_tree_builds() -> None:
+    """Completion needs the whole tree: every command and group registers."""
+    tree = build_tree()
+    names = {command.name for command in tree.registered_commands} | {group.name for group in tree.registered_groups}
+    assert names == set(ENTRIES)
+
+
+def test_completion_offers_commands() -> None:
+    """Bash completion of the first word offers the commands."""
+    environment = {
+        "_QNSP_POLICY_COMPLETE": "complete_bash",
+        "COMP_WORDS": "qnsp-policy pl",
+        "COMP_CWORD": "1",
+        "PATH": "",
+    }
+    code = "import sys; from qnsp_policy.cli.main import main; sys.exit(main([]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert "plan" in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["plann"], "did you mean `plan`"),
+        (["plan", "--sav", "x"], "--save"),
+        (["--format", "xml", "plan"], "is not one of text, json, ndjson"),
+        (["--now", "yesterday", "plan"], "RFC 3339"),
+        (["--now", "2026-11-21T10:00:00", "plan"], "no time zone"),
+        (["-C"], "needs a value"),
+        (["trust", "diff"], "'base'"),
+        (["apply"], "'plan'"),
+        (["check", "--out", "sarif"], "KIND=PATH"),
+    ],
+)
+def test_usage_is_64(
+    line: list[str], said: str, capsys: pytest.CaptureFixture[str], quickstart_documents: Path
+) -> None:
+    """A wrong line ends with 64 and says what is wrong."""
+    prefix = [] if "-C" in line else ["-C", str(quickstart_documents)]
+    assert main([*prefix, *line]) == 64
+    assert said in capsys.readouterr().err
+
+
+def test_global_options_stand_anywhere() -> None:
+    """Before or after the command, with or without an equals sign; everything after `--` is left alone."""
+    session = Session()
+    left = split_line(["plan", "-C", "lab", "--format=json", "-q", "--full", "--", "-v"], session)
+    assert left == ["plan", "--full", "--", "-v"]
+    assert (session.directory, session.format, session.verbosity) == (Path("lab"), "json", -1)
+
+
+def test_now_is_utc() -> None:
+    """`--now` with an offset becomes UTC."""
+    session = Session()
+    split_line(["--now", "2026-11-21T12:00:00+02:00"], session)
+    assert session.now == datetime(2026, 11, 21, 10, tzinfo=UTC)
+    with pytest.raises(UsageProblem, match="RFC 3339"):
+        split_line(["--now", "x"], session)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DocumentErrors([DocumentError("QNSP-DOC-001", "x")]), 1),
+        (OperatorError("QNSP-OPS-001", "x"), 1),
+        (PlanRefused("QNSP-PLN-001", "x"), 4),
+        (LockHeld("QNSP-LCK-001", "x"), 5),
+        (PartialApply("QNSP-APL-001", "x"), 6),
+        (PeerError("QNSP-SIG-001", "x"), 7),
+    ],
+)
+def test_exit_codes_by_family(error: OperatorError, code: int) -> None:
+    """Each family of errors has its own exit code."""
+    assert exits.code_of(error) == code
+
+
+def test_several_codes_at_once() -> None:
+    """1 over 6 over 4 over 5 over 3 over 2 over 0."""
+    assert exits.worst(2, 3, 5, 4, 6, 1) == 1
+    assert exits.worst(2, 3, 5, 4, 6) == 6
+    assert exits.worst(2, 3, 5, 4) == 4
+    assert exits.worst(2, 3, 5) == 5
+    assert exits.worst(2, 3, 0) == 3
+    assert exits.worst(0, 2) == 2
+    assert exits.worst() == 0
+
+
+def test_an_error_shows_place_snippet_and_next_step(tmp_path: Path) -> None:
+    """Code, place, the line with a caret under the value, expected, got, next step; no escape sequence gets through."""
+    (tmp_path / "a.yaml").write_text("kind: Ten\x1bant\nmetadata: {}\n")
+    stderr = io.StringIO()
+    session = Session(directory=tmp_path, stderr=stderr)
+    problem = DocumentError(
+        "QNSP-DOC-014",
+        "unknown kind `Ten\x1b[31mant`",
+        subject="Tenant/x",
+        place=Place("a.yaml", 1, 7, 14),
+        expected="a kind",
+        got="Ten\x1bant",
+        next_step="did you mean `Tenant`?",
+    )
+    exits.print_error(problem, session)
+    text = stderr.getvalue()
+    assert "\x1b" not in text
+    assert "error[QNSP-DOC-014]: unknown kind `Ten\\x1b[31mant`" in text
+    assert "--> a.yaml:1:7   Tenant/x" in text
+    assert "1 | kind: Ten\\x1bant" in text
+    assert "  |       ^^^^^^^" in text
+    assert "= next: did you mean `Tenant`?" in text
+
+
+def test_errors_as_json(tmp_path: Path) -> None:
+    """`--format json` prints all problems with stable names and the exit code, on standard output."""
+    stdout = io.StringIO()
+    session = Session(directory=tmp_path, format="json", stdout=stdout)
+    exits.print_error(DocumentErrors([DocumentError("QNSP-DOC-001", "x", place=Place("a.yaml", 3, 4))]), session)
+    body = json.loads(stdout.getvalue())
+    assert body["exitCode"] == 1
+    assert body["errors"][0] == {"code": "QNSP-DOC-001", "message": "x", "file": "a.yaml", "line": 3, "column": 4}
+
+
+def test_no_traceback_without_debug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the system refuses becomes one error; nobody sees a stack unless they ask for it."""
+    assert main(["-C", str(tmp_path / "nowhere"), "validate"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert main(["-C", str(tmp_path), "validate"]) == 1
+    assert "qnsp-policy init" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
+    """`qnsp-policy policy list | head -1` ends quietly."""
+    line = f"{sys.executable} -m qnsp_policy.cli.main -C {tmp_path} policy list | head -1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert "Traceback" not in done.stderr

