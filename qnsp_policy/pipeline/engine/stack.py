@@ -7,6 +7,7 @@ decide how they end.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -137,6 +139,7 @@ class StackDriver:
     attach: str = ""
     _errors: list[str] = field(default_factory=list)
     _stack: Any = None
+    _loops: list[asyncio.AbstractEventLoop] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -258,6 +261,29 @@ class StackDriver:
             raise
         except OSError as error:
             raise OperatorError("QNSP-ENG-035", f"{what} of {self.unit.id}: {error.strerror or error}") from error
+        finally:
+            self._close_loops()
+
+    def _program(self) -> Callable[[], None]:
+        program = programs.program(self.unit)
+
+        def noted() -> None:
+            self._loops.append(asyncio.get_running_loop())
+            program()
+
+        return noted
+
+    def _close_loops(self) -> None:
+        """Close the event loop of a program that failed; the SDK forgets it, with two sockets each."""
+        deadline = time.monotonic() + 1
+        while self._loops:
+            loop = self._loops[-1]
+            if loop.is_running() and time.monotonic() < deadline:
+                time.sleep(0.01)
+                continue
+            self._loops.pop()
+            if not loop.is_running():
+                loop.close()
 
     def _locking(self, what: str, call: Callable[[], object]) -> None:
         """Run an operation that takes the engine's own lock; free that lock first if a dead run left it.
@@ -370,7 +396,7 @@ def _open_stack(driver: StackDriver) -> Any:
     workspace = auto.LocalWorkspace(
         work_dir=str(work_dir),
         pulumi_home=str(settings.folder / "home"),
-        program=programs.program(driver.unit),
+        program=driver._program(),  # noqa: SLF001 - one class in two functions
         secrets_provider=settings.secrets_provider or None,
         project_settings=auto.ProjectSettings(name=PROJECT, runtime="python"),
         pulumi_command=Command(),
