@@ -207,7 +207,9 @@ def conditions(grant: EffectiveGrant) -> str:
     """The conditions of one grant in one line, each alternative whole."""
     parts = []
     for alternative in grant.alternatives:
-        floors = " ".join(f"{claim.removeprefix('tcb.reported.')}>={v}" for claim, v in alternative.floors.items())
+        floors = " ".join(
+            f"{claim.removeprefix('tcb.reported.')}>={v}" for claim, v in sorted(alternative.floors.items())
+        )
         debug = alternative.equals.get("policy.debug", alternative.equals.get("debug"))
         devices = ", ".join(f"1 x {device.name}" for device in alternative.devices)
         said = [
