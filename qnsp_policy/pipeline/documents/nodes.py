@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from yaml import MappingNode, Node, ScalarNode, SequenceNode
+from yaml import MappingNode, Node, ScalarNode, SequenceNode, YAMLError
 from yaml._yaml import CParser
 
 MAX_DEPTH = 32
@@ -58,7 +58,10 @@ def compose(text: str) -> Node | None:
     parser = _Parser(text)
     if not parser.check_node():
         return None
-    return parser.get_node()
+    node = parser.get_node()
+    if parser.check_node():
+        raise YAMLError("a second document begins without `---`")
+    return node
 
 
 def events(text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 from collections.abc import Iterable, Sequence
 
@@ -27,6 +28,17 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
 
 
+MANY = 400
+"""Above so many candidates only those that share most of their beginning and end are compared closely."""
+
+
+def _shared(word: str, candidate: str) -> int:
+    shortest = min(len(word), len(candidate))
+    start = next((n for n in range(shortest) if word[n] != candidate[n]), shortest)
+    end = next((n for n in range(shortest - start) if word[-1 - n] != candidate[-1 - n]), shortest - start)
+    return start + end - abs(len(word) - len(candidate))
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that the author most likely meant, or None when nothing is near."""
     if len(word) > SHOWN_LIMIT:
@@ -35,6 +47,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     folded = {candidate.casefold(): candidate for candidate in reversed(candidates)}
     if word.casefold() in folded:
         return folded[word.casefold()]
+    if len(candidates) > MANY:
+        candidates = heapq.nlargest(MANY // 4, candidates, key=lambda candidate: _shared(word, candidate))
     close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     return close[0] if close else None
 

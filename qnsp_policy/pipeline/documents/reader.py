@@ -17,7 +17,7 @@ from qnsp_policy.pipeline.documents.nodes import MAX_DEPTH, TooDeepError, compos
 from qnsp_policy.pipeline.documents.problems import Problem, draw, shown
 from qnsp_policy.pipeline.documents.source import ParsedFile, SourceDocument
 
-MAX_FILE = 64 * 1024 * 1024
+MAX_FILE = 32 * 1024 * 1024
 MAX_DOCUMENT = 1024 * 1024
 MAX_DOCUMENTS = 100_000
 """Caps in bytes, characters and documents: far above any real workspace, far below what hurts."""
@@ -29,7 +29,7 @@ _MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
 )
-_ONLY_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z))*\Z")
+_CONTENT = re.compile(r"^[ \t]*[^\s#]", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 _SURROGATE = re.compile(r"\\(?:u|U0000)[dD][89a-fA-F]")
 
@@ -169,14 +169,14 @@ def _chunks(text: str) -> list[tuple[int, str]]:
     counted = 0
     for match in _MARKER.finditer(text):
         part = text[start : match.start()]
-        if explicit or not _ONLY_COMMENTS.match(part):
+        if explicit or _CONTENT.search(part):
             chunks.append((line, part))
         line += text.count("\n", counted, match.start())
         counted = match.start()
         explicit = match.group() == "---"
         start = match.start() if explicit else match.end()
     part = text[start:]
-    if explicit or not _ONLY_COMMENTS.match(part):
+    if explicit or _CONTENT.search(part):
         chunks.append((line, part))
     return chunks
 

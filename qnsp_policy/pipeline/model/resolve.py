@@ -12,6 +12,10 @@ from qnsp_policy.pipeline.model.references import RefTo, reference_fields, value
 from qnsp_policy.pipeline.model.scalars import Address, IdentityName, ResourcePath
 
 
+MAX_GUESSES = 100
+"""Missing documents for which the nearest one is looked up; the rest is told without."""
+
+
 def check_references(
     typed: Mapping[Address, Document],
     addressed: Mapping[Address, SourceDocument],
@@ -27,6 +31,7 @@ def check_references(
     identities = _identities(typed, project)
     keys = _keys(typed)
     broken_keys = any(address.startswith("KeyHierarchy/") and address not in typed for address in addressed)
+    guesses = MAX_GUESSES
     edges: dict[Address, list[tuple[Address, tuple[PathPart, ...]]]] = {}
     for address, document in typed.items():
         value = addressed[address].value
@@ -38,7 +43,10 @@ def check_references(
                     if target.acyclic:
                         edges.setdefault(address, []).append((wanted, path))
                     if wanted not in known:
-                        problems.append(_missing(addressed[address], path, wanted, addressed, catalog))
+                        problems.append(
+                            _missing(addressed[address], path, wanted, addressed, catalog, guess=guesses > 0)
+                        )
+                        guesses -= 1
                 elif target is IdentityName:
                     if identities is not None and text not in identities and not _declares(document):
                         problems.append(_no_identity(addressed[address], path, text, identities, project))
@@ -60,21 +68,26 @@ def _missing(
     wanted: Address,
     addressed: Mapping[Address, SourceDocument],
     catalog: Mapping[Address, Document],
+    *,
+    guess: bool,
 ) -> DocumentError:
+    message = f"{wanted} is used here, but no such document exists"
+    if not guess:
+        return source.problem("QNSP-REF-002", message, *path)
     kind = wanted.partition("/")[0]
     candidates = {address for address in (*addressed, *catalog) if address.startswith(kind + "/")}
-    guess = nearest(wanted, candidates)
-    if guess is not None and Address(guess) in addressed:
-        where = addressed[Address(guess)].place("metadata", "name")
-        hint = f"nearest: {guess} ({where.file}:{where.line})"
-    elif guess is not None:
-        hint = f"nearest: {guess} (catalog)"
+    near = nearest(wanted, candidates)
+    if near is not None and Address(near) in addressed:
+        where = addressed[Address(near)].place("metadata", "name")
+        hint = f"nearest: {near} ({where.file}:{where.line})"
+    elif near is not None:
+        hint = f"nearest: {near} (catalog)"
     elif candidates:
         some = sorted(candidates)
         hint = f"there are: {', '.join(some[:5])}" + (" ..." if len(some) > 5 else "")
     else:
         hint = f"there is no {kind} at all; write one"
-    return source.problem("QNSP-REF-002", f"{wanted} is used here, but no such document exists", *path, next_step=hint)
+    return source.problem("QNSP-REF-002", message, *path, next_step=hint)
 
 
 def _identities(typed: Mapping[Address, Document], project: Project | None) -> frozenset[str] | None:
