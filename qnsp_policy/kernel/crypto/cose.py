@@ -25,6 +25,7 @@ TAG_SIGN1: Final = 18
 ALG, KID, CONTENT_TYPE, CRIT, TYP = 1, 4, 3, 2, 16
 _KTY, _KEY_ID, _KEY_ALG, _KEY_PUB, _KEY_PRIV = 1, 2, 3, -1, -2
 _AKP: Final = 7
+_EDDSA: Final = -8
 _MAX: Final = 4 * 1024 * 1024
 
 
@@ -102,7 +103,12 @@ def to_be_signed(protected: bytes, payload: bytes, external: bytes = b"") -> byt
 
 
 def sign1(
-    payload: bytes, key: PrivateKey, *, protected: Mapping[Any, Any] | None = None, external: bytes = b""
+    payload: bytes,
+    key: PrivateKey,
+    *,
+    protected: Mapping[Any, Any] | None = None,
+    external: bytes = b"",
+    air: bool = False,
 ) -> bytes:
     """A tagged COSE_Sign1; alg and kid are added to the protected header.
 
@@ -111,8 +117,12 @@ def sign1(
         key: of an algorithm with a COSE number.
         protected: further header members.
         external: data that is signed but not carried.
+        air: write the header as AIR v1 wants it of Ed25519: alg -8 (EdDSA), no kid.
     """
-    header = {**(protected or {}), ALG: ALGORITHMS[key.algorithm].cose, KID: unb64url(key.key_id)}
+    number = _EDDSA if air and key.algorithm == "Ed25519" else ALGORITHMS[key.algorithm].cose
+    header = {**(protected or {}), ALG: number}
+    if not air:
+        header[KID] = unb64url(key.key_id)
     encoded = cbor2.dumps(header, canonical=True)
     value = signatures.sign(key, to_be_signed(encoded, payload, external))
     return cbor2.dumps(cbor2.CBORTag(TAG_SIGN1, [encoded, {}, payload, value]))
@@ -156,7 +166,8 @@ def verify_sign1(data: bytes, keys: Mapping[str, PublicKey] | PublicKey, *, exte
         if found is None:
             raise PeerError("QNSP-SIG-025", "the COSE message is signed by an unknown key")
         key = found
-    if header.get(ALG) != ALGORITHMS[key.algorithm].cose or ALGORITHMS[key.algorithm].cose is None:
+    numbers = {ALGORITHMS[key.algorithm].cose, _EDDSA if key.algorithm == "Ed25519" else None} - {None}
+    if header.get(ALG) not in numbers:
         raise PeerError("QNSP-SIG-026", "the COSE message names another algorithm than its key has", subject=key.key_id)
     signatures.verify(key, signature, to_be_signed(encoded, payload, external))
     return VerifiedSign1(payload, header, key)
