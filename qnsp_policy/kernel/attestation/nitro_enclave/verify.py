@@ -36,6 +36,7 @@ from qnsp_policy.kernel.attestation.values import (
     Verdict,
     VerifiedClaims,
 )
+from qnsp_policy.kernel.attestation.vendors import anchors_of
 from qnsp_policy.kernel.attestation.x509 import (
     Certificate,
     CertificateError,
@@ -60,9 +61,7 @@ def _load(data: bytes, subject: str) -> Certificate:
 
 def _chain(document: Document, anchors: Sequence[Anchor]) -> tuple[Anchor, tuple[Certificate, ...]]:
     """Steps 4 and 5; the chain from the root to the leaf."""
-    anchor = next(
-        (anchor for anchor in anchors if anchor.vendor == "aws" and anchor.certificate == document.bundle[0]), None
-    )
+    anchor = next((one for one in anchors_of("aws", anchors) if one.certificate == document.bundle[0]), None)
     if anchor is None:
         raise EvidenceError(codes.ROOT)
     ders = (*document.bundle, document.certificate)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from qnsp_policy.kernel.attestation.nras import codes
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.values import Anchor
+from qnsp_policy.kernel.attestation.vendors import anchors_of
 from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, is_signed_by, load_certificate
 
 _MAX_KEYS: Final = 256
@@ -62,7 +63,8 @@ def find(keys: Any, kid: str) -> Mapping[str, Any]:
         raise EvidenceError(codes.UNKNOWN_KEY, got=kid[:80])
     if len(found) > 1:
         raise EvidenceError(codes.KEY_SET, f"{len(found)} keys have the id {kid[:80]}")
-    return found[0]
+    member: Mapping[str, Any] = found[0]
+    return member
 
 
 @lru_cache(maxsize=256)
@@ -79,12 +81,14 @@ def _linked(ders: tuple[bytes, ...]) -> tuple[Certificate, ...]:
 
 def _pins(anchors: Sequence[Anchor]) -> frozenset[bytes]:
     found: set[bytes] = set()
-    for anchor in anchors:
-        if anchor.vendor == "nras":
-            whole = len(anchor.certificate) != hashlib.sha256().digest_size
-            found.add(
-                hashlib.sha256(load_certificate(anchor.certificate).spki).digest() if whole else anchor.certificate
-            )
+    for anchor in anchors_of("nras", anchors):
+        if len(anchor.certificate) == hashlib.sha256().digest_size:
+            found.add(anchor.certificate)
+        elif anchor.certificate:
+            try:
+                found.add(hashlib.sha256(load_certificate(anchor.certificate).spki).digest())
+            except CertificateError as error:
+                raise EvidenceError(codes.PIN, "an anchor is no certificate") from error
     return frozenset(found)
 
 

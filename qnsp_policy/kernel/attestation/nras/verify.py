@@ -34,6 +34,7 @@ from qnsp_policy.kernel.attestation.values import (
     Verdict,
     VerifiedClaims,
 )
+from qnsp_policy.kernel.attestation.vendors import anchors_of
 
 ISSUER: Final = "https://nras.attestation.nvidia.com"
 _MAX_BYTES: Final = 1024 * 1024
@@ -243,7 +244,7 @@ def verify(evidence: Evidence, *, collateral: Collateral, anchors: Sequence[Anch
     refused = [] if result else [(codes.OVERALL, "overall")]
     for name, claims in devices.items():
         refused += _refusals(name, claims, str(version))
-    simulated = any(anchor.vendor == "nras" and anchor.assurance is AssuranceClass.SIMULATED for anchor in anchors)
+    simulated = any(anchor.assurance is AssuranceClass.SIMULATED for anchor in anchors_of("nras", anchors))
     good = Verdict.SIMULATED if simulated else Verdict.OK
     return VerifiedClaims(
         kind=EvidenceKind.NRAS,

@@ -33,6 +33,7 @@ from qnsp_policy.kernel.attestation.values import (
     Verdict,
     VerifiedClaims,
 )
+from qnsp_policy.kernel.attestation.vendors import anchors_of
 from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, split_pem
 
 CHAIN: Final = "device-chain"
@@ -244,16 +245,14 @@ def verify_device(
         EvidenceError: QNSP-ATT-NV-001 to -052, the first failing step.
     """
     report = abi.parse(evidence.data)
+    roots, rim_anchors = anchors_of("nvidia", anchors), anchors_of("nvidia-rim", anchors)
     if _is_switch(report) is not switch:
         raise EvidenceError(codes.DEVICE, expected="NVSwitch" if switch else "GPU")
-    chain = verify_chain(
-        _device_chain(evidence, collateral), roots=[a.certificate for a in anchors if a.vendor == "nvidia"], now=now
-    )
-    root = next(anchor for anchor in anchors if anchor.vendor == "nvidia" and anchor.certificate == chain[-1].der)
+    chain = verify_chain(_device_chain(evidence, collateral), roots=[anchor.certificate for anchor in roots], now=now)
+    root = next(anchor for anchor in roots if anchor.certificate == chain[-1].der)
     verify_signature(report, chain[0])
     firmware = _firmware(report, chain[0])
     unanswered, until = _revocation(chain, collateral, now)
-    rim_anchors = [anchor for anchor in anchors if anchor.vendor == "nvidia-rim"]
     choose = _switch_rims if switch else _gpu_rims
     rims, missing = choose(report, collateral, [anchor.certificate for anchor in rim_anchors], now)
     compared = _compare(report, rims)
