@@ -1,0 +1,105 @@
+"""Known answers for the self-test, base64; taken from published vectors (tests/vectors/pqc/PROVENANCE.md).
+
+Comes in: nothing. Goes out: constants. ML-DSA-65 from RFC 9964's examples, whose seed is 32 zero bytes;
+X-Wing from draft-connolly-cfrg-xwing-kem-10, vector 1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MLDSA65_SIGNED: Final = (
+    "hGpTaWduYXR1cmUxWCeiATgwBFggt4is8kLx8dZTKSbYFuduFjaHQmfypIyExOZXiauAzAJAWB1oZWxsbyBwb3N0IHF1YW50dW0g"
+    "c2lnbmF0dXJlcw=="
+)
+"""To-be-signed bytes of the COSE example."""
+MLDSA65_SIGNATURE: Final = (
+    "1b0kSJA+T4H7lJFY7v3rk+L0DljT/+VwPSOVSutUey9JAia35LxhepAVas1q+mYsCl/oO+H54tRYQ2+bkRnIU8cfp8dZG2Rx2daD"
+    "ZtW/EoM8GCrJJ/fw7dgW5S7OpxXGbnHjUCkIP9JtDxYEDh2nSzeJUEKfroIprwSVEEVJ4t6QnW+L4J/PyYLghCXaZjwYHoYlELZH"
+    "8vZ57Ba3Im+uapuQ2BMceAqYSyMcRYERVkcMFDpammESSFMrV01AwO+XKCZIkq2X1SPKkUao+WWZbdoTvH6s3pBAp3RaknkMLsZn"
+    "LYpmV2FJXIc93Uudw0fbeGzP6r+09YS66QhvQ2Oa3gH2yBqPFdPAHsmq8LBGmcOBY95llnzJIazGaTXNvqQ/OT2fZTA6RkDAgaYH"
+    "P3Yv14xTKRHsxgQAaI4ynXvKctJP7HyM0wcTDw37N84zNHBQHZ4v8WgQ7eH8gRhz/os4zxxlbRknwZDSQMACBRS55x9q0U/uO6rD"
+    "REERxqGhZ23JIDbkgcNbnbKaYoL6YZqLARAmW4cPV8m0LUiyI8NIsGIfVWVP7XNbrpNEuuEX3rWDq1TmaibzYEaMR+PkD1UxJxZL"
+    "s+uAPRfLdtGNV22ULbfBi1hw+yZpmxPpHxXHWzXVXrKxD2/61hfuLHe2v68vwbKkyycDpSiVn4DQLpMlyIr/lc1RNRy2mS5OBP8S"
+    "SWjXkAVu75ZmTtAVxFY+xxgHAi9rkthUKg/toLgZCsLbXqnJZ4Ns2jiDnOO9X0Y2m9t1L+yLBH9PtGCNayGvwpRWSsnZQ1ZiN/em"
+    "3M68GAXO9gMD9gWNQ7e2EszhIjLlqJX55SN9pUYbjuF5B7fK6wjSVIj4DHhshJED1MRMLGvKG1fpo7VfMHycKZ4yKp7IGr/MXzj+"
+    "A2+xf6NDdI73RvDjE1DQWkfQ83ACtVYk35WDHHLdzi39kTgoebFnP1/LFgDGXVYANO4WPutcERZO+I7+2H9ONk/Nbp1s6jhKYq+7"
+    "rzSmtL29GycKczqATS9YcDzJmpHozojZkvaFsI1+3m02/IIeUJTMaQhYlvYLKp2crLDE13vUTquU8RY4tHmMPkYrjgIOTyLw4UeC"
+    "BR8W8tfLMU3CTUggVJ/yetRYQI0aZj9fX8IqTpIf8myX+oTF8S01rZyJMQ0MnAdbo3MCSh3CCPXxfFkrW1w730EpvzBLK3MdODuE"
+    "T/xIojTA0H/4/1UGGfa27/PK05nBorYb1Kpop/2Gz2Yfc6MJw7r6UStvyB93AoV9NQdElYvnBQqsbR8EC/2GbfOHJ987/R/ziW9o"
+    "VQ38tSDDCP6k0XFnkLG21R75yBXgXVN8ZEYIk7652Cw1A5OtFZkuHBuhb/Wah8XW+hm06I4sQz4Olv/GqKfUn4R2n/kFe++NrzU+"
+    "hRaoUiR+Lxf/E8gb4mb/98kWybcmqDBYxmrANmM17m57B5CVzzZ795o8w42mLVPoSjsaTKl/QN0Ufg1skN7FqpPBeAlohPx3GKZ1"
+    "7ueQDkyzzMNgGgi/AAPDoCnKYqGSTMW7g7KYF/iSxaXnJTq+tTbVjYhQCJFKlLsnR/iiJHjzVJDW+Wk9D/UAcyia3aditigjqeSx"
+    "NEeGQtnxxE4gVZvFUG32uvdgVsnPvxW7cTTNlfKVJ/AGoKSevEu46Mz+N1eh9hyDol70TShW8V0TJy3nO/5ybfandbGBV8hdQZ0g"
+    "p2FNwY63Tfsmr4n7KZbrzv4329/zfT0kCEEfmq119tLK4SK/kOUa1sT2u/hcUKUOeK+vhvpeNn0AxP2t4nFIlJ+420het5UNY8kA"
+    "EzE9tBDs+bMUqUwQLci/fp4n/9vt1kuUQbxoelNIdHOcUnWdGvITv469kW5FZWGXP4IuJqrmgnsG7E/NRcFGrFxmNxaOAkwYj5Mx"
+    "XdV+f7ihKHnRqD+9JCE2ih2/VImLSHlRwkrSU1oDRNf3OAgI1EsgesFrSQxRFV0nXaO4Y/d1oTyEg/BcdqprZOj6+W+y/3hnI2HR"
+    "ORg6vjlXxvQxs0J3ni+pawfeelMEadcJbAFWfAwex9NVbQrGNqlIKoSu8gh60sK7tfxJc5wW13EgNSmxE02g0Dc6TiMFdBcRohAW"
+    "oTLNIT/ihns3RloQO2jhbOatoMvh2ioFkPKm0a+o4G4ptNw8muIe9spn48NKDo9D36oIgtJOf8x3D/KEUO+hm4jeg+gyfkmbFVUp"
+    "dFRzzp4dqB6c4PoagWEAyNCHQb/IJg+wpmJMNztYI7WHs00W0b3bagNQH26MysWbh37nUcyEHyKQ64w3+/EZuT2+awpwDj7o56aX"
+    "uA0aMEpx48Hr5zSkEqhAPIDZyjCWw6dkv49lJEJ+/SZIIQo4f9z70F5Lu2w1NDd1AySzIEWKr/VV/kF2W7gnw8Q9gL7h70XdOZPQ"
+    "arEkXpyVqnl29UuheqAxyGlOmxZ6mGzCieU08TWfFK4zX3xBaD3IXMr07itMHN0hFlUvOWrI1lZ+D0WMjMA0IIbDHA+L/6OsDTFn"
+    "exBJTEXmjmZDKz8nCiXNOJwSaUOx2HesY5bYii3zLHTv95udvxUEs81VvLv6irKhaXnfpTYxpdfZSL3CbDfu2dLihVM40Ck2W2O2"
+    "siq8IR7SrB05dFUNLXg75Miyhv2IaKfCIboVpSexzNFMUPyFkHAWkwaR9E9ZOpxO06HOwk8CZzW3GSdf4nrwNtI0uuuBLF1gurri"
+    "8rcDLwrTSgnPmFN6i2I/Jm7uKBUayqc1rzAK1s4+M8mCtG2zdHnV462AiyKxRTRR3uXbrCagOuZJkJF7cGDuSCgeG4xIYhiowg03"
+    "H2If3URmJUxdPKsI/AfclrQcg9dVN3/gNj0RlpgCQxzU8v9cuS6zYlkfEs9vafzSVycwkjWqdazdkVxaCUAxlKJ7LzsRz1EkD/6w"
+    "pFfTg91JUD0wIe4Z6D7xtdfwqiQ8ektpl44e8zkR7MMgNRoeRZ7h9nK+iNsvD1dVdYRopFCdBn9e2vtFM0F50TF6QTDkUyABnNwx"
+    "EyIseTPw0S86cbI0YcuevwcsP3ABeXyRJLt/OXeMezk+6t7uL2/Z7XbznRYpFyK/m/aHYeMHQ4ZJ7n4AQueAHoxG10H7IWsTq40k"
+    "PGCNfVzGzHWNQpyQuawdwSdTFL1Qb71OQXZ8jo7AIoI3W0+eLXe3jBwA39UnwHUG0IA90rmWNTUoHLlHPwPDf8NLIqyj/qZjDcH1"
+    "PnzpOMnb41UAdv1yRnUQfyy98YY4nxiUkvY4jaQ7r2+epymC9mXcseyfhhAh7pdKu40ONtqBh9u12+DHEA8MB/tsBwLoTpWR7jxs"
+    "2cokggeVVlWe1pHb2X3Aux8FLWSpOOJgeVGSqHb5e/NAl+tDgMsW50FfWAIf333snfjlIVdbYtYYv8Mxt+/D6pI5T3OggI3xXoeU"
+    "gYZJ2Wde3z2q7TxRcKhD1Ei9HsXS6OXf1CVOM09K0n1zthT+D4VCoKZE9vgkQi6OHhDNEluTY9pvAVNUuqJEkh+JYOvET5etGikz"
+    "CsatvOMmmSLpoZkP655MiafjQ2igS3n122LNqEryugKFlN6WZnT6Ee0hY0ki+OW028C5yciZiB3Kuo1nJNEUsjGx3DCIM3pFBw9Y"
+    "RsdC9hhLDwoeVf6HvzeCLPw92zVsOX74XZwcDGXbGRqdA0aQlsLOQrkZFFcI4+6LNejXLbHHONOkOJrplvlgTqaQPmGsC75WyLoQ"
+    "jNoA0b3MaQRkRwXJqFityM3Aj0RJ7xH00OKFUFhkeKxsioyK7TknypDjsx/I9XIqporQKGQsFHBrirDkEyATBfnxqJny3dX7bv+Z"
+    "hdDlcAmVa8JPHSx7Qg6zcWooTfZAjjjO3Ex+wcEcIFyFZ82osS1NjZdpEBW+UyFgpaFzHYr1vRejXw2VjKQjq/0cY0b5Ryun16pw"
+    "uEX/NDrN+RU6qTm80QHwV4+v6E1Mx3xbZ+/zvbxb6ie3A9TKPLXE9JQ4Vf9RJReyxXU1vMp3JufCzHOdxlz4BbAYFnzhMk6lV4+a"
+    "8DeOsoHCo7KP2rV3WkJJu+WHwGB36yDB3atnLUIGy8sNSLRhuSve5CSUCPEy46NuY+jr2NztY+8VDaIcgmS9xlN5o58DMYlebViU"
+    "RNnb1W92JiUtcUWQXat+1Eqw0UcH+xwZGYGW2o/HOIBWp6WfsOGcwF2IzmpggCxz+deFtImSMYrpkzlwRPQ8OHCcMZ71qOaKRSvF"
+    "t5vYauUJgeWPfLxYx+F5RoBKsBnBilcMSZ6LQlpgAgHvY6QPfZGLYOye66ZoIBzatGJMNf3AFM368ud0ngVvGV8e78GUlCDlVpxG"
+    "G8JviIsaygQYVSrS3BxbYubJcrYLpkM0TVLL2t4yhkl1laWtwcQNDxA2bMnb+fsOIkRdXnuhTHWfv9HUAAAAAAAAAAAAAAAAAAAA"
+    "AAAABggPGB8l"
+)
+"""Its signature, 3309 bytes."""
+XWING_SEED: Final = "f5wrpOiPgn1hYEVQdgWFPtc7gJP277yI6xpurPpm7yY="
+"""Private key, 32 bytes."""
+XWING_CIPHERTEXT: Final = (
+    "uDqoKNTWK5qDzv/h09O7HvMSZGQ8BwxXmJJ+QfsHkUonP4+W54Js1TdaKD19qIUwTF3gUWoPBlQkPcW5f4v+uDH2glEhmqvdcjvG"
+    "USBBrLrvivRCZVJJQrkC5o/9IyIc2nCxtV13apLRFD6joMR19j7miQFXxxFtrj9iv3L2Cs0ruMwxziug3jZPUrjtOMedcZcVljpd"
+    "04QtjotDq3BOR1m1MnvwJ8Y8j6hXxJCNWop7iKx/K+OU2Tw3Bt3U5pjMbONwEB9NAhMlQji0ouiCG25BShzyD2wSRLaZBG9aAcqg"
+    "oaVVFjALQNIEjHfMc6+6ea/uqdLAEYvfKtuIcNwyjFUWzEWxogWBQQOeLJChEKnhazGN+1O9SaEm1rc/IVeHUXuJF8wByr0QfQaF"
+    "mFTui0+YYcIm03ZMhzOasWw2Z9L0k4TlVFbdQEFLcKavhBWF9MkMaHJdV3BO6O585uL5vlgtvumF4Dj/w0br+04iFYtshDdKmrSk"
+    "Th+R3lqsUZf4m8XlRC9R+aWTexAro76uv24cWDgKSl/tzkpOUCb4j1KPWf/S20F1Kzo9kO+r5GOJm31AhwxTDIhB6HErczZo7QM6"
+    "2/r7LUnTekTUBk5YY+sK8KCNR7PMiINzvAX3ozuEG8JYfFfraVVOijdnt1BpF7a3BJhyfxbqwaNuyNjPr3UVSfInfbJ36KVamlEG"
+    "sjoCBrRyH6mzBIVSxb1bWU1uJH84wYxZGup/ViSccs57EXr8w6hiFYL5z3F4fhg97gk2eXbphAmtkhekl9+IgEI4TXcHprePX3+4"
+    "QJ47U1F1NzRht3YALXmcutYoYL5wVz7L4Tskbg2n6TpSFo4Ptql1a4le9/AUeg3IG/pkSwiKkigWDA+azxN5opQc0owG68gOROF6"
+    "ovgXcBCv14qXzgho0WKeuylMUVGBLFg9rriGhSIPTakRgRLgcEH8wk1VZKmf294ohp/gciOH16mk0W4cyFVZF+CZRKpeuqrsLPYm"
+    "k6+tQqP1GPzmfSc8xsn7VHKzgOhXPsfeBqO6L9X5MdcltJMCbLCsvT/mLQDkx5DZZdegOjwLQiK6jCqaFuKsZY9XKuDnRur8T+ug"
+    "I1dvCJQieKBB+4KnClldW6y/KXziApiYpx5cOw0cYii0hbGt5QmzX7yn7Kl7ITLny2vEZTdRRrfc6slpMIrAwqyJ54Y+uJQwFbJD"
+    "FMr7nHwOhf5UPVZljCE2Mlme+r/B7EndjIhUe7LMQMnTjL0wmbRUeEBWBTHQGIzR6cI6Dr7goD1Vd9ZrHSvLS6ryHMf+8eA4BsqW"
+    "KZ3w37xW4bK0Pk/CDDf4NMSvYhJ+fa6Gw8JaL2lqyLWJ3scdWVv76Ute1LwH2ACzMHlv2ontt3vgKUE2E5NU64zTdZFXj5xgDdm+"
+    "jsYhn91Qet8zl+1NaHB7jROyTOTNj7IoUb/p1jJAfzHtb3yxYA3lbxdXZ0DOKjL8UUUDAUXPuX5j4OQdNUJ0oHnT5vsuFQ=="
+)
+"""Ciphertext, 1120 bytes."""
+XWING_SHARED: Final = "0t8FIhKPCd2OLJKx6QXHk9j1elTD2iWGHxC/TKYT44Q="
+"""Shared secret, 32 bytes."""
+
+MLDSA_ZERO_SEED_PUBLIC: Final = {
+    "ML-DSA-44": "eb4e7302842153b0fa19e8620739ad258af4929c26dd89079a7ec7d4282208e1",
+    "ML-DSA-65": "085ba380ff386dd52e42349c6eb88489d6058ea541a4e3fb0dce9a3fd1f7a911",
+    "ML-DSA-87": "1d4a461707fc50a7ec93a9c02454778a8b82321ca460eea345e7bbfaff38a3aa",
+}
+"""SHA-256 of the public key that the zero seed gives."""
+
+XWING_PUBLIC_SHA256: Final = "2e816deebcd76c5c80d0cd2d174478871658e8e2ff42bc9d4a6e486372e856bb"
+"""SHA-256 of the X-Wing public key."""
+
+__all__ = [
+    "MLDSA65_SIGNATURE",
+    "MLDSA65_SIGNED",
+    "MLDSA_ZERO_SEED_PUBLIC",
+    "XWING_CIPHERTEXT",
+    "XWING_PUBLIC_SHA256",
+    "XWING_SHARED",
+    "XWING_SEED",
+]
