@@ -29,8 +29,8 @@ from qnsp_policy.services.broker.process_edge import build
 from qnsp_policy.services.guest.tsm import TsmReport
 from qnsp_policy.simulator.snp import SnpChip, SnpPki
 
-START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-"""When test stories begin."""
+START = datetime.now(UTC).replace(microsecond=0)
+"""When test stories begin: clients and cookies look at the real clock, too."""
 
 
 @dataclass(slots=True)
@@ -222,6 +222,7 @@ def release_policy(resource: str, *alternatives: Alternative, enclave: str = "En
         enclave=enclave,
         purpose="inference",
         lease_seconds=43200,
+        not_before=None,
         not_after=None,
         alternatives=alternatives,
         guardrails=(

@@ -16,7 +16,7 @@ import httpx
 
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.wire.coco_snp import evidence_to_json
-from qnsp_policy.kernel.wire.kbs import PREFIX, AttestRequest, AuthRequest, Challenge, InitData, fit, runtime_digest
+from qnsp_policy.kernel.wire.kbs import PREFIX, SESSION_COOKIE, AttestRequest, AuthRequest, Challenge, InitData, fit, runtime_digest
 from qnsp_policy.services.guest.tsm import TsmReport
 
 _HANDSHAKES = 3
@@ -90,6 +90,7 @@ class BrokerSession:
         self._initdata = initdata
         self._tee = tee
         self._key: TeeKey | None = None
+        self._cookie = ""
 
     def attest(self) -> None:
         """A handshake with fresh nonce, fresh key, fresh evidence.
@@ -97,8 +98,7 @@ class BrokerSession:
         Raises:
             PeerError: `QNSP-GST-006`: the broker refused, with its reason.
         """
-        self._http.cookies.clear()
-        self._key = None
+        self._key, self._cookie = None, ""
         answer = self._send("POST", "/auth", AuthRequest(self._tee).to_bytes())
         if answer.status_code != 200:
             raise self._refused("auth", answer)
@@ -141,9 +141,16 @@ class BrokerSession:
 
     def _send(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         headers = {"content-type": "application/json"} if body is not None else {}
+        if self._cookie:
+            headers["cookie"] = self._cookie
         for attempt in range(_TRANSPORT_TRIES):
             try:
-                return self._http.request(method, PREFIX + path, content=body, headers=headers)
+                self._http.cookies.clear()
+                answer = self._http.request(method, PREFIX + path, content=body, headers=headers)
+                # By hand: a guest's clock may be far off at boot, and a cookie jar would drop what looks expired.
+                given = answer.headers.get("set-cookie", "").partition(";")[0]
+                self._cookie = given if given.startswith(f"{SESSION_COOKIE}=") else self._cookie
+                return answer
             except httpx.TransportError as error:
                 last = error
                 time.sleep(min(2.0, 0.1 * 2**attempt))
