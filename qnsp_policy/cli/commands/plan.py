@@ -63,7 +63,7 @@ def command(
         lines = [render_plan(made.payload, full=full, paint=paint)]
         if save is not None:
             lines.append(
-                f"Saved {save} (signed by {made.author} as author, expires {made.payload['expires']}).   "
+                f"Saved {save} (signed by {made.author} as author, expires {made.payload['expiresAt']}).   "
                 f"Next: qnsp-policy approve {save}"
             )
         elif made.changes:

@@ -1,0 +1,215 @@
+"""`plan`: documents, rules, grants, what was applied and what runs, joined into one signed file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from qnsp_policy.errors import OperatorError, PlanRefused
+from qnsp_policy.pipeline.model import Workspace
+from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.plan import make as making
+from qnsp_policy.pipeline.plan.envelope import sign_plan
+from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed
+from qnsp_policy.pipeline.trust.grants import effective_grants
+from qnsp_policy.pipeline.world.recorded import RecordedState
+from qnsp_policy.workflows.check import WEAKEN, judge, severity_of
+from qnsp_policy.workflows.people import pick
+from qnsp_policy.workflows.runtime import open_ledger, recorded_state
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What the line asks of a plan; see the command's flags."""
+
+    author: str | None = None
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    refresh: bool = True
+    destroy: bool = False
+    destroy_keys: tuple[str, ...] = ()
+    fail_on: str | None = None
+    engine: str = "wasm"
+    opa_url: str | None = None
+    save: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadePlan:
+    """A plan that was made.
+
+    Attributes:
+        payload: the plan file's payload.
+        digest: of the payload.
+        author: who signed it, or would.
+        changes: whether applying it would do anything.
+        blocked: whether findings, or a weakening under `--fail-on weaken`, block it.
+        saved: the file, "" if none was written.
+        seconds: how long reading the world and planning took.
+    """
+
+    payload: Mapping[str, Any]
+    digest: str
+    author: str
+    changes: bool
+    blocked: bool
+    saved: str
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON; `format_version` rises with what readers must know."""
+        return {
+            "formatVersion": self.payload["formatVersion"],
+            "digest": self.digest,
+            "saved": self.saved or None,
+            "changes": self.changes,
+            "blocked": self.blocked,
+            "plan": dict(self.payload),
+        }
+
+
+def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress) -> MadePlan:
+    """Make a plan; with `save`, sign it and write it.
+
+    Raises:
+        DocumentErrors, EngineError: the documents or the rules failed.
+        OperatorError: no genesis record, an unknown target, no author's keys.
+    """
+    started = time.perf_counter()
+    workspace = load(root)
+    recorded = recorded_state(root, workspace)
+    _, in_force = recorded.judge()
+    signer = pick(root, in_force, options.author, role="author") if options.save or options.author else None
+    author = signer.name if signer else _likely_author(root, recorded)
+    progress("checking the documents")
+    level = severity_of(options.fail_on, workspace)
+    report, broken = judge(root, workspace, now=now, engine=options.engine, opa_url=options.opa_url)
+    if broken:
+        raise OperatorError(
+            "QNSP-SIG-080", f"{len(broken)} signatures do not verify; the first: {broken[0]}", next_step="sign again"
+        )
+    drifted = _drift(root, recorded, refresh=options.refresh, progress=progress, now=now)
+    progress("planning")
+    made = making.make_plan(
+        workspace,
+        effective_grants(workspace, attachments=_read(root, workspace, needed=False)),
+        recorded,
+        _previews(root, workspace),
+        _outlines(),
+        report.findings,
+        now=now,
+        author=author,
+        options=making.PlanOptions(
+            targets=options.targets,
+            excludes=options.excludes,
+            destroy=options.destroy,
+            destroy_keys=options.destroy_keys,
+            refreshed=options.refresh,
+        ),
+        circumstances=making.Circumstances(
+            tool_versions=_tool_versions(report.engine, report.engine_version),
+            bundle_digest=report.bundle_digest,
+            waivers=tuple(sorted({f.waived_by for f in report.findings if f.waived_by})),
+            drifted=drifted,
+            attachments=_read(root, workspace, needed=not options.destroy),
+        ),
+    )
+    weakened = options.fail_on == WEAKEN and bool(made.diff.weakening)
+    blocked = weakened or bool(report.blocking(level)) or bool(made.payload["blocking"])
+    saved = ""
+    if options.save is not None and signer is not None:
+        data = sign_plan(made, signer)
+        options.save.parent.mkdir(parents=True, exist_ok=True)
+        options.save.write_bytes(data)
+        saved = str(options.save)
+        open_ledger(root, workspace).note(
+            "plan",
+            actor=signer.name,
+            subject=made.digest,
+            data={
+                "documentsDigest": made.payload["documentsDigest"],
+                "changes": made.changes,
+                "destroy": options.destroy,
+            },
+            now=now,
+        )
+    return MadePlan(made.payload, made.digest, author, made.changes, blocked, saved, time.perf_counter() - started)
+
+
+def _likely_author(root: Path, recorded: RecordedState) -> str:
+    """The author whose keys are here, so that a plan that is only looked at names the approvals it would need."""
+    _, in_force = recorded.judge()
+    try:
+        return pick(root, in_force, None, role="author").name
+    except OperatorError:
+        return ""
+
+
+def _read(root: Path, workspace: Workspace, *, needed: bool) -> dict[str, bytes]:
+    """The files that documents name; a missing one is told by the planner, at the line that names it."""
+    found: dict[str, bytes] = {}
+    for name in attachments_needed(workspace):
+        path = root / name
+        if path.is_file():
+            found[name] = path.read_bytes()
+    return found if needed or found else {}
+
+
+def _drift(
+    root: Path, recorded: RecordedState, *, refresh: bool, progress: Progress, now: datetime
+) -> Mapping[str, Sequence[str]]:
+    """What differs in the world, by unit."""
+    if not refresh:
+        progress("not reading the world (--no-refresh): the plan says so")
+        return {}
+    if not recorded.units:
+        return {}
+    from qnsp_policy.workflows.drift import observe
+
+    started = time.perf_counter()
+    observed = observe(root, recorded, now=now)
+    progress(f"Reading the world ... {len(recorded.units)} units, {time.perf_counter() - started:.1f} s")
+    return observed.drifted()
+
+
+def _previews(root: Path, workspace: Workspace) -> Any:
+    from qnsp_policy.pipeline.engine.previews import PulumiPreviews
+    from qnsp_policy.workflows.apply import engine_settings
+
+    return PulumiPreviews(lambda: engine_settings(root, workspace, operator=None))
+
+
+def _outlines() -> Any:
+    from qnsp_policy.pipeline.engine.programs import outlines
+
+    return outlines()
+
+
+def _tool_versions(engine: str, version: str) -> dict[str, str]:
+    from qnsp_policy import __version__
+    from qnsp_policy.pipeline.engine.toolchain import TOOLS
+
+    return {"qnspPolicy": __version__, "pulumi": TOOLS["pulumi"].version, f"rules-{engine}": version}
+
+
+def read_plan(path: Path) -> bytes:
+    """The bytes of a plan file.
+
+    Raises:
+        PlanRefused: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PlanRefused(
+            "QNSP-PLN-002", f"{path} cannot be read: {error.strerror}", subject=str(path), next_step="name a saved plan"
+        ) from error
+
+
+__all__ = ["MadePlan", "PlanOptions", "make", "read_plan"]
