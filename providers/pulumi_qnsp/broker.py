@@ -38,6 +38,9 @@ class BrokerAdmin(Protocol):
         """Hand over a signed and approved plan."""
 
 
+_OTHER_PLAN = "QNSP-KBS-032"
+_STAYS = frozenset({"revocation", "trust-root"})
+
 BrokerFactory = Callable[[Json, Setting], BrokerAdmin]
 
 
@@ -86,8 +89,10 @@ class ObjectKind:
         return self._put(setting, new)
 
     def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
+        """Remove it; what only a plan may remove (a revocation, the trust root) ends with the broker itself."""
         del resource_id
-        self._client(setting, state).delete(state["kind"], state["name"])
+        if self._kind not in _STAYS:
+            self._client(setting, state).delete(state["kind"], state["name"])
 
     def _client(self, setting: Setting, inputs: Json) -> BrokerAdmin:
         return self._connect(json.loads(inputs["connection"]), setting)
@@ -105,8 +110,10 @@ class ObjectKind:
         value = json.loads(inputs["object"])
         try:
             client.put(inputs["kind"], inputs["name"], value, setting.plan_digest)
-        except PeerError:
-            # The broker may not know this plan yet; it verifies it itself and says no if it must.
+        except PeerError as error:
+            if error.code != _OTHER_PLAN:
+                raise
+            # The broker does not know this plan yet; it verifies it itself and says no if it must.
             client.present_plan(setting.plan.read_bytes())
             client.put(inputs["kind"], inputs["name"], value, setting.plan_digest)
         return dict(inputs)

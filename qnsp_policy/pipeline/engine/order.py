@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from qnsp_policy.errors import PartialApply
+from qnsp_policy.pipeline.plan.envelope import VerifiedPlan
 from qnsp_policy.pipeline.plan.values import Action, Op, Unit
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 
@@ -38,6 +39,22 @@ class ApplyOrder:
     base_digests: Mapping[str, str] = field(default_factory=dict)
     trust_root: TrustRootValue | None = None
     documents_digest: str = ""
+
+
+def order_of(plan: VerifiedPlan) -> ApplyOrder:
+    """The engine's view of a verified plan."""
+    payload = plan.payload
+    proposed = payload["trust"]["trustRoot"]
+    return ApplyOrder(
+        plan_digest=plan.digest,
+        envelope=plan.file,
+        units=plan.units,
+        actions=tuple(plan.actions.values()),
+        base_serial=int(payload["base"]["serial"]),
+        base_digests={unit: str(base["deploymentDigest"]) for unit, base in payload["base"]["units"].items()},
+        trust_root=TrustRootValue.from_json(proposed["next"]) if proposed else None,
+        documents_digest=str(payload["documentsDigest"]),
+    )
 
 
 class Status(StrEnum):
@@ -135,4 +152,4 @@ def _text(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-__all__ = ["ApplyFailed", "ApplyOrder", "ApplyRecord", "Status", "UnitOutcome"]
+__all__ = ["ApplyFailed", "ApplyOrder", "ApplyRecord", "Status", "UnitOutcome", "order_of"]

@@ -110,6 +110,7 @@ def read_state(backend: Backend) -> RecordedState:
         trust_root=run.trust_root,
         units=dict(sorted(units.items())),
         documents_digest=run.documents_digest,
+        unfinished="" if run.status == APPLIED else run.plan_digest,
     )
 
 

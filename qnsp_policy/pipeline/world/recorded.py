@@ -96,6 +96,7 @@ class RecordedState:
         trust_root: the one in force: of the last apply, else of genesis.
         units: by id.
         documents_digest: of the documents of the last apply, "" if there was none.
+        unfinished: digest of a plan whose apply did not come to its end, which may go on; "" otherwise.
     """
 
     genesis: Genesis | None
@@ -103,6 +104,7 @@ class RecordedState:
     trust_root: TrustRootValue | None = None
     units: Mapping[str, RecordedUnit] = field(default_factory=dict)
     documents_digest: str = ""
+    unfinished: str = ""
 
     def judge(self) -> tuple[Genesis, TrustRootValue]:
         """The genesis record and the TrustRoot that judges the next change.
