@@ -87,7 +87,9 @@ class Kind(Protocol):
         """Remove it; nothing happens if it is gone."""
 
 
-def compare(old: Json, new: Json, *, frozen: frozenset[str] = frozenset(), unseen: frozenset[str] = frozenset()) -> Changes:
+def compare(
+    old: Json, new: Json, *, frozen: frozenset[str] = frozenset(), unseen: frozenset[str] = frozenset()
+) -> Changes:
     """Compare inputs member by member; maps one level down, so that a changed file is named.
 
     Args:

@@ -78,7 +78,9 @@ async def serve(provider: QnspProvider, *, started: Callable[[int], None], engin
     """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="qnsp-provider"))
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer([], VERSION, provider, engine_address=engine), server)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(
+        Servicer([], VERSION, provider, engine_address=engine), server
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     started(port)

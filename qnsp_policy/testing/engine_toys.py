@@ -126,7 +126,12 @@ def delete(unit: Unit) -> Action:
 
 
 def order(
-    workspace: ToyWorkspace, units: Sequence[Unit], actions: Sequence[Action], *, salt: str = "", serial: int | None = None
+    workspace: ToyWorkspace,
+    units: Sequence[Unit],
+    actions: Sequence[Action],
+    *,
+    salt: str = "",
+    serial: int | None = None,
 ) -> ApplyOrder:
     """An order on the present state."""
     state = records.read_state(workspace.settings.backend)

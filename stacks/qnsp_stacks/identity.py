@@ -15,7 +15,12 @@ def key_id_of(jwk: Mapping[str, Any] | None) -> str:
 
     if not jwk:
         return ""
-    required = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "AKP": ("alg", "kty", "pub"), "RSA": ("e", "kty", "n")}
+    required = {
+        "EC": ("crv", "kty", "x", "y"),
+        "OKP": ("crv", "kty", "x"),
+        "AKP": ("alg", "kty", "pub"),
+        "RSA": ("e", "kty", "n"),
+    }
     members = {name: jwk[name] for name in required.get(str(jwk["kty"]), tuple(sorted(jwk))) if name in jwk}
     return base64.urlsafe_b64encode(hashlib.sha256(jcs(members)).digest()).rstrip(b"=").decode()
 

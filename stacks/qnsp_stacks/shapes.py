@@ -24,7 +24,9 @@ def process(shape: Mapping[str, Any], *, after: Sequence[str] = ()) -> Declared:
     )
 
 
-def objects(connection: Mapping[str, Any], shapes: Sequence[Mapping[str, Any]], *, after: Sequence[str] = ()) -> list[Declared]:
+def objects(
+    connection: Mapping[str, Any], shapes: Sequence[Mapping[str, Any]], *, after: Sequence[str] = ()
+) -> list[Declared]:
     """The `qnsp:broker:*` of one broker, each kind after the kinds it leans on."""
     made: list[Declared] = []
     before: list[str] = list(after)

@@ -182,7 +182,9 @@ class _Run:
             held = [] if before is None else list(driver.export().resources)
             allowed = {(item.step.type, item.step.name) for item in action.steps}
             # A unit's deletion is told as a whole; its outline lists the resources when the plan could name them.
-            found = [f"deletion of {kind} {name} is not in the plan" for kind, name in held if (kind, name) not in allowed]
+            found = [
+                f"deletion of {kind} {name} is not in the plan" for kind, name in held if (kind, name) not in allowed
+            ]
             if not allowed:
                 found = []
         else:
@@ -228,7 +230,9 @@ class _Run:
             text = error.message if isinstance(error, QnspError) else str(error)
             seconds = time.monotonic() - begun
             self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.FAILED, seconds, error=text)
-            self.events(Event(EventKind.UNIT_FAILED, action.unit, op=action.op.value, text=text, wave=wave, seconds=seconds))
+            self.events(
+                Event(EventKind.UNIT_FAILED, action.unit, op=action.op.value, text=text, wave=wave, seconds=seconds)
+            )
             return
         seconds = time.monotonic() - begun
         self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.APPLIED, seconds, outputs)
@@ -253,7 +257,9 @@ class _Run:
             id=unit.id,
             program=unit.program,
             digest="",
-            inputs=records.as_far_as(unit.inputs, before.inputs if before else None, {}) if before is None else before.inputs,
+            inputs=records.as_far_as(unit.inputs, before.inputs if before else None, {})
+            if before is None
+            else before.inputs,
             depends_on=unit.depends_on,
             outputs=before.outputs if before else {},
             deployment_digest=before.deployment_digest if before else "",
@@ -408,7 +414,9 @@ def resolve(unit: Unit, recorded: Mapping[str, RecordedUnit]) -> Unit:
     for reference in unit.references:
         source = recorded.get(reference.unit)
         if source is None or reference.output not in source.outputs:
-            raise EngineError("QNSP-ENG-037", f"{unit.id} needs output {reference.output} of {reference.unit}, which has none")
+            raise EngineError(
+                "QNSP-ENG-037", f"{unit.id} needs output {reference.output} of {reference.unit}, which has none"
+            )
         parts = [part.replace("~1", "/").replace("~0", "~") for part in reference.pointer.split("/")[1:]]
         target = inputs
         try:

@@ -36,7 +36,10 @@ def deviations(planned: Sequence[PlannedStep], previewed: Sequence[PlannedStep],
                 if item.step.security.get(member) != value
             ]
     if whole:
-        found += [f"{plan.op.value} of {kind} {name} is in the plan, but not needed any more" for (kind, name), plan in allowed.items()]
+        found += [
+            f"{plan.op.value} of {kind} {name} is in the plan, but not needed any more"
+            for (kind, name), plan in allowed.items()
+        ]
     return found
 
 

@@ -167,7 +167,13 @@ class Lease:
 
     @classmethod
     def acquire(
-        cls, backend: Backend, *, purpose: str, wait_seconds: float = 0.0, clock: Clock = _now, lifetime: timedelta = LIFETIME
+        cls,
+        backend: Backend,
+        *,
+        purpose: str,
+        wait_seconds: float = 0.0,
+        clock: Clock = _now,
+        lifetime: timedelta = LIFETIME,
     ) -> Lease:
         """Take the lease.
 
@@ -270,7 +276,9 @@ class Lease:
         self._renewer.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ending.set()
         if self._renewer is not None:
             self._renewer.join(5)

@@ -52,7 +52,9 @@ def told(steps: Sequence[PlannedStep], unit: Unit) -> tuple[PlannedStep, ...]:
     for item in steps:
         named = outline.get((item.step.type, item.step.name))
         security = {name: item.step.security.get(name) for name in named.security} if named else {}
-        shown.append(PlannedStep(item.op, Step(item.step.type, item.step.name, item.step.parent, security), item.properties))
+        shown.append(
+            PlannedStep(item.op, Step(item.step.type, item.step.name, item.step.parent, security), item.properties)
+        )
     return tuple(shown)
 
 

@@ -1,11 +1,11 @@
 """Recorded state in the backend: genesis, the last run, each applied unit, the plans that were applied.
 
-    genesis.json                 who judges the first plan; written once
-    run.json                     serial, what the last apply was and whether it came to its end, the TrustRoot in force
-    units/<program>/<name>.json  one unit as it was last applied (docs/formats/state.md)
-    plans/<sha256>.dsse.json     envelopes of applied plans, by the digest of their payload
-    applies/<serial>.json        what each apply did
-    lease.json                   see lease.py
+genesis.json                 who judges the first plan; written once
+run.json                     serial, what the last apply was and whether it came to its end, the TrustRoot in force
+units/<program>/<name>.json  one unit as it was last applied (docs/formats/state.md)
+plans/<sha256>.dsse.json     envelopes of applied plans, by the digest of their payload
+applies/<serial>.json        what each apply did
+lease.json                   see lease.py
 """
 
 from __future__ import annotations

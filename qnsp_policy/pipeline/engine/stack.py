@@ -187,7 +187,9 @@ class StackDriver:
             EngineError: QNSP-ENG-032, a step failed; what was done is in the stack's state.
         """
         stack = self._open()
-        self._locking("up", lambda: stack.up(on_event=self._step, refresh=refresh, color="never", suppress_outputs=True))
+        self._locking(
+            "up", lambda: stack.up(on_event=self._step, refresh=refresh, color="never", suppress_outputs=True)
+        )
 
     def refresh(self, *, clear_pending_creates: bool) -> None:
         """Take what the world says into the stack's state."""
@@ -253,7 +255,9 @@ class StackDriver:
         except CommandError as error:
             said = list(dict.fromkeys(self._errors)) or _last_lines(str(error))
             if self.processes.cancelled.is_set():
-                raise EngineError("QNSP-ENG-034", f"{what} of {self.unit.id} was interrupted; its state is saved") from error
+                raise EngineError(
+                    "QNSP-ENG-034", f"{what} of {self.unit.id} was interrupted; its state is saved"
+                ) from error
             raise EngineError(
                 "QNSP-ENG-032", f"{what} of {self.unit.id} failed: " + "; ".join(said)[:2000], subject=self.unit.id
             ) from error
@@ -358,17 +362,20 @@ def _open_stack(driver: StackDriver) -> Any:
             del on_output, on_error
             env = {**additional_env, **environment, "PULUMI_AUTOMATION_API": "true"}
             argv = exec_argv([self.command, "--non-interactive", *args])
-            with subprocess.Popen(  # noqa: S603 - the pinned CLI
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=env,
-                start_new_session=True,
-                encoding="utf-8",
-                errors="replace",
-            ) as process, driver.processes.running(process.pid):
+            with (
+                subprocess.Popen(  # noqa: S603 - the pinned CLI
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=cwd,
+                    env=env,
+                    start_new_session=True,
+                    encoding="utf-8",
+                    errors="replace",
+                ) as process,
+                driver.processes.running(process.pid),
+            ):
                 stdout, stderr = process.communicate()
             result = CommandResult(stdout=stdout.rstrip("\n"), stderr=stderr.rstrip("\n"), code=process.returncode)
             if result.code != 0:
@@ -431,7 +438,11 @@ def _planned(metadata: StepEventMetadata) -> PlannedStep | None:
     state = metadata.new or metadata.old
     parts = metadata.urn.split("::")
     parents = parts[2].split("$")[:-1]
-    parent = state.parent.rsplit("::", 1)[-1] if state and state.parent and parents and "pulumi:pulumi:Stack" not in parents[-1] else None
+    parent = (
+        state.parent.rsplit("::", 1)[-1]
+        if state and state.parent and parents and "pulumi:pulumi:Stack" not in parents[-1]
+        else None
+    )
     inputs = dict((state.inputs if state else None) or {})
     changed = sorted({path.split("[")[0] for path in (metadata.detailed_diff or {})} | set(metadata.diffs or []))
     properties = tuple(changed) if op in {Op.UPDATE, Op.REPLACE} else ()
@@ -445,8 +456,10 @@ def merge_replacements(steps: list[PlannedStep]) -> tuple[PlannedStep, ...]:
         key = (planned.step.type, planned.step.name)
         present = merged.get(key)
         if present is None or planned.op is Op.REPLACE:
-            merged[key] = planned if present is None or planned.properties else PlannedStep(
-                planned.op, planned.step, present.properties
+            merged[key] = (
+                planned
+                if present is None or planned.properties
+                else PlannedStep(planned.op, planned.step, present.properties)
             )
     return tuple(merged.values())
 

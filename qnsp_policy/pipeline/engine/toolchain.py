@@ -237,7 +237,11 @@ def _build(tool: Tool, go: str, target: Path, environment: Mapping[str, str], sa
     argv = [go, "build", "-C", str(module), "-mod=readonly", "-trimpath", "-v"]
     argv += ["-ldflags", tool.ldflags, "-o", str(scratch), tool.package]
     started = time.monotonic()
-    say(tool.name, 0.0, f"building {tool.name} {tool.version} from its pinned source, about {tool.seconds} s the first time")
+    say(
+        tool.name,
+        0.0,
+        f"building {tool.name} {tool.version} from its pinned source, about {tool.seconds} s the first time",
+    )
     lines: list[str] = []
     env = {**environment, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
     try:

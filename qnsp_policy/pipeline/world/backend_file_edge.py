@@ -125,7 +125,11 @@ def _sync_folder(folder: Path) -> None:
 
 _CAUSES = {
     errno.ENOSPC: ("QNSP-ENG-011", "the disk is full", "free space and run the command again; nothing was lost"),
-    errno.EDQUOT: ("QNSP-ENG-011", "the disk quota is used up", "free space and run the command again; nothing was lost"),
+    errno.EDQUOT: (
+        "QNSP-ENG-011",
+        "the disk quota is used up",
+        "free space and run the command again; nothing was lost",
+    ),
     errno.EROFS: ("QNSP-ENG-012", "the disk is read-only", "make it writable and run the command again"),
     errno.EACCES: ("QNSP-ENG-012", "no permission", "run as the owner of the state folder"),
     errno.EPERM: ("QNSP-ENG-012", "no permission", "run as the owner of the state folder"),

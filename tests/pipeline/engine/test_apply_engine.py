@@ -21,8 +21,13 @@ pytestmark = pytest.mark.engine
 
 def test_a_process_is_created_updated_and_destroyed(toy: ToyWorkspace) -> None:
     """The whole life of a unit: what was planned runs, what changed is restarted, what was deleted is gone."""
-    platform, fleet = toys.platform(), toys.enclave("a", toys.process("enclave-a-0-simulator"), toys.process("enclave-a-0-guest"))
-    first = apply(toys.order(toy, [platform, fleet], [toys.create(platform), toys.create(fleet)]), settings=toy.settings)
+    platform, fleet = (
+        toys.platform(),
+        toys.enclave("a", toys.process("enclave-a-0-simulator"), toys.process("enclave-a-0-guest")),
+    )
+    first = apply(
+        toys.order(toy, [platform, fleet], [toys.create(platform), toys.create(fleet)]), settings=toy.settings
+    )
     assert [(unit.unit, unit.status) for unit in first.units] == [
         ("enclave/a", Status.APPLIED),
         ("platform/lab", Status.APPLIED),
@@ -35,7 +40,9 @@ def test_a_process_is_created_updated_and_destroyed(toy: ToyWorkspace) -> None:
     assert state.units["enclave/a"].outputs["members"][0]["pid"] == running["enclave-a-0-simulator"].pid
 
     changed = toys.enclave("a", toys.process("enclave-a-0-simulator", text="new"), toys.process("enclave-a-0-guest"))
-    steps = PulumiPreviews(lambda: toy.settings).preview([PreviewRequest(changed, state.units["enclave/a"])])["enclave/a"]
+    steps = PulumiPreviews(lambda: toy.settings).preview([PreviewRequest(changed, state.units["enclave/a"])])[
+        "enclave/a"
+    ]
     assert [(step.op, step.step.name, step.properties) for step in steps] == [
         (Op.UPDATE, "enclave-a-0-simulator", ("files", "filesDigest"))
     ]
@@ -55,7 +62,9 @@ def test_a_failed_unit_leaves_the_rest_and_is_resumed(toy: ToyWorkspace) -> None
     """What failed is named, what depends on it is not started, and the same plan goes on when the cause is mended."""
     platform = toys.platform()
     gate = toy.folder / "gate"
-    script = "import sys,pathlib,time\nif not pathlib.Path('gate').exists(): sys.exit('no gate')\n" + toys.READY_THEN_SLEEP
+    script = (
+        "import sys,pathlib,time\nif not pathlib.Path('gate').exists(): sys.exit('no gate')\n" + toys.READY_THEN_SLEEP
+    )
     good = toys.enclave("good", toys.process("enclave-good-0-guest"))
     bad = toys.enclave("bad", toys.process("enclave-bad-0-guest", script=script, timeout=4))
     late = toys.enclave("late", toys.process("enclave-late-0-guest"), depends_on=("enclave/bad", "platform/lab"))
@@ -88,7 +97,10 @@ def test_a_failed_unit_leaves_the_rest_and_is_resumed(toy: ToyWorkspace) -> None
 
 def test_steps_that_the_plan_does_not_hold_are_refused_before_anything_changes(toy: ToyWorkspace) -> None:
     """A plan whose outline lacks a resource, or shows another command, is refused and leaves no state."""
-    platform, fleet = toys.platform(), toys.enclave("a", toys.process("enclave-a-0-simulator"), toys.process("enclave-a-0-guest"))
+    platform, fleet = (
+        toys.platform(),
+        toys.enclave("a", toys.process("enclave-a-0-simulator"), toys.process("enclave-a-0-guest")),
+    )
     whole = toys.create(fleet)
     short = replace(whole, steps=whole.steps[:1])
     with pytest.raises(PlanRefused, match="enclave-a-0-guest is not in the plan"):
