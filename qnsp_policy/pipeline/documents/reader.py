@@ -204,7 +204,7 @@ def _document(file: str, index: int, first_line: int, chunk: str, problems: _Pro
     except (RecursionError, ValueError, UnicodeError) as error:
         problems.add("QNSP-DOC-005", f"not YAML: {shown(error)}", first_line, 1, None, "mend the document")
         return None
-    if ("&" in chunk or "*" in chunk) and _anchors(chunk, first_line, problems):
+    if ("&" in chunk or "*" in chunk or "! " in chunk) and _anchors(chunk, first_line, problems):
         return None
 
     def report(code: str, message: str, at: Node, next_step: str) -> None:
@@ -235,9 +235,21 @@ def _document(file: str, index: int, first_line: int, chunk: str, problems: _Pro
 
 
 def _anchors(chunk: str, first_line: int, problems: _Problems) -> bool:
-    """Whether anchors or aliases stand in the text; each is a problem."""
+    """Whether anchors, aliases or the tag `!` stand in the text; each is a problem."""
     found = False
     for event in events(chunk):
+        if getattr(event, "tag", None) == "!":
+            found = True
+            mark = event.start_mark
+            line, column = (mark.line, mark.column) if mark is not None else (0, 0)
+            problems.add(
+                "QNSP-DOC-009",
+                "the tag '!' is not allowed",
+                first_line + line,
+                column + 1,
+                None,
+                "remove the tag; quote a value to make it text",
+            )
         if isinstance(event, NodeEvent) and event.anchor is not None:
             found = True
             mark = event.start_mark
@@ -267,13 +279,16 @@ def _report_depth(first_line: int, problems: _Problems) -> None:
 
 def _report_syntax(error: YAMLError, chunk: str, first_line: int, problems: _Problems) -> None:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line = first_line + (mark.line if mark is not None else 0)
-    column = (mark.column if mark is not None else 0) + 1
+    lines = chunk.rstrip().split("\n")
+    at, column = (mark.line, mark.column + 1) if mark is not None else (0, 1)
+    if at >= len(lines):
+        # The end of the text came too early: point behind its last character.
+        at, column = len(lines) - 1, len(lines[-1].rstrip("\r")) + 1
+    line = first_line + at
     what = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
     message = f"not YAML: {shown(what)}" + (f" ({shown(context)})" if context else "")
-    lines = chunk.split("\n")
-    source = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    source = lines[at]
     indent = source[: len(source) - len(source.lstrip())]
     if "found undefined tag handle" in what:
         problems.add("QNSP-DOC-009", "tags are not allowed", line, column, None, "remove the tag")

@@ -11,7 +11,6 @@ from qnsp_policy.pipeline.model.kinds import KINDS, Document, Endpoint, KeyHiera
 from qnsp_policy.pipeline.model.references import RefTo, reference_fields, values_at
 from qnsp_policy.pipeline.model.scalars import Address, IdentityName, ResourcePath
 
-
 MAX_GUESSES = 100
 """Missing documents for which the nearest one is looked up; the rest is told without."""
 

@@ -1,0 +1,92 @@
+"""Every value has a place, a missing one that of its nearest parent, and a snippet with a caret."""
+
+from __future__ import annotations
+
+import pytest
+
+from qnsp_policy.errors import Place
+from qnsp_policy.pipeline.documents import SourceDocument, parse
+
+TEXT = b"""# a comment
+apiVersion: qnsp.policy/v1
+kind: Tenant
+metadata: {name: clinic}
+spec:
+  regions: [local, "eu"]
+  keys:
+    - name: model/a
+      rotation: 30d
+    - {name: model/b}
+  text: |
+    two
+    lines
+  empty:
+  "quoted key": 1
+---
+kind: Second
+spec: {a: 1}
+"""
+
+
+@pytest.fixture
+def document() -> SourceDocument:
+    return parse("t.yaml", TEXT).documents[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (("kind",), "3:7"),
+        (("metadata", "name"), "4:18"),
+        (("metadata",), "4:11"),
+        (("spec",), "5:1"),
+        (("spec", "regions", 1), "6:20"),
+        (("spec", "keys"), "7:3"),
+        (("spec", "keys", 0), "8:7"),
+        (("spec", "keys", 0, "rotation"), "9:17"),
+        (("spec", "keys", 1, "name"), "10:14"),
+        (("spec", "text"), "11:9"),
+        (("spec", "empty"), "14:3"),
+        (("spec", "quoted key"), "15:17"),
+        (("spec", "missing"), "5:1"),
+        (("spec", "keys", 0, "missing"), "8:7"),
+        (("spec", "keys", 7), "7:3"),
+        (("nothing", "at", "all"), "2:1"),
+        ((), "2:1"),
+    ],
+)
+def test_place_of_a_value(document: SourceDocument, path: tuple[str | int, ...], expected: str) -> None:
+    """A value stands where its text begins, a block at its key, a missing field at its nearest parent."""
+    assert str(document.place(*path)) == f"t.yaml:{expected}"
+
+
+def test_place_of_a_key(document: SourceDocument) -> None:
+    """A key has a place of its own, with its end for the caret."""
+    assert document.key_place("spec", "regions") == Place("t.yaml", 6, 3, 10)
+
+
+def test_snippet_draws_the_caret_under_the_value(document: SourceDocument) -> None:
+    """The caret stands under the value, with the file's own line number."""
+    drawn = document.snippet(document.place("spec", "regions", 1), "here")
+    assert drawn.split("\n") == ["  |", '6 |   regions: [local, "eu"]', "  |                    ^^^^ here"]
+
+
+def test_places_count_lines_of_the_file_not_of_the_document() -> None:
+    """A later document knows the lines before it."""
+    second = parse("t.yaml", TEXT).documents[1]
+    assert str(second.place("spec", "a")) == "t.yaml:18:11"
+    assert second.snippet(second.place("spec", "a")).startswith("   |\n18 | spec: {a: 1}\n")
+
+
+def test_columns_count_code_points() -> None:
+    """Characters outside of the basic plane count as one column."""
+    document = parse("t.yaml", "a: {😀: é, b: 1}\n".encode()).documents[0]
+    assert str(document.place("a", "b")) == "t.yaml:1:14"
+
+
+def test_a_long_line_is_cut_around_the_caret() -> None:
+    """A line of a thousand characters shows only what is near the caret."""
+    parsed = parse("t.yaml", b"a: {" + b"".join(b"x%d: 1, " % n for n in range(200)) + b"dup: 1, dup: 2}\n")
+    snippet = getattr(parsed.problems[0], "snippet", "")
+    assert len(max(snippet.split("\n"), key=len)) < 220
+    assert snippet.split("\n")[2].rstrip().endswith("^^^")
