@@ -222,7 +222,7 @@ spec:
 
 
 @cache
-def _private(name: str, algorithm: str) -> PrivateKey:
+def _private(name: str, algorithm: str) -> PrivateKey:  # noqa: ARG001 - the cache reads it
     """One key a name and algorithm for the whole run: tests never depend on which."""
     return generate(algorithm)
 
