@@ -19,6 +19,8 @@ _MODULES: Final[Mapping[str, str]] = {
     "nitro-tpm": f"{_HERE}.nitro_tpm.codes",
     "nvidia-gpu, nvswitch": f"{_HERE}.nvidia_gpu.codes",
     "nras": f"{_HERE}.nras.codes",
+    "tdx": f"{_HERE}.tdx.codes",
+    "sgx": f"{_HERE}.sgx.codes",
     "coco-sample": f"{_HERE}.coco_sample.codes",
     "appraisal": f"{_HERE}.appraisal_codes",
 }

@@ -7,6 +7,7 @@ passed over. The names are listed in docs/formats/collateral.md; reading a folde
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -66,9 +67,13 @@ class Collateral:
 
 
 def _as_crl(name: str, data: bytes) -> bytes | None:
+    """The DER of a CRL given as DER, PEM or hex; None where the file is something else."""
     lowered = name.lower()
     if b"-----BEGIN X509 CRL-----" not in data and "crl" not in lowered:
         return None
+    hexadecimal = data.strip()
+    if len(hexadecimal) > 64 and hexadecimal[:2] == b"30" and re.fullmatch(rb"[0-9a-fA-F]+", hexadecimal):
+        data = bytes.fromhex(hexadecimal.decode("ascii"))
     try:
         return load_crl(data).der
     except CertificateError:

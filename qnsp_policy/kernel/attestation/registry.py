@@ -26,11 +26,14 @@ _VERIFIERS: Final[Mapping[EvidenceKind, str]] = {
     EvidenceKind.NVIDIA_GPU: f"{_HERE}.nvidia_gpu.verify",
     EvidenceKind.NVSWITCH: f"{_HERE}.nvswitch.verify",
     EvidenceKind.NRAS: f"{_HERE}.nras.verify",
+    EvidenceKind.TDX: f"{_HERE}.tdx.verify",
+    EvidenceKind.SGX: f"{_HERE}.sgx.verify",
     EvidenceKind.COCO_SAMPLE: f"{_HERE}.coco_sample.verify",
 }
 """Module of each kind; its function is `verify(evidence, *, collateral, anchors, now)`."""
 _ANCHORS: Final = (
     f"{_HERE}.sev_snp.anchors",
+    f"{_HERE}.dcap.anchors",
     f"{_HERE}.nitro_enclave.anchors",
     f"{_HERE}.nvidia_gpu.anchors",
     f"{_HERE}.nras.anchors",

@@ -30,7 +30,7 @@ MAX_CERTIFICATE: Final = 16 * 1024
 """Bytes; the largest real one of any vendor is below 4 KiB."""
 MAX_CRL: Final = 4 * 1024 * 1024
 _CACHE: Final = 4096
-_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]*)-----END \1-----")
+_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\r\n]*)-----END \1-----")
 _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256(),
     "2.16.840.1.101.3.4.2.2": hashes.SHA384(),
@@ -245,10 +245,14 @@ def split_pem(data: bytes, label: str = "CERTIFICATE") -> list[bytes]:
     for match in _PEM.finditer(data):
         if match[1] != label.encode("ascii"):
             continue
+        text = b"".join(match[2].split())
         try:
-            found.append(base64.b64decode(b"".join(match[2].split()), validate=True))
+            decoded = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError) as error:
             raise CertificateError("a PEM block is not base64") from error
+        if base64.b64encode(decoded) != text:
+            raise CertificateError("a PEM block is not canonical base64")
+        found.append(decoded)
     return found
 
 
@@ -366,6 +370,12 @@ def unknown_critical(certificate: Certificate, known: Iterable[str] = ()) -> fro
     return certificate.critical - {_BASIC_CONSTRAINTS, _KEY_USAGE, *known}
 
 
+def only_pem(data: bytes) -> bool:
+    """Whether nothing but PEM blocks, line ends and one closing NUL stand in `data`."""
+    rest = _PEM.sub(b"", data)
+    return not rest.removesuffix(b"\0").strip(b"\r\n")
+
+
 __all__ = [
     "MAX_CERTIFICATE",
     "MAX_CRL",
@@ -378,6 +388,7 @@ __all__ = [
     "is_signed_by",
     "load_certificate",
     "load_crl",
+    "only_pem",
     "split_pem",
     "unknown_critical",
 ]

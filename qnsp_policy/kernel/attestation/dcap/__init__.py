@@ -1,0 +1,1 @@
+"""Intel DCAP quotes, the core that TDX and SGX share: layout, PCK certificates, PCS collateral, TCB status, verification."""

@@ -1,0 +1,1 @@
+"""Intel SGX quotes; layout, collateral and status are the shared core `dcap`."""

@@ -1,0 +1,1 @@
+"""Intel TDX quotes; layout, collateral and status are the shared core `dcap`."""
