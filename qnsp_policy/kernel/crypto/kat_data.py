@@ -100,6 +100,6 @@ __all__ = [
     "MLDSA_ZERO_SEED_PUBLIC",
     "XWING_CIPHERTEXT",
     "XWING_PUBLIC_SHA256",
-    "XWING_SHARED",
     "XWING_SEED",
+    "XWING_SHARED",
 ]
