@@ -241,7 +241,9 @@ def test_approved_by_a_stranger(good: bytes, fresh: RecordedState) -> None:
     """An approval by keys that the TrustRoot does not know is refused, not ignored."""
     file = read_plan_file(good)
     stranger = SoftwareSigner.of("mallory", [generate("ML-DSA-65"), generate("Ed25519")])
-    refused("QNSP-PLN-025", add_approval(file, dsse.sign(APPROVAL_TYPE, approval_payload(file, BOB, NOW), stranger)), fresh)
+    refused(
+        "QNSP-PLN-025", add_approval(file, dsse.sign(APPROVAL_TYPE, approval_payload(file, BOB, NOW), stranger)), fresh
+    )
 
 
 def test_a_publisher_is_no_approver(fresh: RecordedState) -> None:
@@ -267,8 +269,14 @@ INCONSISTENT: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an object more for the broker": lambda p: p["authorises"]["KeyBroker/main"].update({"resource/x": "sha256:00"}),
     "a unit of another digest": lambda p: p["units"][0].update(digest="sha256:" + "0" * 64),
     "a base that hides what is new": lambda p: p["trust"].update(
-        base=[o["object"] for u in p["units"] if "tenant" in u["inputs"] for b in u["inputs"]["brokers"]
-              for o in b["objects"] if o["kind"] == "release-policy"]
+        base=[
+            o["object"]
+            for u in p["units"]
+            if "tenant" in u["inputs"]
+            for b in u["inputs"]["brokers"]
+            for o in b["objects"]
+            if o["kind"] == "release-policy"
+        ]
     ),
     "no units": lambda p: p.pop("units"),
     "an environment of nobody": lambda p: p["trust"].update(trustRoot={"next": {}, "changes": []}),
@@ -308,7 +316,9 @@ def test_a_change_that_adds_an_approver_and_uses_it() -> None:
     with_mallory = Clinic(people={**PEOPLE, "mallory@x.example": ("operator", "security")}, version=2)
     data = signed(with_mallory.plan(recorded))
     file = read_plan_file(data)
-    data = add_approval(file, dsse.sign(APPROVAL_TYPE, approval_payload(file, "mallory@x.example", NOW), signer("mallory@x.example")))
+    data = add_approval(
+        file, dsse.sign(APPROVAL_TYPE, approval_payload(file, "mallory@x.example", NOW), signer("mallory@x.example"))
+    )
     missing = refused("QNSP-PLN-015", data, recorded)
     assert "any change" in missing.message
     assert "TrustRoot clinic or its settings change" in missing.message
