@@ -42,15 +42,15 @@ class Endpoint(pulumi.CustomResource):
     """A served endpoint, there when its gateway answers."""
 
     url: pulumi.Output[str]
-    key_id: pulumi.Output[str]
+    keyId: pulumi.Output[str]  # noqa: N815 - as the provider names it
     assurance: pulumi.Output[str]
 
     def __init__(self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("qnsp:gateway:Endpoint", name, {**inputs, "keyId": None, "assurance": None}, opts)
+        super().__init__("qnsp:gateway:Endpoint", name, {**inputs, "key_id": None, "assurance": None}, opts)
 
-    def translate_output_property(self, prop: str) -> str:
-        """Pulumi's camelCase to our attribute."""
-        return "key_id" if prop == "keyId" else prop
+    def translate_input_property(self, prop: str) -> str:
+        """Our attribute to Pulumi's camelCase."""
+        return "keyId" if prop == "key_id" else prop
 
 
 __all__ = ["BrokerObject", "Endpoint", "Process", "Supervisor"]

@@ -44,6 +44,7 @@ _OPS = {
     "replace": Op.REPLACE,
     "create-replacement": Op.REPLACE,
 }
+_COUNTS = frozenset({"update failed", "preview failed", "destroy failed", "refresh failed"})
 _OWN_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
 
@@ -253,7 +254,8 @@ class StackDriver:
         except (StackAlreadyExistsError, StackNotFoundError):
             raise
         except CommandError as error:
-            said = list(dict.fromkeys(self._errors)) or _last_lines(str(error))
+            said = [text for text in dict.fromkeys(self._errors) if text not in _COUNTS] or self._errors
+            said = said or _last_lines(str(error))
             if self.processes.cancelled.is_set():
                 raise EngineError(
                     "QNSP-ENG-034", f"{what} of {self.unit.id} was interrupted; its state is saved"
@@ -466,6 +468,8 @@ def merge_replacements(steps: list[PlannedStep]) -> tuple[PlannedStep, ...]:
 
 def _without_boilerplate(text: str) -> str:
     """An error's own words without the engine's counting around them."""
+    # Of a program's traceback the first line names the error.
+    text = text.partition("Traceback (most recent call last)")[0].strip() or text.strip().splitlines()[-1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("sdk-v2/", "* ")) and "error occurred:" not in line]
     starred = [line.removeprefix("* ").strip() for line in lines if line.startswith("* ")]
