@@ -36,5 +36,5 @@ def program(unit: Unit) -> None:
 
     endpoint = make(_resources(unit))[unit.inputs["endpoint"]["name"]]
     pulumi.export("url", unit.inputs["endpoint"]["url"])
-    pulumi.export("keyId", endpoint.key_id)  # type: ignore[attr-defined]
+    pulumi.export("keyId", endpoint.keyId)  # type: ignore[attr-defined]
     pulumi.export("assurance", endpoint.assurance)  # type: ignore[attr-defined]
