@@ -21,7 +21,17 @@ from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object
 from qnsp_policy.pipeline.trust.codec import alternative_from_json, alternative_to_json
 
 FORMAT = "qnsp.relying-party-trust/v1"
-_MEMBERS = {"format", "endpoint", "tenant", "anchors", "alternatives", "signatureAlgorithms", "models", "maxAgeSeconds", "receipts"}
+_MEMBERS = {
+    "format",
+    "endpoint",
+    "tenant",
+    "anchors",
+    "alternatives",
+    "signatureAlgorithms",
+    "models",
+    "maxAgeSeconds",
+    "receipts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,12 @@ class RelyingPartyTrust:
             "alternatives": [alternative_to_json(alternative) for alternative in self.alternatives],
             "signatureAlgorithms": sorted(self.signature_algorithms),
             "models": [
-                {"resource": m.resource, "digest": m.digest, "plaintextDigest": m.plaintext_digest, "publisher": m.publisher}
+                {
+                    "resource": m.resource,
+                    "digest": m.digest,
+                    "plaintextDigest": m.plaintext_digest,
+                    "publisher": m.publisher,
+                }
                 for m in self.models
             ],
             "maxAgeSeconds": int(self.max_age.total_seconds()),
@@ -92,7 +107,7 @@ class RelyingPartyTrust:
         """Read `trust.json`.
 
         Raises:
-            OperatorError: `QNSP-GWY-030`: malformed, or it would accept anything.
+            OperatorError: `QNSP-GWY-060`: malformed, or it would accept anything.
         """
         try:
             value = data if isinstance(data, Mapping) else parse_object(data)
@@ -107,14 +122,15 @@ class RelyingPartyTrust:
                 alternatives=tuple(alternative_from_json(a) for a in value["alternatives"]),
                 signature_algorithms=frozenset(str(name) for name in value["signatureAlgorithms"]),
                 models=tuple(
-                    TrustedModel(m["resource"], m["digest"], m["plaintextDigest"], m.get("publisher", "")) for m in value["models"]
+                    TrustedModel(m["resource"], m["digest"], m["plaintextDigest"], m.get("publisher", ""))
+                    for m in value["models"]
                 ),
                 max_age=timedelta(seconds=int(value["maxAgeSeconds"])),
                 receipts=value["receipts"] is True,
                 vendor_roots=value["anchors"]["vendorRoots"] is True,
             )
         except (CanonicalJsonError, KeyError, TypeError, ValueError) as error:
-            raise OperatorError("QNSP-GWY-030", f"trust file: {error}") from None
+            raise OperatorError("QNSP-GWY-060", f"trust file: {error}") from None
 
 
 def _pem(der: bytes) -> str:

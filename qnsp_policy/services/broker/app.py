@@ -20,13 +20,14 @@ from starlette.routing import Route
 
 from qnsp_policy.errors import PeerError, QnspError
 from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object
+from qnsp_policy.kernel.wire.broker_admin import KINDS
+from qnsp_policy.kernel.wire.broker_admin import PREFIX as ADMIN_PREFIX
 from qnsp_policy.kernel.wire.kbs import BODY_LIMIT, PREFIX, SESSION_COOKIE
-from qnsp_policy.services.broker.objects import KINDS, ObjectAdministration, StateKeeper
+from qnsp_policy.services.broker.objects import ObjectAdministration, StateKeeper
 from qnsp_policy.services.broker.problems import AdminRefusal, KbsRefusal, Variant
 from qnsp_policy.services.broker.service import Broker, Credential
 from qnsp_policy.services.broker.state import BrokerLedger, BrokerStore
 
-ADMIN_PREFIX = "/qnsp/v1/admin"
 _PLAN_LIMIT = 64 * 1024 * 1024
 
 Clock = Callable[[], datetime]
@@ -80,7 +81,11 @@ class BrokerApp:
                 Route(f"{admin}/plans", self._admin(self._put_plan, _PLAN_LIMIT), methods=["POST"]),
                 Route(f"{admin}/state", self._admin(self._state), methods=["GET"]),
                 Route(f"{admin}/objects", self._admin(self._list), methods=["GET"]),
-                Route(f"{admin}/objects/{{kind}}/{{name:path}}", self._admin(self._object), methods=["GET", "PUT", "DELETE"]),
+                Route(
+                    f"{admin}/objects/{{kind}}/{{name:path}}",
+                    self._admin(self._object),
+                    methods=["GET", "PUT", "DELETE"],
+                ),
                 Route("/{path:path}", self._nothing, methods=["GET", "POST", "PUT", "DELETE"]),
             ],
         )
@@ -118,7 +123,8 @@ class BrokerApp:
         async def work(_body: bytes) -> Response:
             scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
             credential = Credential(
-                session_id=request.cookies.get(SESSION_COOKIE), bearer=bearer.strip() if scheme.lower() == "bearer" else None
+                session_id=request.cookies.get(SESSION_COOKIE),
+                bearer=bearer.strip() if scheme.lower() == "bearer" else None,
             )
             path = unquote(request.scope["raw_path"].decode("ascii", "replace"))[len(f"{PREFIX}/resource/") :]
             release = await run_in_threadpool(self._broker.resource, path, credential, self._clock())
@@ -212,7 +218,13 @@ class BrokerApp:
             stored = self._store.object(kind, name) if kind in KINDS else None
             if stored is None:
                 raise AdminRefusal(404, "QNSP-KBS-040", f"no object {kind}/{name} here", subject=f"{kind}/{name}")
-            value = {"kind": kind, "name": name, "digest": stored.digest, "plan": stored.plan or None, "object": stored.value}
+            value = {
+                "kind": kind,
+                "name": name,
+                "digest": stored.digest,
+                "plan": stored.plan or None,
+                "object": stored.value,
+            }
             return JSONResponse(value)
         if request.method == "DELETE":
             removed = self._administration.remove(kind, name, actor=actor, now=now)
@@ -227,7 +239,9 @@ class BrokerApp:
         )
         stored = self._store.object(kind, name)
         assert stored is not None
-        return JSONResponse({"kind": kind, "name": name, "digest": stored.digest, "plan": stored.plan or None, "changed": changed})
+        return JSONResponse(
+            {"kind": kind, "name": name, "digest": stored.digest, "plan": stored.plan or None, "changed": changed}
+        )
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -249,5 +263,4 @@ def _too_large(limit: int) -> KbsRefusal:
     return KbsRefusal(Variant.PAYLOAD_TOO_LARGE, "QNSP-KBS-105", f"a body has at most {limit} bytes")
 
 
-
-__all__ = ["ADMIN_PREFIX", "Authenticate", "BrokerApp", "utc_now"]
+__all__ = ["Authenticate", "BrokerApp", "utc_now"]

@@ -119,4 +119,12 @@ def read_configuration(data: bytes) -> BrokerConfiguration:
         raise OperatorError("QNSP-KBS-001", f"broker configuration is not JSON: {error}") from None
 
 
-__all__ = ["AnchorSettings", "BrokerConfiguration", "BrokerIdentity", "LedgerSettings", "TlsSettings", "is_loopback", "read_configuration"]
+__all__ = [
+    "AnchorSettings",
+    "BrokerConfiguration",
+    "BrokerIdentity",
+    "LedgerSettings",
+    "TlsSettings",
+    "is_loopback",
+    "read_configuration",
+]

@@ -67,7 +67,9 @@ def check_initdata(claims: VerifiedClaims, init_data: InitData | None) -> None:
         return
     claim = _INITDATA_CLAIM.get(claims.kind)
     if init_data.format != "toml" or claim is None:
-        raise PeerError("QNSP-KBS-112", "initdata is taken as toml, from attesters that can carry its digest", subject="init-data")
+        raise PeerError(
+            "QNSP-KBS-112", "initdata is taken as toml, from attesters that can carry its digest", subject="init-data"
+        )
     try:
         algorithm = tomllib.loads(init_data.body).get("algorithm")
     except tomllib.TOMLDecodeError:
@@ -75,7 +77,9 @@ def check_initdata(claims: VerifiedClaims, init_data: InitData | None) -> None:
     if algorithm not in _INITDATA_HASHES:
         raise PeerError("QNSP-KBS-112", "initdata names no known hash", subject="algorithm")
     carried = bytes.fromhex(str(claims.claims.get(claim, "")))
-    if not hmac.compare_digest(fit(_INITDATA_HASHES[algorithm](init_data.body.encode()).digest(), len(carried)), carried):
+    if not hmac.compare_digest(
+        fit(_INITDATA_HASHES[algorithm](init_data.body.encode()).digest(), len(carried)), carried
+    ):
         raise PeerError("QNSP-KBS-112", "the hardware carries the digest of other initdata", subject=claim)
 
 

@@ -7,6 +7,7 @@ restored old store from a crash half-way, finishes the latter and refuses the fo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any
 
 from qnsp_policy.errors import OperatorError, QnspError
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.kernel.wire.broker_admin import KINDS
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.services.broker.problems import AdminRefusal
 from qnsp_policy.services.broker.state import (
@@ -26,7 +28,6 @@ from qnsp_policy.services.broker.state import (
     state_digest,
 )
 
-KINDS = frozenset({"tenant", "resource", "release-policy", "reference-values", "endpoint", "trust-root", "revocation"})
 _PLAN = ("plan", "current")
 
 
@@ -63,6 +64,7 @@ class StateKeeper:
         self._store = store
         self._ledger = ledger
         self._broker = broker
+        self._changing = threading.RLock()  # requests are served by several threads
 
     def recover(self) -> None:
         """At start: finish or drop a change that a crash interrupted."""
@@ -81,8 +83,9 @@ class StateKeeper:
         Raises:
             OperatorError: `QNSP-KBS-020`: the store is older than the ledger says (restored), or was changed beside it.
         """
-        stored = self._store.version()
-        recorded = self._ledger.last_state() or StateVersion(0, state_digest(()))
+        with self._changing:
+            stored = self._store.version()
+            recorded = self._ledger.last_state() or StateVersion(0, state_digest(()))
         if stored == recorded:
             return
         raise OperatorError(
@@ -97,25 +100,26 @@ class StateKeeper:
 
     def change(self, change: Change, *, actor: str, now: datetime) -> StateVersion:
         """Make one change durably: stage, record, take over."""
-        self.check()
-        before = self._store.version()
-        becomes = StateVersion(before.version + 1, digest_after(self._store.objects(), change))
-        self._store.stage(change, becomes)
-        stored = change.stored
-        self._ledger.record(
-            "broker-state",
-            actor=actor,
-            subject=f"{change.kind}/{change.name}",
-            data={
-                "version": becomes.version,
-                "digest": becomes.digest,
-                "object": stored.digest if stored else None,
-                "plan": stored.plan if stored else None,
-            },
-            now=now,
-        )
-        self._store.take_over()
-        return becomes
+        with self._changing:
+            self.check()
+            before = self._store.version()
+            becomes = StateVersion(before.version + 1, digest_after(self._store.objects(), change))
+            self._store.stage(change, becomes)
+            stored = change.stored
+            self._ledger.record(
+                "broker-state",
+                actor=actor,
+                subject=f"{change.kind}/{change.name}",
+                data={
+                    "version": becomes.version,
+                    "digest": becomes.digest,
+                    "object": stored.digest if stored else None,
+                    "plan": stored.plan if stored else None,
+                },
+                now=now,
+            )
+            self._store.take_over()
+            return becomes
 
 
 class ObjectAdministration:
@@ -202,7 +206,9 @@ class ObjectAdministration:
             return False
         if kind == "revocation" and existing is not None and existing.digest != digest:
             raise AdminRefusal(403, "QNSP-KBS-033", "a revocation is never changed, only added", subject=subject)
-        self._keeper.change(Change(kind, name, StoredObject(kind, name, digest, value, plan_digest)), actor=actor, now=now)
+        self._keeper.change(
+            Change(kind, name, StoredObject(kind, name, digest, value, plan_digest)), actor=actor, now=now
+        )
         return True
 
     def remove(self, kind: str, name: str, *, actor: str, now: datetime) -> bool:
@@ -210,7 +216,10 @@ class ObjectAdministration:
         _check_kind(kind)
         if kind in {"revocation", "trust-root"}:
             raise AdminRefusal(
-                403, "QNSP-KBS-036", f"removing a {kind} would widen trust: it takes an approved plan", subject=f"{kind}/{name}"
+                403,
+                "QNSP-KBS-036",
+                f"removing a {kind} would widen trust: it takes an approved plan",
+                subject=f"{kind}/{name}",
             )
         if self._store.object(kind, name) is None:
             return False
@@ -229,7 +238,9 @@ class ObjectAdministration:
                 subject=subject,
             )
         if now > plan.expires:
-            raise AdminRefusal(403, "QNSP-KBS-034", f"plan {plan.digest} expired at {plan.expires:%Y-%m-%dT%H:%M:%SZ}", subject=subject)
+            raise AdminRefusal(
+                403, "QNSP-KBS-034", f"plan {plan.digest} expired at {plan.expires:%Y-%m-%dT%H:%M:%SZ}", subject=subject
+            )
         wanted = plan.authorises.get(subject)
         if wanted != digest:
             raise AdminRefusal(
@@ -280,13 +291,22 @@ def _check_object(kind: str, name: str, value: Mapping[str, Any], broker: str) -
                     )
     elif kind == "revocation":
         values = value.get("values")
-        if value.get("format") != "qnsp.revocation/v1" or not value.get("claim") or not isinstance(values, list) or not values:
-            raise AdminRefusal(400, "QNSP-KBS-035", "a revocation names a claim and at least one value", subject=subject)
+        if (
+            value.get("format") != "qnsp.revocation/v1"
+            or not value.get("claim")
+            or not isinstance(values, list)
+            or not values
+        ):
+            raise AdminRefusal(
+                400, "QNSP-KBS-035", "a revocation names a claim and at least one value", subject=subject
+            )
     elif kind == "endpoint":
         if not name.startswith(f"{value.get('tenant')}/"):
-            raise AdminRefusal(403, "QNSP-KBS-037", f"this endpoint belongs to tenant {value.get('tenant')!r}", subject=subject)
+            raise AdminRefusal(
+                403, "QNSP-KBS-037", f"this endpoint belongs to tenant {value.get('tenant')!r}", subject=subject
+            )
     elif kind == "tenant" and value.get("name") != name:
         raise AdminRefusal(403, "QNSP-KBS-037", f"this tenant is {value.get('name')!r}", subject=subject)
 
 
-__all__ = ["KINDS", "AcceptedPlan", "ObjectAdministration", "StateKeeper", "VerifyPlan"]
+__all__ = ["AcceptedPlan", "ObjectAdministration", "StateKeeper", "VerifyPlan"]

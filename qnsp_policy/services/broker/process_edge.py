@@ -148,7 +148,9 @@ def read_trust_root(path: Path, digest: str) -> TrustRootValue:
     try:
         value = TrustRootValue.from_json(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
-        raise OperatorError("QNSP-KBS-003", f"the trust root {path} cannot be read: {error}", subject=str(path)) from None
+        raise OperatorError(
+            "QNSP-KBS-003", f"the trust root {path} cannot be read: {error}", subject=str(path)
+        ) from None
     if value.digest != digest:
         raise OperatorError(
             "QNSP-KBS-003", "the trust root is not the pinned one", subject=str(path), expected=digest, got=value.digest
@@ -163,7 +165,9 @@ def declared_anchors(configuration: BrokerConfiguration) -> tuple[Anchor, ...]:
         try:
             certificate = x509.load_pem_x509_certificate(declared.certificate.encode())
         except ValueError:
-            raise OperatorError("QNSP-KBS-004", f"the anchor of {declared.vendor} {declared.line} is no certificate") from None
+            raise OperatorError(
+                "QNSP-KBS-004", f"the anchor of {declared.vendor} {declared.line} is no certificate"
+            ) from None
         anchors.append(
             Anchor(declared.vendor, certificate.public_bytes(Encoding.DER), AssuranceClass.SIMULATED, declared.line)
         )

@@ -117,7 +117,13 @@ class Broker:
             request = AuthRequest.from_bytes(body)
         except PeerError as error:
             raise KbsRefusal(Variant.ATTESTATION, error.code, error.message) from None
-        algorithm = "sha384" if "sha384" in request.hash_algorithms else "sha512" if "sha512" in request.hash_algorithms else None
+        algorithm = (
+            "sha384"
+            if "sha384" in request.hash_algorithms
+            else "sha512"
+            if "sha512" in request.hash_algorithms
+            else None
+        )
         if algorithm is None:
             raise KbsRefusal(Variant.ATTESTATION, "QNSP-KBS-113", "offer sha384 or sha512")
         self._store.drop_expired_sessions(now)
@@ -190,7 +196,9 @@ class Broker:
         try:
             self._keeper.check()
         except OperatorError as error:
-            raise KbsRefusal(Variant.PLUGIN_INTERNAL, error.code, "this broker does not serve", strict_status=503) from error
+            raise KbsRefusal(
+                Variant.PLUGIN_INTERNAL, error.code, "this broker does not serve", strict_status=503
+            ) from error
         verdict = self._judge(path, attested, now)
         if not verdict.allowed:
             decision_id = self._record_denial(path, attested, verdict, now)
@@ -251,7 +259,11 @@ class Broker:
                 now=now,
             )
             raise KbsRefusal(
-                Variant.PLUGIN_INTERNAL, error.code, "the sealed key cannot be opened", decision_id=decision_id, strict_status=503
+                Variant.PLUGIN_INTERNAL,
+                error.code,
+                "the sealed key cannot be opened",
+                decision_id=decision_id,
+                strict_status=503,
             ) from error
 
     def _open_session(self, session_id: str | None, now: datetime) -> Session:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from qnsp_policy.kernel.crypto.canonical import b64
 from qnsp_policy.kernel.crypto.keys import PrivateKey
 from qnsp_policy.kernel.wire import rfc9421
 from qnsp_policy.kernel.wire.answers import sign_answer
+from qnsp_policy.kernel.wire.receipts import Receipt, issue
 from qnsp_policy.services.gateway.callers import Caller
 
 _NONCE_LIMIT = 128
@@ -113,35 +115,67 @@ class AnswerLedger(Protocol):
 class ReceiptLog:
     """Receipts by ids that cannot be guessed: a receipt names a tenant, so it is not for whoever counts."""
 
-    def __init__(self, ledger: AnswerLedger, *, endpoint: str, key_id: str, model_digest: str, evidence_digest: str) -> None:
+    def __init__(
+        self,
+        ledger: AnswerLedger,
+        *,
+        endpoint: str,
+        model: str,
+        key: PrivateKey,
+        model_digest: str,
+        evidence_digest: str,
+    ) -> None:
         self._ledger = ledger
         self._endpoint = endpoint
-        self._fixed = {"keyId": key_id, "model": model_digest, "evidence": evidence_digest}
+        self._model = model
+        self._key = key
+        self._digests = {"model": model_digest, "evidence": evidence_digest}
         self._index: dict[str, int] = {}
+        self._sequence = 0
         self._lock = threading.Lock()
 
     def record(self, exchange: Exchange, status: int, body_digest: bytes, now: datetime) -> str:
         """Record an answer durably before it is sent; digests only, never a payload. Returns the receipt's id."""
         assert exchange.caller is not None
-        receipt = secrets.token_hex(16)
+        identifier = secrets.token_bytes(16)
+        with self._lock:
+            self._sequence += 1
+            sequence = self._sequence
+        request_digest = hashlib.sha256(exchange.body).digest()
+        receipt = Receipt(
+            issuer=self._endpoint,
+            time=now,
+            id=identifier,
+            model_id=self._model,
+            model_version="",
+            model_digest=_raw(self._digests["model"]),
+            request_digest=request_digest,
+            response_digest=body_digest,
+            evidence_digest=_raw(self._digests["evidence"]),
+            security_mode="see evidence",
+            sequence=sequence,
+            execution_ms=max(0, int((now - exchange.started).total_seconds() * 1000)),
+        )
         index = self._ledger.append(
             actor=f"{exchange.caller.tenant}/{exchange.caller.key_name}",
             subject=self._endpoint,
             data={
-                "receipt": receipt,
+                "receipt": identifier.hex(),
                 "method": exchange.method,
                 "path": exchange.target,
                 "status": status,
-                "requestDigest": "sha256:" + hashlib.sha256(exchange.body).hexdigest(),
+                "requestDigest": "sha256:" + request_digest.hex(),
                 "answerDigest": "sha256:" + body_digest.hex(),
                 "nonce": exchange.nonce,
-                **self._fixed,
+                "keyId": self._key.key_id,
+                **self._digests,
+                "cose": b64(issue(receipt, self._key)),
             },
             now=now,
         )
         with self._lock:
-            self._index[receipt] = index
-        return receipt
+            self._index[identifier.hex()] = index
+        return identifier.hex()
 
     def prove(self, receipt: str) -> dict[str, Any] | None:
         """Entry and inclusion proof of a receipt, or None."""
@@ -150,7 +184,18 @@ class ReceiptLog:
         if index is None:
             return None
         entry, proof = self._ledger.prove(index)
-        return {"format": "qnsp.receipt/v1", "id": receipt, "index": index, "entry": entry.decode(), "proof": proof.decode()}
+        return {
+            "format": "qnsp.receipt/v1",
+            "id": receipt,
+            "index": index,
+            "entry": entry.decode(),
+            "proof": proof.decode(),
+        }
+
+
+def _raw(digest: str) -> bytes:
+    """The 32 bytes of a `sha256:` text."""
+    return bytes.fromhex(digest.removeprefix("sha256:"))
 
 
 __all__ = ["AnswerLedger", "AnswerSigner", "Exchange", "ReceiptLog"]

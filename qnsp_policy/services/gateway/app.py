@@ -180,7 +180,9 @@ class GatewayApp:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, str, bytes]:
         try:
-            async with self._upstream.stream(method, target, content=body, headers=_upstream_headers(headers)) as answer:
+            async with self._upstream.stream(
+                method, target, content=body, headers=_upstream_headers(headers)
+            ) as answer:
                 chunks: list[bytes] = []
                 size = 0
                 async for chunk in answer.aiter_bytes():

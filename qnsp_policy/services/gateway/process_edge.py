@@ -25,7 +25,9 @@ log = logging.getLogger("qnsp.gateway")
 _LIMIT = 16 * 1024 * 1024
 
 
-def build(settings: GatewaySettings, *, upstream: httpx.AsyncClient | None = None, clock: Clock = utc_now) -> GatewayApp:
+def build(
+    settings: GatewaySettings, *, upstream: httpx.AsyncClient | None = None, clock: Clock = utc_now
+) -> GatewayApp:
     """Everything of a gateway but its listener."""
     endpoint = settings.endpoint
     receipts = None
@@ -33,7 +35,8 @@ def build(settings: GatewaySettings, *, upstream: httpx.AsyncClient | None = Non
         receipts = ReceiptLog(
             FileAnswerLedger(Path(settings.ledger_dir), settings.ledger_origin, settings.ledger_keys),
             endpoint=endpoint.name,
-            key_id=settings.response_key.key_id,
+            model=endpoint.model.resource,
+            key=settings.response_key,
             model_digest=endpoint.model.plaintext_digest,
             evidence_digest=settings.evidence_digest,
         )
@@ -78,7 +81,9 @@ def listener_tls(settings: GatewaySettings) -> ServerTls | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a signal; 1 with the error's text if the gateway cannot begin."""
-    parser = argparse.ArgumentParser(prog="qnsp-gateway", description="Signs the answers of an upstream; started by the guest agent.")
+    parser = argparse.ArgumentParser(
+        prog="qnsp-gateway", description="Signs the answers of an upstream; started by the guest agent."
+    )
     parser.add_argument("--config-fd", required=True, type=int, help="descriptor of the settings, read once and closed")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")

@@ -23,7 +23,9 @@ class Meter:
     """Counts by tenant; each bound is the smaller of the tenant's and the endpoint's."""
 
     def __init__(self, endpoint: Quota, tenants: dict[str, Quota]) -> None:
-        self._requests = {name: _least(q.requests_per_minute, endpoint.requests_per_minute) for name, q in tenants.items()}
+        self._requests = {
+            name: _least(q.requests_per_minute, endpoint.requests_per_minute) for name, q in tenants.items()
+        }
         self._tokens = {name: _least(q.tokens_per_day, endpoint.tokens_per_day) for name, q in tenants.items()}
         self._recent: dict[str, deque[float]] = {name: deque() for name in tenants}
         self._used: dict[str, tuple[str, int]] = {}

@@ -104,7 +104,9 @@ class Agent:
                 return True
         return self._start(reference, endpoint, key.data, key.lease_seconds)
 
-    def _start(self, reference: EndpointReference, endpoint: EndpointConfiguration, data_key: bytes, lease: int) -> bool:
+    def _start(
+        self, reference: EndpointReference, endpoint: EndpointConfiguration, data_key: bytes, lease: int
+    ) -> bool:
         try:
             payload = self._unpacked_image()
             running = RunningEndpoint(

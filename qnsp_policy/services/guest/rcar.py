@@ -16,7 +16,16 @@ import httpx
 
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.wire.coco_snp import evidence_to_json
-from qnsp_policy.kernel.wire.kbs import PREFIX, SESSION_COOKIE, AttestRequest, AuthRequest, Challenge, InitData, fit, runtime_digest
+from qnsp_policy.kernel.wire.kbs import (
+    PREFIX,
+    SESSION_COOKIE,
+    AttestRequest,
+    AuthRequest,
+    Challenge,
+    InitData,
+    fit,
+    runtime_digest,
+)
 from qnsp_policy.services.guest.tsm import TsmReport
 
 _HANDSHAKES = 3
@@ -69,7 +78,9 @@ def primary_evidence(report: TsmReport) -> tuple[str, Any]:
     tee = _TEE_OF_PROVIDER.get(report.provider)
     if tee == "snp":
         return tee, evidence_to_json(report.report, {k: v for k, v in report.certificates.items() if k != "crl"})
-    raise OperatorError("QNSP-GST-005", f"evidence of provider {report.provider!r} cannot be sent yet", subject=report.provider)
+    raise OperatorError(
+        "QNSP-GST-005", f"evidence of provider {report.provider!r} cannot be sent yet", subject=report.provider
+    )
 
 
 class BrokerSession:
@@ -163,7 +174,9 @@ class BrokerSession:
 
     def _refused(self, step: str, answer: httpx.Response) -> PeerError:
         body = _problem(answer)
-        return PeerError("QNSP-GST-006", f"the broker refused {step}: {body.get('detail') or answer.status_code}", subject=step)
+        return PeerError(
+            "QNSP-GST-006", f"the broker refused {step}: {body.get('detail') or answer.status_code}", subject=step
+        )
 
     def _denied(self, resource: str, answer: httpx.Response) -> Denied:
         body = _problem(answer)

@@ -41,7 +41,9 @@ def _wait_for(path: Path) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
     while not path.exists():
         if time.monotonic() > deadline:
-            raise OperatorError("QNSP-GST-001", f"no {path.name} appeared in {path.parent} within {_WAIT_SECONDS:.0f} s")
+            raise OperatorError(
+                "QNSP-GST-001", f"no {path.name} appeared in {path.parent} within {_WAIT_SECONDS:.0f} s"
+            )
         time.sleep(0.01)
 
 

@@ -141,13 +141,17 @@ def wait_until_ready(child: Child, offered: UpstreamAddress, seconds: float) -> 
             raise EngineError("QNSP-GST-031", f"{child.name} ended with status {status} before it was ready")
         for address, (url, transport) in ways.items():
             with contextlib.suppress(httpx.TransportError):
-                request = httpx.Request("GET", url, extensions={"timeout": {"connect": 2, "read": 5, "write": 5, "pool": 5}})
+                request = httpx.Request(
+                    "GET", url, extensions={"timeout": {"connect": 2, "read": 5, "write": 5, "pool": 5}}
+                )
                 response = transport.handle_request(request)
                 response.close()
                 if response.status_code < 500:
                     return address
         time.sleep(0.05)
-    raise EngineError("QNSP-GST-031", f"{child.name} did not answer on {offered.socket} or port {offered.port} within {seconds:.0f} s")
+    raise EngineError(
+        "QNSP-GST-031", f"{child.name} did not answer on {offered.socket} or port {offered.port} within {seconds:.0f} s"
+    )
 
 
 __all__ = ["Child", "UpstreamAddress", "command_of", "free_port", "memory_file", "wait_until_ready"]
