@@ -25,8 +25,19 @@ numbers(value) := value if {
 	}
 }
 
+# A map of texts.
+texts_by_name(value) := value if {
+	is_object(value)
+	every _, item in value {
+		is_string(item)
+	}
+}
+
 # What stands in `wanted` and not in `given`, sorted.
-missing(wanted, given) := sort([item | some item in texts(wanted); not item in texts(given)])
+missing(wanted, given) := sort([item | some item in wanted; not item in given]) if {
+	texts(wanted)
+	texts(given)
+}
 
 # How a rule refuses a member.
 refusal(index, path, args) := {"index": index, "path": path, "args": args}

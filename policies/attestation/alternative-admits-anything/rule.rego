@@ -22,7 +22,7 @@ pass contains index if {
 	lib.missing(member.identifying, member.measurements) == []
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["measurements"]), {"attester": lib.text(member.attester), "identifying": gap}) if {
+fail contains lib.refusal(index, ["measurements"], {"attester": lib.text(member.attester), "identifying": gap}) if {
 	some index, member in input.alternatives
 	gap := lib.missing(member.identifying, member.measurements)
 	count(gap) > 0

@@ -2,7 +2,7 @@ package qnsp.rules_test.attestation["assurance-below-tier"]
 
 import data.qnsp.rules.attestation["assurance-below-tier"] as rule
 
-good := {"address": "Enclave/e", "production": true, "platform": "Platform/p", "platformType": "bare-metal", "simulated": false, "attester": "sev-snp", "offered": ["sev-snp", "tdx"], "assurance": "hardware-tee", "requiredAssurance": ["hardware-tee"], "debug": false, "openings": [], "tenants": ["Tenant/t"], "sharing": "exclusive", "consents": ["Tenant/t"], "referenceAttester": "sev-snp", "imageType": "image", "imageDigestMatches": true, "imageKnown": true, "gpus": 0, "gpuModel": "", "gpuMode": "off", "gpuAttesters": ["sev-snp", "tdx"], "gpuRequired": false, "devices": 0, "regions": ["eu"], "tenantRegions": ["eu"], "attestersAllowed": []}
+good := {"production": true, "platform": "Platform/p", "platformType": "bare-metal", "simulated": false, "attester": "sev-snp", "offered": ["sev-snp", "tdx"], "assurance": "hardware-tee", "requiredAssurance": ["hardware-tee"], "debug": false, "openings": [], "tenants": ["Tenant/t"], "sharing": "exclusive", "consents": ["Tenant/t"], "referenceAttester": "sev-snp", "imageType": "image", "imageDigestMatches": true, "imageKnown": true, "gpus": 0, "gpuModel": "", "gpuMode": "off", "gpuAttesters": ["sev-snp", "tdx"], "gpuRequired": false, "devices": 0, "regions": ["eu"], "tenantRegions": ["eu"], "attestersAllowed": []}
 
 world(member) := {"now": 1000, "environment": "production", "enclaves": [member]}
 

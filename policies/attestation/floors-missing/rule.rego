@@ -22,7 +22,7 @@ pass contains index if {
 	lib.missing(member.requiredFloors, member.floors) == []
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["floors"]), {"missing": gap, "attester": lib.text(member.attester)}) if {
+fail contains lib.refusal(index, ["floors"], {"missing": gap, "attester": lib.text(member.attester)}) if {
 	some index, member in input.alternatives
 	gap := lib.missing(member.requiredFloors, member.floors)
 	count(gap) > 0

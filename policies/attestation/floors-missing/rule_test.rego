@@ -2,7 +2,7 @@ package qnsp.rules_test.attestation["floors-missing"]
 
 import data.qnsp.rules.attestation["floors-missing"] as rule
 
-good := {"address": "ReferenceValues/v", "path": ["spec", "alternatives", 0], "attester": "sev-snp", "measurements": ["hostData", "measurement"], "identifying": ["measurement"], "floors": ["bootloader", "microcode", "snp", "tee"], "requiredFloors": ["bootloader", "microcode", "snp", "tee"], "debug": false, "migrate": false}
+good := {"attester": "sev-snp", "measurements": ["hostData", "measurement"], "identifying": ["measurement"], "floors": ["bootloader", "microcode", "snp", "tee"], "requiredFloors": ["bootloader", "microcode", "snp", "tee"], "debug": false, "migrate": false}
 
 world(member) := {"now": 1000, "environment": "production", "alternatives": [member]}
 

@@ -23,12 +23,12 @@ pass contains index if {
 	member.until <= input.now + ((90 * 24) * 3600)
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["until"]), {}) if {
+fail contains lib.refusal(index, ["until"], {}) if {
 	some index, member in input.graces
 	lib.number(member.until) < lib.number(input.now)
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["until"]), {}) if {
+fail contains lib.refusal(index, ["until"], {}) if {
 	some index, member in input.graces
 	lib.number(member.until) > lib.number(input.now) + ((90 * 24) * 3600)
 }

@@ -2,7 +2,7 @@ package qnsp.rules_test.attestation["grace-open-too-long"]
 
 import data.qnsp.rules.attestation["grace-open-too-long"] as rule
 
-good := {"address": "Grant/g", "path": ["spec", "appraisal", "grace"], "until": 2000}
+good := {"until": 2000}
 
 world(member) := {"now": 1000, "environment": "production", "graces": [member]}
 

@@ -21,7 +21,7 @@ pass contains index if {
 	member.migrate == false
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["policy"]), {}) if {
+fail contains lib.refusal(index, ["policy"], {}) if {
 	some index, member in input.alternatives
 	member.migrate == true
 }

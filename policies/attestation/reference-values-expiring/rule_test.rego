@@ -2,7 +2,7 @@ package qnsp.rules_test.attestation["reference-values-expiring"]
 
 import data.qnsp.rules.attestation["reference-values-expiring"] as rule
 
-good := {"address": "ReferenceValues/v", "state": "active", "expires": 10000000, "users": ["Enclave/e"], "production": true, "learnt": false, "covered": ["cmdline", "firmware", "initdata", "initrd", "kernel", "rootfs", "workload"], "required": ["firmware", "kernel"], "builders": ["lab"], "publisherSigners": ["lab"], "approverSigners": []}
+good := {"state": "active", "expires": 10000000, "users": ["Enclave/e"], "production": true, "learnt": false, "covered": ["cmdline", "firmware", "initdata", "initrd", "kernel", "rootfs", "workload"], "required": ["firmware", "kernel"], "builders": ["lab"], "publisherSigners": ["lab"], "approverSigners": []}
 
 world(member) := {"now": 1000, "environment": "production", "referenceValues": [member]}
 

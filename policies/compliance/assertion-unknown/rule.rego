@@ -22,7 +22,7 @@ pass contains index if {
 	count(lib.texts(member.unknownAssertions)) == 0
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["assertions"]), {"unknownAssertions": member.unknownAssertions}) if {
+fail contains lib.refusal(index, ["assertions"], {"unknownAssertions": member.unknownAssertions}) if {
 	some index, member in input.controls
 	count(lib.texts(member.unknownAssertions)) > 0
 }

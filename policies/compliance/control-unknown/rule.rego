@@ -22,7 +22,7 @@ pass contains index if {
 	member.controlKnown == true
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["control"]), {"control": lib.text(member.control), "framework": lib.text(member.framework), "otherEdition": lib.text(member.otherEdition)}) if {
+fail contains lib.refusal(index, ["control"], {"control": lib.text(member.control), "framework": lib.text(member.framework), "otherEdition": lib.text(member.otherEdition)}) if {
 	some index, member in input.controls
 	member.controlKnown == false
 }

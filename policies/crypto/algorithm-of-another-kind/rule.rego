@@ -19,19 +19,28 @@ package qnsp.rules.crypto["algorithm-of-another-kind"]
 
 import data.qnsp.lib
 
+# TLS takes groups, and the KEMs that some groups are called by.
+serves(kind, kind)
+
+serves("kem", "tls")
+
 pass contains index if {
 	some index, member in input.algorithmUses
-	member.known == true
-	lib.text(member.kind) == lib.text(member.purpose)
+	facts := input.algorithms[member.algorithm]
+	facts.known == true
+	serves(lib.text(facts.kind), lib.text(member.purpose))
 }
 
 pass contains index if {
 	some index, member in input.algorithmUses
-	member.known == false
+	input.algorithms[member.algorithm].known == false
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "kind": member.kind, "purpose": member.purpose}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm), "kind": facts.kind, "purpose": member.purpose}) if {
 	some index, member in input.algorithmUses
-	member.known == true
-	lib.text(member.kind) != lib.text(member.purpose)
+	facts := input.algorithms[member.algorithm]
+	facts.known == true
+	lib.text(facts.kind)
+	lib.text(member.purpose)
+	not serves(facts.kind, member.purpose)
 }

@@ -20,10 +20,11 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.keyExchanges
-	member.postQuantum == true
+	input.algorithms[member.algorithm].postQuantum == true
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": lib.text(member.tier), "choices": lib.texts(member.choices)}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": member.tier, "choices": choices}) if {
 	some index, member in input.keyExchanges
-	member.postQuantum == false
+	input.algorithms[member.algorithm].postQuantum == false
+	choices := lib.texts(input.tiers[member.tier][member.purpose])
 }

@@ -2,9 +2,11 @@ package qnsp.rules_test.crypto["classical-key-agreement"]
 
 import data.qnsp.rules.crypto["classical-key-agreement"] as rule
 
-good := {"address": "Endpoint/e", "path": ["spec", "x"], "algorithm": "X25519MLKEM768", "hybrid": true, "postQuantum": true, "transport": true, "tenant": "Tenant/t", "tier": "CryptoTier/c", "hybridRule": "required", "choices": ["X25519MLKEM768"]}
+good := {"algorithm": "Hybrid", "purpose": "tls", "tenant": "Tenant/t", "tier": "CryptoTier/required"}
 
-world(member) := {"now": 1000, "environment": "production", "keyExchanges": [member]}
+tables := {"algorithms": {"Hybrid": {"kind": "tls", "known": true, "final": true, "stateful": false, "hybrid": true, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}, "Classical": {"kind": "tls", "known": true, "final": true, "stateful": false, "hybrid": false, "postQuantum": false, "deprecatedFrom": 5000, "disallowedFrom": 9000}}, "tiers": {"CryptoTier/required": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "required", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "keyExchanges": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -12,7 +14,7 @@ test_passes_a_good_member if {
 }
 
 test_refuses_a_classical_group if {
-	member := object.union(good, {"postQuantum": false})
+	member := object.union(good, {"algorithm": "Classical"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }

@@ -21,10 +21,10 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.algorithmUses
-	lib.number(member.disallowedFrom) > lib.number(input.now)
+	lib.number(input.algorithms[member.algorithm].disallowedFrom) > lib.number(input.now)
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm)}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm)}) if {
 	some index, member in input.algorithmUses
-	lib.number(member.disallowedFrom) <= lib.number(input.now)
+	lib.number(input.algorithms[member.algorithm].disallowedFrom) <= lib.number(input.now)
 }

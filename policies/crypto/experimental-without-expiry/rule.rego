@@ -22,17 +22,17 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.algorithmUses
-	member.final == true
+	input.algorithms[member.algorithm].final == true
 }
 
 pass contains index if {
 	some index, member in input.algorithmUses
-	member.final == false
+	input.algorithms[member.algorithm].final == false
 	lib.number(member.experimentalUntil) >= lib.number(input.now)
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm)}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm)}) if {
 	some index, member in input.algorithmUses
-	member.final == false
+	input.algorithms[member.algorithm].final == false
 	lib.number(member.experimentalUntil) < lib.number(input.now)
 }

@@ -2,7 +2,8 @@
 # title: "Key agreement without the hybrid that the tier requires"
 # description: >-
 #   HIP-5 requires hybrid key agreement between services, and BSI and ANSSI require it in general: the
-#   classical half protects against a flaw in the young one.
+#   classical half protects against a flaw in the young one. The rule speaks of transport; which KEM
+#   wraps keys at rest is said by the tier's list.
 # custom:
 #   severity: high
 #   population: keyExchanges
@@ -20,17 +21,26 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.keyExchanges
-	lib.text(member.hybridRule) != "required"
+	lib.text(member.purpose) != "tls"
 }
 
 pass contains index if {
 	some index, member in input.keyExchanges
-	member.hybridRule == "required"
-	member.hybrid == true
+	lib.text(member.purpose) == "tls"
+	lib.text(input.tiers[member.tier].hybrid) != "required"
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": lib.text(member.tier), "choices": lib.texts(member.choices)}) if {
+pass contains index if {
 	some index, member in input.keyExchanges
-	member.hybridRule == "required"
-	member.hybrid == false
+	lib.text(member.purpose) == "tls"
+	lib.text(input.tiers[member.tier].hybrid) == "required"
+	input.algorithms[member.algorithm].hybrid == true
+}
+
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": member.tier, "choices": choices}) if {
+	some index, member in input.keyExchanges
+	lib.text(member.purpose) == "tls"
+	lib.text(input.tiers[member.tier].hybrid) == "required"
+	input.algorithms[member.algorithm].hybrid == false
+	choices := lib.texts(input.tiers[member.tier][member.purpose])
 }

@@ -2,9 +2,11 @@ package qnsp.rules_test.crypto["kem-below-tier"]
 
 import data.qnsp.rules.crypto["kem-below-tier"] as rule
 
-good := {"address": "Endpoint/e", "path": ["spec", "x"], "algorithm": "A", "known": true, "tenant": "Tenant/t", "tier": "CryptoTier/c", "admitted": ["A", "B"]}
+good := {"algorithm": "A", "tenant": "Tenant/t", "tier": "CryptoTier/c"}
 
-world(member) := {"now": 1000, "environment": "production", "kemUses": [member]}
+tables := {"algorithms": {"A": {"kind": "signature", "known": true, "final": true, "stateful": false, "hybrid": false, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}, "C": {"kind": "signature", "known": true, "final": true, "stateful": false, "hybrid": false, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}, "Unknown": {"kind": "unknown", "known": false, "final": true, "stateful": false, "hybrid": false, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}}, "tiers": {"CryptoTier/c": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}, "CryptoTier/empty": {"signature": [], "kem": [], "aead": [], "hash": [], "tls": [], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}, "CryptoTier/lax": {"signature": ["Unknown"], "kem": ["Unknown"], "aead": ["Unknown"], "hash": ["Unknown"], "tls": ["Unknown"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "kemUses": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -18,13 +20,13 @@ test_refuses_an_algorithm_outside_the_tier if {
 }
 
 test_refuses_everything_where_the_tier_admits_nothing if {
-	member := object.union(good, {"admitted": []})
+	member := object.union(good, {"tier": "CryptoTier/empty"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }
 
 test_refuses_an_admitted_name_that_nobody_knows if {
-	member := object.union(good, {"known": false})
+	member := object.union(good, {"algorithm": "Unknown", "tier": "CryptoTier/lax"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }

@@ -20,18 +20,17 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.algorithmUses
-	member.stateful == false
+	input.algorithms[member.algorithm].stateful == false
 }
 
 pass contains index if {
 	some index, member in input.algorithmUses
-	member.stateful == true
-	member.custody in {"hsm", "hsm-byo", "kms"}
+	input.algorithms[member.algorithm].stateful == true
+	lib.text(member.custody) == "hsm"
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "custody": member.custody}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm), "custody": member.custody}) if {
 	some index, member in input.algorithmUses
-	member.stateful == true
-	lib.text(member.custody)
-	not member.custody in {"hsm", "hsm-byo", "kms"}
+	input.algorithms[member.algorithm].stateful == true
+	lib.text(member.custody) != "hsm"
 }

@@ -2,9 +2,11 @@ package qnsp.rules_test.crypto["stateful-signature-outside-hsm"]
 
 import data.qnsp.rules.crypto["stateful-signature-outside-hsm"] as rule
 
-good := {"address": "Endpoint/e", "path": ["spec", "x"], "algorithm": "A", "purpose": "signature", "kind": "signature", "known": true, "final": true, "stateful": false, "custody": "software", "experimentalUntil": 0, "deprecatedFrom": 5000, "disallowedFrom": 9000}
+good := {"algorithm": "A", "purpose": "signature", "custody": "software", "experimentalUntil": 0}
 
-world(member) := {"now": 1000, "environment": "production", "algorithmUses": [member]}
+tables := {"algorithms": {"A": {"kind": "signature", "known": true, "final": true, "stateful": false, "hybrid": false, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}, "Stateful": {"kind": "signature", "known": true, "final": true, "stateful": true, "hybrid": false, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "algorithmUses": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -12,13 +14,13 @@ test_passes_a_good_member if {
 }
 
 test_refuses_a_stateful_key_in_software if {
-	member := object.union(good, {"stateful": true})
+	member := object.union(good, {"algorithm": "Stateful"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }
 
 test_passes_a_stateful_key_in_an_hsm if {
-	member := object.union(good, {"stateful": true, "custody": "hsm"})
+	member := object.union(good, {"algorithm": "Stateful", "custody": "hsm"})
 	rule.pass == {0} with input as world(member)
 	rule.fail == set() with input as world(member)
 }

@@ -25,7 +25,7 @@ pass contains index if {
 	count(lib.missing(member.unsettled, member.acknowledged)) == 0
 }
 
-fail contains lib.refusal(index, member.path, {"tier": lib.text(member.tier), "unsettled": open}) if {
+fail contains lib.refusal(index, [], {"tier": lib.text(member.tier), "unsettled": open}) if {
 	some index, member in input.tierSets
 	open := lib.missing(member.unsettled, member.acknowledged)
 	count(open) > 0

@@ -2,7 +2,7 @@ package qnsp.rules_test.crypto["tier-admits-unsettled"]
 
 import data.qnsp.rules.crypto["tier-admits-unsettled"] as rule
 
-good := {"address": "CryptoTier/c", "path": ["spec", "kem"], "tier": "CryptoTier/c", "purpose": "kem", "admitted": ["A", "B"], "default": "A", "hasDefault": true, "unsettled": [], "acknowledged": []}
+good := {"tier": "CryptoTier/c", "purpose": "kem", "admitted": ["A", "B"], "default": "A", "hasDefault": true, "unsettled": [], "acknowledged": []}
 
 world(member) := {"now": 1000, "environment": "production", "tierSets": [member]}
 

@@ -27,7 +27,7 @@ pass contains index if {
 	member.default in lib.texts(member.admitted)
 }
 
-fail contains lib.refusal(index, member.path, {"tier": lib.text(member.tier), "default": lib.text(member.default), "purpose": lib.text(member.purpose), "admitted": member.admitted}) if {
+fail contains lib.refusal(index, [], {"tier": lib.text(member.tier), "default": lib.text(member.default), "purpose": lib.text(member.purpose), "admitted": member.admitted}) if {
 	some index, member in input.tierSets
 	member.hasDefault == true
 	lib.texts(member.admitted)

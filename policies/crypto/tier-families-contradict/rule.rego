@@ -24,7 +24,7 @@ pass contains index if {
 	count(lib.texts(member.rivalTenants)) == 0
 }
 
-fail contains lib.refusal(index, member.path, {"tier": lib.text(member.tier), "rival": lib.text(member.rival), "rivalTenants": member.rivalTenants, "reason": lib.text(member.reason)}) if {
+fail contains lib.refusal(index, [], {"tier": lib.text(member.tier), "rival": lib.text(member.rival), "rivalTenants": member.rivalTenants, "reason": lib.text(member.reason)}) if {
 	some index, member in input.tierRivalries
 	count(lib.texts(member.rivalTenants)) > 0
 }

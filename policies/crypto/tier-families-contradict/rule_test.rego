@@ -2,7 +2,7 @@ package qnsp.rules_test.crypto["tier-families-contradict"]
 
 import data.qnsp.rules.crypto["tier-families-contradict"] as rule
 
-good := {"address": "Tenant/a", "path": ["spec", "tier"], "tier": "CryptoTier/hip5-tier-3", "rival": "CryptoTier/lp4100-tier-3", "rivalTenants": [], "reason": "two tables"}
+good := {"tier": "CryptoTier/hip5-tier-3", "rival": "CryptoTier/lp4100-tier-3", "rivalTenants": [], "reason": "two tables"}
 
 world(member) := {"now": 1000, "environment": "production", "tierRivalries": [member]}
 

@@ -2,7 +2,7 @@ package qnsp.rules_test.crypto["tier-needs-acknowledgement"]
 
 import data.qnsp.rules.crypto["tier-needs-acknowledgement"] as rule
 
-good := {"address": "Tenant/t", "tier": "CryptoTier/c", "teeIo": false, "unavailable": "", "acknowledge": "", "auditRetention": 15552000, "hasQuota": true, "production": true}
+good := {"tier": "CryptoTier/c", "teeIo": false, "unavailable": "", "acknowledge": "", "auditRetention": 15552000, "hasQuota": true, "production": true}
 
 world(member) := {"now": 1000, "environment": "production", "tenants": [member]}
 

@@ -20,18 +20,19 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.tlsUses
-	lib.flag(member.known)
-	member.algorithm in lib.texts(member.admitted)
+	input.algorithms[member.algorithm].known == true
+	member.algorithm in lib.texts(input.tiers[member.tier].tls)
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": lib.text(member.tier), "admitted": member.admitted}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": member.tier, "admitted": admitted}) if {
 	some index, member in input.tlsUses
-	lib.texts(member.admitted)
-	not member.algorithm in member.admitted
+	admitted := lib.texts(input.tiers[member.tier].tls)
+	not member.algorithm in admitted
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": lib.text(member.tier), "admitted": member.admitted}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm), "tenant": lib.text(member.tenant), "tier": member.tier, "admitted": admitted}) if {
 	some index, member in input.tlsUses
-	member.known == false
-	member.algorithm in lib.texts(member.admitted)
+	input.algorithms[member.algorithm].known == false
+	admitted := lib.texts(input.tiers[member.tier].tls)
+	member.algorithm in admitted
 }

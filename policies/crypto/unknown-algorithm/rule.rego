@@ -19,10 +19,10 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.algorithmUses
-	member.known == true
+	input.algorithms[member.algorithm].known == true
 }
 
-fail contains lib.refusal(index, member.path, {"algorithm": lib.text(member.algorithm)}) if {
+fail contains lib.refusal(index, [], {"algorithm": lib.text(member.algorithm)}) if {
 	some index, member in input.algorithmUses
-	member.known == false
+	input.algorithms[member.algorithm].known == false
 }

@@ -2,9 +2,11 @@ package qnsp.rules_test.crypto["unknown-algorithm"]
 
 import data.qnsp.rules.crypto["unknown-algorithm"] as rule
 
-good := {"address": "Endpoint/e", "path": ["spec", "x"], "algorithm": "A", "purpose": "signature", "kind": "signature", "known": true, "final": true, "stateful": false, "custody": "software", "experimentalUntil": 0, "deprecatedFrom": 5000, "disallowedFrom": 9000}
+good := {"algorithm": "A", "purpose": "signature", "custody": "software", "experimentalUntil": 0}
 
-world(member) := {"now": 1000, "environment": "production", "algorithmUses": [member]}
+tables := {"algorithms": {"A": {"kind": "signature", "known": true, "final": true, "stateful": false, "hybrid": false, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}, "Unknown": {"kind": "unknown", "known": false, "final": true, "stateful": false, "hybrid": false, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "algorithmUses": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -12,7 +14,7 @@ test_passes_a_good_member if {
 }
 
 test_refuses_an_unknown_name if {
-	member := object.union(good, {"known": false})
+	member := object.union(good, {"algorithm": "Unknown"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }

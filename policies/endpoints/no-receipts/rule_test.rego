@@ -2,7 +2,7 @@ package qnsp.rules_test.endpoints["no-receipts"]
 
 import data.qnsp.rules.endpoints["no-receipts"] as rule
 
-good := {"address": "Endpoint/e", "production": true, "enclave": "Enclave/e", "tenants": ["Tenant/t"], "enclaveTenants": ["Tenant/t"], "receipts": true, "model": "Artefact/m", "modelType": "model", "modelTenant": "Tenant/t", "modelSealed": true, "modelGranted": true, "plaintext": false, "authenticated": true, "auditOff": false}
+good := {"production": true, "enclave": "Enclave/e", "tenants": ["Tenant/t"], "enclaveTenants": ["Tenant/t"], "receipts": true, "model": "Artefact/m", "modelType": "model", "modelTenant": "Tenant/t", "modelSealed": true, "modelGranted": true, "plaintext": false, "authenticated": true, "auditOff": false}
 
 world(member) := {"now": 1000, "environment": "production", "endpoints": [member]}
 

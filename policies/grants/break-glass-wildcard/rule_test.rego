@@ -2,7 +2,7 @@ package qnsp.rules_test.grants["break-glass-wildcard"]
 
 import data.qnsp.rules.grants["break-glass-wildcard"] as rule
 
-good := {"address": "BreakGlass/b", "holders": 3, "threshold": 2, "expires": 2000, "wildcards": []}
+good := {"holders": 3, "threshold": 2, "expires": 2000, "wildcards": []}
 
 world(member) := {"now": 1000, "environment": "production", "breakGlasses": [member]}
 

@@ -25,7 +25,7 @@ pass contains index if {
 	lib.text(member.tenant) in lib.texts(member.enclaveTenants)
 }
 
-fail contains lib.refusal(index, member.path, {"resource": lib.text(member.resource), "tenant": member.tenant, "enclave": lib.text(member.enclave), "enclaveTenants": member.enclaveTenants}) if {
+fail contains lib.refusal(index, [], {"resource": lib.text(member.resource), "tenant": member.tenant, "enclave": lib.text(member.enclave), "enclaveTenants": member.enclaveTenants}) if {
 	some index, member in input.grantResources
 	lib.text(member.tenant)
 	lib.texts(member.enclaveTenants)

@@ -2,7 +2,7 @@ package qnsp.rules_test.grants.ended
 
 import data.qnsp.rules.grants.ended as rule
 
-good := {"address": "Grant/g", "lease": 100, "leaseMaximum": 100, "tier": "CryptoTier/c", "hasEnd": true, "end": 2000, "start": 0, "opaque": false, "production": true}
+good := {"lease": 100, "leaseMaximum": 100, "tier": "CryptoTier/c", "hasEnd": true, "end": 2000, "start": 0, "opaque": false, "production": true}
 
 world(member) := {"now": 1000, "environment": "production", "grants": [member]}
 

@@ -23,7 +23,7 @@ pass contains index if {
 	member.wildcard == false
 }
 
-fail contains lib.refusal(index, member.path, {"resource": lib.text(member.resource)}) if {
+fail contains lib.refusal(index, [], {"resource": lib.text(member.resource)}) if {
 	some index, member in input.grantResources
 	member.wildcard == true
 }

@@ -2,7 +2,7 @@ package qnsp.rules_test.grants["without-owner-consent"]
 
 import data.qnsp.rules.grants["without-owner-consent"] as rule
 
-good := {"address": "Grant/g", "path": ["spec", "resources", 0], "resource": "t/model/m", "wildcard": false, "tenant": "Tenant/t", "owners": ["alice"], "consenting": ["alice"], "signed": ["alice"], "ownersNeeded": 1, "enclave": "Enclave/e", "enclaveTenants": ["Tenant/t"], "brokerServes": true, "broker": "KeyBroker/b"}
+good := {"resource": "t/model/m", "wildcard": false, "tenant": "Tenant/t", "owners": ["alice"], "consenting": ["alice"], "signed": ["alice"], "ownersNeeded": 1, "enclave": "Enclave/e", "enclaveTenants": ["Tenant/t"], "brokerServes": true, "broker": "KeyBroker/b"}
 
 world(member) := {"now": 1000, "environment": "production", "grantResources": [member]}
 

@@ -2,7 +2,7 @@ package qnsp.rules_test.keys["broker-without-admin"]
 
 import data.qnsp.rules.keys["broker-without-admin"] as rule
 
-good := {"address": "KeyBroker/b", "production": true, "mode": "strict", "unsealing": "attested-kms", "insecureUnsealing": false, "hasEnclave": true, "embeddedStorage": false, "plaintext": false, "replicas": 3, "adminKeys": 1}
+good := {"production": true, "mode": "strict", "unsealing": "attested-kms", "insecureUnsealing": false, "hasEnclave": true, "embeddedStorage": false, "plaintext": false, "replicas": 3, "adminKeys": 1}
 
 world(member) := {"now": 1000, "environment": "production", "brokers": [member]}
 

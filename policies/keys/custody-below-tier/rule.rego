@@ -7,9 +7,9 @@
 #   severity: high
 #   population: keys
 #   message: >-
-#     Key {name} is kept in {custody}, but {tier} asks for {requiredCustody} at least.
+#     The {role} is kept in {custody}, but {tier} asks for {required} at least.
 #   remediation: >-
-#     Set `custody: {requiredCustody}` or something stronger and name the key by its keeper.
+#     Set `custody: {required}` or something stronger and name the key by its keeper.
 #   controls:
 #     - "NIST 800-53 SC-12(3)"
 #     - "PCI DSS 4.0.1 3.6.1.1"
@@ -21,10 +21,18 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.keys
-	lib.number(member.custodyRank) >= lib.number(member.requiredCustodyRank)
+	lib.text(member.keyClass) != "root"
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["custody"]), {"name": lib.text(member.name), "custody": lib.text(member.custody), "requiredCustody": lib.text(member.requiredCustody), "tier": lib.text(member.tier)}) if {
+pass contains index if {
 	some index, member in input.keys
-	lib.number(member.custodyRank) < lib.number(member.requiredCustodyRank)
+	lib.text(member.keyClass) == "root"
+	lib.number(member.custodyRank) >= lib.number(input.tiers[member.tier].custodyRank)
+}
+
+fail contains lib.refusal(index, ["custody"], {"role": lib.text(member.role), "custody": lib.text(member.custody), "required": lib.text(bar.custody), "tier": member.tier}) if {
+	some index, member in input.keys
+	lib.text(member.keyClass) == "root"
+	bar := input.tiers[member.tier]
+	lib.number(member.custodyRank) < lib.number(bar.custodyRank)
 }

@@ -2,9 +2,11 @@ package qnsp.rules_test.keys["custody-below-tier"]
 
 import data.qnsp.rules.keys["custody-below-tier"] as rule
 
-good := {"address": "KeyHierarchy/k", "path": ["spec", "keys", 0], "name": "model/m", "role": "model", "algorithm": "AES-256-GCM", "kind": "aead", "tenant": "Tenant/t", "tier": "CryptoTier/c", "custody": "software", "custodyRank": 0, "requiredCustody": "software", "requiredCustodyRank": 0, "rotation": 100, "rotationEvent": "", "maximum": 100, "requiredEvent": ""}
+good := {"name": "model/m", "keyClass": "root", "role": "signing-root", "algorithm": "A", "tier": "CryptoTier/c", "custody": "software", "custodyRank": 0, "rotation": 100, "event": ""}
 
-world(member) := {"now": 1000, "environment": "production", "keys": [member]}
+tables := {"tiers": {"CryptoTier/c": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}, "CryptoTier/hsm": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "hsm", "custodyRank": 4, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "keys": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -12,13 +14,19 @@ test_passes_a_good_member if {
 }
 
 test_refuses_software_where_hsm_is_asked if {
-	member := object.union(good, {"requiredCustody": "hsm", "requiredCustodyRank": 4})
+	member := object.union(good, {"tier": "CryptoTier/hsm"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }
 
 test_passes_a_stronger_place if {
 	member := object.union(good, {"custody": "hsm", "custodyRank": 4})
+	rule.pass == {0} with input as world(member)
+	rule.fail == set() with input as world(member)
+}
+
+test_passes_what_is_no_root if {
+	member := object.union(good, {"keyClass": "model", "tier": "CryptoTier/hsm"})
 	rule.pass == {0} with input as world(member)
 	rule.fail == set() with input as world(member)
 }

@@ -22,7 +22,7 @@ pass contains index if {
 	count(lib.texts(member.claimants)) == 1
 }
 
-fail contains lib.refusal(index, member.path, {"resource": lib.text(member.resource), "claimants": member.claimants}) if {
+fail contains lib.refusal(index, [], {"resource": lib.text(member.resource), "claimants": member.claimants}) if {
 	some index, member in input.keyPaths
 	count(lib.texts(member.claimants)) != 1
 }

@@ -2,7 +2,7 @@ package qnsp.rules_test.keys["path-shared"]
 
 import data.qnsp.rules.keys["path-shared"] as rule
 
-good := {"address": "KeyHierarchy/k", "path": ["spec", "keys", 0, "name"], "resource": "t/model/m", "claimants": ["KeyHierarchy/k"]}
+good := {"resource": "t/model/m", "claimants": ["KeyHierarchy/k"]}
 
 world(member) := {"now": 1000, "environment": "production", "keyPaths": [member]}
 

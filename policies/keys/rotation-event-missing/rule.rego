@@ -7,9 +7,9 @@
 #   severity: high
 #   population: keys
 #   message: >-
-#     Key {name} must be rotated {requiredEvent} under {tier}, but is rotated {rotationEvent}.
+#     Key {name} must be rotated {needed} under {tier}, but is rotated {event}.
 #   remediation: >-
-#     Set `rotation: {requiredEvent}`.
+#     Set `rotation: {needed}`.
 #   controls:
 #     - "NIST 800-53 SC-12"
 #     - "ISO 27001 A.8.24"
@@ -18,23 +18,27 @@ package qnsp.rules.keys["rotation-event-missing"]
 
 import data.qnsp.lib
 
+needed(member) := object.get(lib.texts_by_name(input.tiers[member.tier].event), lib.text(member.keyClass), "")
+
 event_text("") := "after a time"
 
 event_text(event) := event if event != ""
 
 pass contains index if {
 	some index, member in input.keys
-	lib.text(member.requiredEvent) == ""
+	needed(member) == ""
+	lib.text(member.event)
 }
 
 pass contains index if {
 	some index, member in input.keys
-	lib.text(member.requiredEvent) != ""
-	lib.text(member.rotationEvent) == member.requiredEvent
+	needed(member) != ""
+	lib.text(member.event) == needed(member)
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["rotation"]), {"name": lib.text(member.name), "requiredEvent": member.requiredEvent, "rotationEvent": event_text(member.rotationEvent), "tier": lib.text(member.tier)}) if {
+fail contains lib.refusal(index, ["rotation"], {"name": lib.text(member.name), "needed": wanted, "event": event_text(member.event), "tier": member.tier}) if {
 	some index, member in input.keys
-	lib.text(member.requiredEvent) != ""
-	lib.text(member.rotationEvent) != member.requiredEvent
+	wanted := needed(member)
+	wanted != ""
+	lib.text(member.event) != wanted
 }

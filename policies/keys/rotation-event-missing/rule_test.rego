@@ -2,9 +2,11 @@ package qnsp.rules_test.keys["rotation-event-missing"]
 
 import data.qnsp.rules.keys["rotation-event-missing"] as rule
 
-good := {"address": "KeyHierarchy/k", "path": ["spec", "keys", 0], "name": "model/m", "role": "model", "algorithm": "AES-256-GCM", "kind": "aead", "tenant": "Tenant/t", "tier": "CryptoTier/c", "custody": "software", "custodyRank": 0, "requiredCustody": "software", "requiredCustodyRank": 0, "rotation": 100, "rotationEvent": "", "maximum": 100, "requiredEvent": ""}
+good := {"name": "model/m", "keyClass": "model", "role": "model", "algorithm": "A", "tier": "CryptoTier/versioned", "custody": "software", "custodyRank": 0, "rotation": 100, "event": "per-version"}
 
-world(member) := {"now": 1000, "environment": "production", "keys": [member]}
+tables := {"tiers": {"CryptoTier/versioned": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100}, "event": {"model": "per-version"}}}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "keys": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -12,19 +14,19 @@ test_passes_a_good_member if {
 }
 
 test_refuses_a_length_where_an_event_is_needed if {
-	member := object.union(good, {"requiredEvent": "per-version"})
+	member := object.union(good, {"event": ""})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }
 
 test_refuses_another_event if {
-	member := object.union(good, {"requiredEvent": "per-version", "rotationEvent": "per-connection"})
+	member := object.union(good, {"event": "per-connection"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }
 
-test_passes_the_event if {
-	member := object.union(good, {"requiredEvent": "per-version", "rotationEvent": "per-version"})
+test_passes_a_class_that_needs_none if {
+	member := object.union(good, {"keyClass": "data", "event": ""})
 	rule.pass == {0} with input as world(member)
 	rule.fail == set() with input as world(member)
 }

@@ -2,12 +2,13 @@
 # title: "Key lives longer than its tier allows"
 # description: >-
 #   Each tier has a longest life for root, model, data, API and session keys: HIP-5 says roots yearly,
-#   API keys monthly, sessions per connection.
+#   API keys monthly, sessions per connection. A key that follows an event is judged by keys/rotation-
+#   event-missing.
 # custom:
 #   severity: high
 #   population: keys
 #   message: >-
-#     Key {name} is rotated after {rotation} s, but {tier} allows {maximum} s for a {role} key.
+#     Key {name} is rotated after {rotation} s, but {tier} allows {maximum} s for a {keyClass} key.
 #   remediation: >-
 #     Shorten the rotation to at most {maximum} s.
 #   controls:
@@ -19,12 +20,17 @@ package qnsp.rules.keys["rotation-over-maximum"]
 
 import data.qnsp.lib
 
+unbounded := 1099511627776
+
+longest(member) := object.get(lib.numbers(input.tiers[member.tier].maximum), lib.text(member.keyClass), unbounded)
+
 pass contains index if {
 	some index, member in input.keys
-	lib.number(member.rotation) <= lib.number(member.maximum)
+	lib.number(member.rotation) <= longest(member)
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["rotation"]), {"name": lib.text(member.name), "rotation": member.rotation, "maximum": member.maximum, "tier": lib.text(member.tier), "role": lib.text(member.role)}) if {
+fail contains lib.refusal(index, ["rotation"], {"name": lib.text(member.name), "rotation": member.rotation, "maximum": maximum, "tier": member.tier, "keyClass": member.keyClass}) if {
 	some index, member in input.keys
-	lib.number(member.rotation) > lib.number(member.maximum)
+	maximum := longest(member)
+	lib.number(member.rotation) > maximum
 }

@@ -2,9 +2,11 @@ package qnsp.rules_test.keys["rotation-over-maximum"]
 
 import data.qnsp.rules.keys["rotation-over-maximum"] as rule
 
-good := {"address": "KeyHierarchy/k", "path": ["spec", "keys", 0], "name": "model/m", "role": "model", "algorithm": "AES-256-GCM", "kind": "aead", "tenant": "Tenant/t", "tier": "CryptoTier/c", "custody": "software", "custodyRank": 0, "requiredCustody": "software", "requiredCustodyRank": 0, "rotation": 100, "rotationEvent": "", "maximum": 100, "requiredEvent": ""}
+good := {"name": "model/m", "keyClass": "model", "role": "model", "algorithm": "A", "tier": "CryptoTier/c", "custody": "software", "custodyRank": 0, "rotation": 100, "event": ""}
 
-world(member) := {"now": 1000, "environment": "production", "keys": [member]}
+tables := {"tiers": {"CryptoTier/c": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "keys": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -19,6 +21,12 @@ test_refuses_a_day_too_long if {
 
 test_passes_a_shorter_life if {
 	member := object.union(good, {"rotation": 1})
+	rule.pass == {0} with input as world(member)
+	rule.fail == set() with input as world(member)
+}
+
+test_passes_a_class_that_the_tier_leaves_open if {
+	member := object.union(good, {"keyClass": "data", "rotation": 100000})
 	rule.pass == {0} with input as world(member)
 	rule.fail == set() with input as world(member)
 }

@@ -19,32 +19,22 @@ package qnsp.rules.keys["wrapping-root-signs"]
 
 import data.qnsp.lib
 
-pass contains index if {
-	some index, member in input.keys
-	lib.text(member.role) == "wrapping-root"
-	lib.text(member.kind) == "kem"
-}
+kinds := {"wrapping-root": "kem", "signing-root": "signature"}
 
 pass contains index if {
 	some index, member in input.keys
-	lib.text(member.role) == "signing-root"
-	lib.text(member.kind) == "signature"
+	lib.text(member.keyClass) != "root"
 }
 
 pass contains index if {
 	some index, member in input.keys
-	lib.text(member.role)
-	not member.role in {"wrapping-root", "signing-root"}
+	member.keyClass == "root"
+	kinds[member.role] == input.algorithms[member.algorithm].kind
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["algorithm"]), {"role": member.role, "algorithm": lib.text(member.algorithm), "kind": member.kind}) if {
+fail contains lib.refusal(index, ["algorithm"], {"role": member.role, "algorithm": member.algorithm, "kind": kind}) if {
 	some index, member in input.keys
-	lib.text(member.role) == "wrapping-root"
-	lib.text(member.kind) != "kem"
-}
-
-fail contains lib.refusal(index, array.concat(member.path, ["algorithm"]), {"role": member.role, "algorithm": lib.text(member.algorithm), "kind": member.kind}) if {
-	some index, member in input.keys
-	lib.text(member.role) == "signing-root"
-	lib.text(member.kind) != "signature"
+	member.keyClass == "root"
+	kind := lib.text(input.algorithms[member.algorithm].kind)
+	kinds[member.role] != kind
 }

@@ -2,7 +2,7 @@ package qnsp.rules_test.platform["file-state-in-production"]
 
 import data.qnsp.rules.platform["file-state-in-production"] as rule
 
-good := {"address": "Project/p", "production": true, "backendScheme": "s3", "stateEncryption": "awskms", "failOn": "high", "approvals": 1, "weakenApprovals": 1, "weakenRole": "security", "planLifetime": 3600}
+good := {"production": true, "backendScheme": "s3", "stateEncryption": "awskms", "failOn": "high", "approvals": 1, "weakenApprovals": 1, "weakenRole": "security", "planLifetime": 3600}
 
 world(member) := {"now": 1000, "environment": "production", "projects": [member]}
 

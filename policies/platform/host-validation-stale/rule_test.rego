@@ -2,7 +2,7 @@ package qnsp.rules_test.platform["host-validation-stale"]
 
 import data.qnsp.rules.platform["host-validation-stale"] as rule
 
-good := {"address": "Host/h", "used": true, "verdict": "passed", "at": 900, "maximumAge": 86400, "active": true, "confidential": true}
+good := {"used": true, "verdict": "passed", "at": 900, "maximumAge": 86400, "active": true, "confidential": true}
 
 world(member) := {"now": 1000, "environment": "production", "hosts": [member]}
 

@@ -23,7 +23,7 @@ pass contains index if {
 	lib.texts(member.unmet) != []
 }
 
-fail contains lib.refusal(index, member.path, {"reason": lib.text(member.reason), "nearest": lib.text(member.nearest)}) if {
+fail contains lib.refusal(index, [], {"reason": lib.text(member.reason), "nearest": lib.text(member.nearest)}) if {
 	some index, member in input.combinations
 	lib.texts(member.unmet) == []
 }

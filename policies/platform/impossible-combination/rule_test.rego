@@ -2,7 +2,7 @@ package qnsp.rules_test.platform["impossible-combination"]
 
 import data.qnsp.rules.platform["impossible-combination"] as rule
 
-good := {"address": "Enclave/e", "path": ["spec", "attester"], "combination": "x", "unmet": ["attester"], "reason": "It cannot.", "nearest": "Take another."}
+good := {"combination": "x", "unmet": ["attester"], "reason": "It cannot.", "nearest": "Take another."}
 
 world(member) := {"now": 1000, "environment": "production", "combinations": [member]}
 

@@ -2,7 +2,7 @@ package qnsp.rules_test.platform["local-in-production"]
 
 import data.qnsp.rules.platform["local-in-production"] as rule
 
-good := {"address": "Platform/p", "type": "aws", "simulated": false, "production": true}
+good := {"type": "aws", "simulated": false, "production": true}
 
 world(member) := {"now": 1000, "environment": "production", "platforms": [member]}
 

@@ -2,7 +2,7 @@ package qnsp.rules_test["supply-chain"]["model-without-lineage"]
 
 import data.qnsp.rules["supply-chain"]["model-without-lineage"] as rule
 
-good := {"address": "Artefact/a", "type": "model", "tenant": "Tenant/t", "hasTenant": true, "public": false, "encrypted": true, "mustEncrypt": true, "keyTenant": "Tenant/t", "tierAtRest": false, "publisher": "lab", "signers": ["lab"], "publisherSigners": ["lab"], "lineage": 1, "key": "t/model/m", "plaintextDigest": true}
+good := {"type": "model", "tenant": "Tenant/t", "hasTenant": true, "public": false, "encrypted": true, "mustEncrypt": true, "keyTenant": "Tenant/t", "tierAtRest": false, "publisher": "lab", "signers": ["lab"], "publisherSigners": ["lab"], "lineage": 1, "key": "t/model/m", "plaintextDigest": true}
 
 world(member) := {"now": 1000, "environment": "production", "artefacts": [member]}
 

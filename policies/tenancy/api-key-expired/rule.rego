@@ -21,7 +21,7 @@ pass contains index if {
 	lib.number(member.expires) >= lib.number(input.now)
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["expires"]), {"name": lib.text(member.name)}) if {
+fail contains lib.refusal(index, ["expires"], {"name": lib.text(member.name)}) if {
 	some index, member in input.apiKeys
 	lib.number(member.expires) < lib.number(input.now)
 }

@@ -2,7 +2,7 @@ package qnsp.rules_test.tenancy["api-key-expired"]
 
 import data.qnsp.rules.tenancy["api-key-expired"] as rule
 
-good := {"address": "Tenant/t", "path": ["spec", "apiKeys", 0], "name": "app", "expires": 2000}
+good := {"name": "app", "expires": 2000}
 
 world(member) := {"now": 1000, "environment": "production", "apiKeys": [member]}
 

@@ -19,12 +19,12 @@ import data.qnsp.lib
 
 pass contains index if {
 	some index, member in input.identityReferences
-	member.required in lib.texts(member.roles)
+	member.required in lib.texts(input.roles[member.identity])
 }
 
-fail contains lib.refusal(index, member.path, {"identity": lib.text(member.identity), "required": member.required, "roles": member.roles}) if {
+fail contains lib.refusal(index, [], {"identity": member.identity, "required": member.required, "roles": roles}) if {
 	some index, member in input.identityReferences
+	roles := lib.texts(input.roles[member.identity])
 	lib.text(member.required)
-	lib.texts(member.roles)
-	not member.required in member.roles
+	not member.required in roles
 }

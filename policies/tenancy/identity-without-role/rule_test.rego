@@ -2,9 +2,11 @@ package qnsp.rules_test.tenancy["identity-without-role"]
 
 import data.qnsp.rules.tenancy["identity-without-role"] as rule
 
-good := {"address": "Tenant/t", "path": ["spec", "owners", 0], "identity": "alice", "required": "tenant-owner", "roles": ["tenant-owner"]}
+good := {"identity": "alice", "required": "tenant-owner"}
 
-world(member) := {"now": 1000, "environment": "production", "identityReferences": [member]}
+tables := {"roles": {"alice": ["tenant-owner"], "bob": ["operator"], "nobody": []}}
+
+world(member) := object.union(tables, {"now": 1000, "environment": "production", "identityReferences": [member]})
 
 test_passes_a_good_member if {
 	rule.pass == {0} with input as world(good)
@@ -12,13 +14,13 @@ test_passes_a_good_member if {
 }
 
 test_refuses_a_wrong_role if {
-	member := object.union(good, {"roles": ["operator"]})
+	member := object.union(good, {"identity": "bob"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }
 
 test_refuses_no_role_at_all if {
-	member := object.union(good, {"roles": []})
+	member := object.union(good, {"identity": "nobody"})
 	rule.pass == set() with input as world(member)
 	{refusal.index | some refusal in rule.fail} == {0} with input as world(member)
 }

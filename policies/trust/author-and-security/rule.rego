@@ -27,7 +27,7 @@ pass contains index if {
 	not_both(member.roles)
 }
 
-fail contains lib.refusal(index, member.path, {"identity": lib.text(member.identity)}) if {
+fail contains lib.refusal(index, [], {"identity": lib.text(member.identity)}) if {
 	some index, member in input.identities
 	lib.texts(member.roles)
 	"author" in member.roles

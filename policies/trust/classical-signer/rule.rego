@@ -21,7 +21,7 @@ pass contains index if {
 	member.postQuantum == true
 }
 
-fail contains lib.refusal(index, member.path, {"type": lib.text(member.type), "identity": lib.text(member.identity)}) if {
+fail contains lib.refusal(index, [], {"type": lib.text(member.type), "identity": lib.text(member.identity)}) if {
 	some index, member in input.signers
 	member.postQuantum == false
 }

@@ -21,7 +21,7 @@ pass contains index if {
 	lib.number(member.signers) > 0
 }
 
-fail contains lib.refusal(index, member.path, {"identity": lib.text(member.identity)}) if {
+fail contains lib.refusal(index, [], {"identity": lib.text(member.identity)}) if {
 	some index, member in input.identities
 	lib.number(member.signers) <= 0
 }

@@ -22,7 +22,7 @@ pass contains index if {
 	count(lib.texts(member.duplicates)) == 0
 }
 
-fail contains lib.refusal(index, member.path, {"identity": lib.text(member.identity), "duplicates": member.duplicates}) if {
+fail contains lib.refusal(index, [], {"identity": lib.text(member.identity), "duplicates": member.duplicates}) if {
 	some index, member in input.identities
 	count(lib.texts(member.duplicates)) > 0
 }

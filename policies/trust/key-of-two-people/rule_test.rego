@@ -2,7 +2,7 @@ package qnsp.rules_test.trust["key-of-two-people"]
 
 import data.qnsp.rules.trust["key-of-two-people"] as rule
 
-good := {"address": "TrustRoot/r", "path": ["spec", "identities", 0], "identity": "alice", "roles": ["author"], "duplicates": [], "signers": 1}
+good := {"identity": "alice", "roles": ["author"], "duplicates": [], "signers": 1}
 
 world(member) := {"now": 1000, "environment": "production", "identities": [member]}
 

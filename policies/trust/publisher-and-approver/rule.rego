@@ -33,7 +33,7 @@ pass contains index if {
 	apart(member.roles)
 }
 
-fail contains lib.refusal(index, member.path, {"identity": lib.text(member.identity), "also": also}) if {
+fail contains lib.refusal(index, [], {"identity": lib.text(member.identity), "also": also}) if {
 	some index, member in input.identities
 	lib.texts(member.roles)
 	"publisher" in member.roles

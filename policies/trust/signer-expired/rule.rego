@@ -21,7 +21,7 @@ pass contains index if {
 	lib.number(member.expires) >= lib.number(input.now)
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["expires"]), {"type": lib.text(member.type), "identity": lib.text(member.identity)}) if {
+fail contains lib.refusal(index, ["expires"], {"type": lib.text(member.type), "identity": lib.text(member.identity)}) if {
 	some index, member in input.signers
 	lib.number(member.expires) < lib.number(input.now)
 }

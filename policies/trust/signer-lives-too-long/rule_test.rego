@@ -2,7 +2,7 @@ package qnsp.rules_test.trust["signer-lives-too-long"]
 
 import data.qnsp.rules.trust["signer-lives-too-long"] as rule
 
-good := {"address": "TrustRoot/r", "path": ["spec", "identities", 0, "signers", 0], "identity": "alice", "roles": ["author"], "type": "ssh", "expires": 2000, "postQuantum": true, "production": true, "weighty": true}
+good := {"identity": "alice", "roles": ["author"], "type": "ssh", "expires": 2000, "postQuantum": true, "production": true, "weighty": true}
 
 world(member) := {"now": 1000, "environment": "production", "signers": [member]}
 

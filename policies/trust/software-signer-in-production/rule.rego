@@ -36,7 +36,7 @@ pass contains index if {
 	lib.text(member.type) != "software"
 }
 
-fail contains lib.refusal(index, array.concat(member.path, ["type"]), {"identity": lib.text(member.identity), "roles": lib.texts(member.roles)}) if {
+fail contains lib.refusal(index, ["type"], {"identity": lib.text(member.identity), "roles": lib.texts(member.roles)}) if {
 	some index, member in input.signers
 	member.production == true
 	member.weighty == true

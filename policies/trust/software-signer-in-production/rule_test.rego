@@ -2,7 +2,7 @@ package qnsp.rules_test.trust["software-signer-in-production"]
 
 import data.qnsp.rules.trust["software-signer-in-production"] as rule
 
-good := {"address": "TrustRoot/r", "path": ["spec", "identities", 0, "signers", 0], "identity": "alice", "roles": ["author"], "type": "ssh", "expires": 100000000, "postQuantum": true, "production": true, "weighty": true}
+good := {"identity": "alice", "roles": ["author"], "type": "ssh", "expires": 100000000, "postQuantum": true, "production": true, "weighty": true}
 
 world(member) := {"now": 1000, "environment": "production", "signers": [member]}
 

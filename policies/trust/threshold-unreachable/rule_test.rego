@@ -2,7 +2,7 @@ package qnsp.rules_test.trust["threshold-unreachable"]
 
 import data.qnsp.rules.trust["threshold-unreachable"] as rule
 
-good := {"address": "TrustRoot/r", "production": true, "threshold": 1, "approvers": ["bob"], "authors": ["alice"], "security": ["bob"], "simulatedAnchors": 0}
+good := {"production": true, "threshold": 1, "approvers": ["bob"], "authors": ["alice"], "security": ["bob"], "simulatedAnchors": 0}
 
 world(member) := {"now": 1000, "environment": "production", "trustRoots": [member]}
 

@@ -2,7 +2,7 @@ package qnsp.rules_test.waivers["too-long"]
 
 import data.qnsp.rules.waivers["too-long"] as rule
 
-good := {"address": "Waiver/w", "rule": "crypto/x", "ruleKnown": true, "object": "Endpoint/e", "path": [], "approver": "bob", "signers": ["bob"], "mayWaive": ["bob"], "expires": 2000, "horizon": 7776000}
+good := {"rule": "crypto/x", "ruleKnown": true, "object": "Endpoint/e", "field": [], "approver": "bob", "signers": ["bob"], "mayWaive": ["bob"], "expires": 2000, "horizon": 7776000}
 
 world(member) := {"now": 1000, "environment": "production", "waivers": [member]}
 

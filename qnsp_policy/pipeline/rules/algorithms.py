@@ -13,6 +13,7 @@ from typing import Any, Final
 from qnsp_policy.kernel.crypto.algorithms import ALGORITHMS, Kind, Status
 from qnsp_policy.pipeline.model.kinds import AlgorithmTimeline
 from qnsp_policy.pipeline.model.lattice import CATEGORY
+from qnsp_policy.pipeline.model.scalars import Moment
 from qnsp_policy.pipeline.rules.inputs import NEVER
 
 _STATEFUL: Final = ("LMS", "HSS", "XMSS")
@@ -30,6 +31,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "XMSS": "signature",
     "RSA": "signature",
     "AES": "aead",
+    "ECDH": "kem",
     "SHA": "hash",
 }
 _USES: Final[Mapping[str, str]] = {"key-agreement": "kem", "firmware-signature": "signature", "kdf": "hash"}
@@ -68,8 +70,8 @@ def facts_of(name: str, timelines: Iterable[AlgorithmTimeline]) -> AlgorithmFact
     """What is known of an algorithm; of several time-lines the earliest date counts."""
     row = ALGORITHMS.get(name)
     entries = [entry for timeline in timelines for entry in timeline.spec.entries if str(entry.algorithm) == name]
-    deprecated = [int(e.deprecated_after.at.timestamp()) for e in entries if e.deprecated_after is not None]
-    disallowed = [int(e.disallowed_after.at.timestamp()) for e in entries if e.disallowed_after is not None]
+    deprecated = [_day_after(e.deprecated_after) for e in entries if e.deprecated_after is not None]
+    disallowed = [_day_after(e.disallowed_after) for e in entries if e.disallowed_after is not None]
     if row is not None:
         kind = "tls" if row.kind is Kind.GROUP else str(row.kind)
     else:
@@ -88,6 +90,11 @@ def facts_of(name: str, timelines: Iterable[AlgorithmTimeline]) -> AlgorithmFact
         deprecated_from=min(deprecated, default=NEVER),
         disallowed_from=min(disallowed, default=NEVER),
     )
+
+
+def _day_after(moment: Moment) -> int:
+    """The first second after a moment; after a date that is the next day's first."""
+    return int(moment.at.timestamp()) + (86_400 if len(moment) == len("2030-12-31") else 1)
 
 
 _CURVES: Final[Mapping[str, str]] = {

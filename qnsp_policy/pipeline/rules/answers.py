@@ -17,7 +17,7 @@ from qnsp_policy.pipeline.rules.metadata import RuleMetadata
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One refused member: its index in the population, the field inside its document, arguments for the text."""
+    """One refused member: its index in the population, the field below where it stands, arguments for the text."""
 
     index: int
     path: tuple[str | int, ...]
@@ -97,12 +97,10 @@ def _answer(rule: RuleMetadata, raw: object, document: Mapping[str, Any]) -> Ans
 
 
 def _unanswered(code: str, rule: RuleMetadata, members: Sequence[object], index: int, what: str) -> EngineError:
-    member = members[index]
-    address = member.get("address", "?") if isinstance(member, dict) else "?"
     return EngineError(
         code,
-        f"rule {rule.id} {what} for member {index} of {rule.population} ({address})",
-        subject=str(address),
+        f"rule {rule.id} {what} for member {index} of the {len(members)} {rule.population}",
+        subject=rule.id,
         next_step="A rule must answer once for each member; mend the rule, this run cannot count as a pass.",
     )
 

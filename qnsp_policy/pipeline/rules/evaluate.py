@@ -8,11 +8,10 @@ failure into a finding with its place and words, 5 apply waivers, 6 say which wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from qnsp_policy.errors import DocumentError, EngineError
 from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.signers import VerifiedSigner
 from qnsp_policy.pipeline.rules import answers, waivers
@@ -20,7 +19,7 @@ from qnsp_policy.pipeline.rules.engine import RulesEngine, bundle_digest
 from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, RuleTally, Severity, fingerprint
 from qnsp_policy.pipeline.rules.inputs import RulesInput
 from qnsp_policy.pipeline.rules.metadata import RuleMetadata, fill
-from qnsp_policy.pipeline.rules.normalise import build_input
+from qnsp_policy.pipeline.rules.normalise import BuiltInput, build_input
 
 UNUSED_WAIVER = RuleMetadata(
     id="waivers/unused",
@@ -56,12 +55,14 @@ def evaluate(
     if now.tzinfo is None:
         raise ValueError("now must be aware")
     rules = tuple(rule for rule_set in engine.rule_sets for rule in rule_set.rules)
-    document = build_input(
+    built = build_input(
         workspace, now=now, signers=signers or {}, rules={rule.id for rule in rules} | {UNUSED_WAIVER.id}
     )
-    answered = decide(document, engine)
-    findings = [finding for answer in answered for finding in _findings(answer, document, workspace)]
-    marked, unused = waivers.apply(findings, document["waivers"], document["now"])
+    answered = decide(built.document, engine)
+    findings = [finding for answer in answered for finding in _findings(answer, built, workspace)]
+    standing = [address for address, _ in built.places["waivers"]]
+    listed = list(zip(standing, built.document["waivers"], strict=True))
+    marked, unused = waivers.apply(findings, listed, built.document["now"])
     leftover = [_unused(Address(address), workspace) for address in unused]
     return RulesReport(
         findings=tuple(sorted((*marked, *leftover), key=_order)),
@@ -84,12 +85,17 @@ def decide(document: RulesInput, engine: RulesEngine) -> tuple[answers.Answer, .
     return answers.read(engine.decide(encoded), document, rules)
 
 
-def _findings(answer: answers.Answer, document: RulesInput, workspace: Workspace) -> Iterable[Finding]:
-    members = answers.members_of(document, answer.rule)
+def _findings(answer: answers.Answer, built: BuiltInput, workspace: Workspace) -> Iterable[Finding]:
+    places = built.places[answer.rule.population]
     for failure in answer.failures:
-        address = Address(members[failure.index]["address"])
+        address, base = places[failure.index]
         arguments = {"address": address, **failure.arguments}
-        yield _finding(answer.rule, address, failure.path, arguments, workspace)
+        yield _finding(answer.rule, address, full_path(base, failure.path), arguments, workspace)
+
+
+def full_path(base: Sequence[str | int], path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where a failure stands: a path that begins at `spec` or `metadata` is whole, any other goes on from its member."""
+    return path if path[:1] in (("spec",), ("metadata",)) else (*base, *path)
 
 
 def _finding(
@@ -99,18 +105,12 @@ def _finding(
     arguments: Mapping[str, Any],
     workspace: Workspace,
 ) -> Finding:
-    try:
-        place = workspace.place(address, *path)
-    except KeyError as problem:
-        raise EngineError(
-            "QNSP-RUL-016", f"rule {rule.id} speaks of {address}, which is no document", subject=rule.id
-        ) from problem
     return Finding(
         rule=rule.id,
         severity=rule.severity,
         address=address,
         path=path,
-        place=place,
+        place=workspace.place(address, *path),
         message=fill(rule.message, arguments, rule=rule.id),
         remediation=fill(rule.remediation, arguments, rule=rule.id),
         controls=rule.controls,
@@ -126,4 +126,4 @@ def _order(finding: Finding) -> tuple[Any, ...]:
     return (finding.severity.rank, finding.place, finding.rule, finding.address, finding.fingerprint)
 
 
-__all__ = ["UNUSED_WAIVER", "decide", "evaluate"]
+__all__ = ["UNUSED_WAIVER", "decide", "evaluate", "full_path"]

@@ -1,17 +1,16 @@
-# ruff: noqa: N815 - members are the JSON names of the rules input
 """The rules input: what the rules may know, as types; `policies/schema/input.json` is generated from them.
 
 Comes in: nothing. Goes out: TypedDicts, one per population. Python resolves references and units (times are Unix
-seconds, lengths seconds), the rules judge. Every member has `address`, and every field always holds a value of one
-type: what a document leaves open is said by a flag or an empty list, never by absence, so a rule that meets a missing
-or mistyped field has no answer and the run fails.
+seconds, lengths seconds), the rules judge. Where a member stands is known to Python by its index and is not sent. Every
+field always holds a value of one type: what a document leaves open is said by a flag or an empty list, never by
+absence, so a rule that meets a missing or mistyped field has no answer and the run fails.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 NEVER = 253_402_300_799
@@ -22,62 +21,73 @@ UNBOUNDED = 1 << 40
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
-Path = list[Annotated[str | int, Field(union_mode="left_to_right")]]
+
+@with_config(_STRICT)
+class AlgorithmEntry(TypedDict):
+    """One algorithm: what it is for, which assumptions it rests on, when it ends."""
+
+    kind: str
+    known: bool
+    final: bool
+    stateful: bool
+    hybrid: bool
+    postQuantum: bool
+    deprecatedFrom: int
+    disallowedFrom: int
+
+
+@with_config(_STRICT)
+class TierBar(TypedDict):
+    """What one tier, or a tier narrowed by profiles, asks: sets by purpose, lives of keys by class.
+
+    `maximum` holds seconds for classes of keys that live for a time, `event` the event for those that follow one.
+    """
+
+    signature: list[str]
+    kem: list[str]
+    aead: list[str]
+    hash: list[str]
+    tls: list[str]
+    hybrid: str
+    custody: str
+    custodyRank: int
+    maximum: dict[str, int]
+    event: dict[str, str]
 
 
 @with_config(_STRICT)
 class TierUse(TypedDict):
     """One algorithm held against the tier of one tenant that it serves."""
 
-    address: str
-    path: Path
     algorithm: str
-    known: bool
     tenant: str
     tier: str
-    admitted: list[str]
 
 
 @with_config(_STRICT)
 class AlgorithmUse(TypedDict):
-    """One place that names an algorithm; `purpose` is what is needed there, `kind` what the algorithm is for."""
+    """One place that names an algorithm; `purpose` is what is needed there."""
 
-    address: str
-    path: Path
     algorithm: str
     purpose: str
-    kind: str
-    known: bool
-    final: bool
-    stateful: bool
     custody: str
     experimentalUntil: int
-    deprecatedFrom: int
-    disallowedFrom: int
 
 
 @with_config(_STRICT)
 class KeyExchange(TypedDict):
-    """One TLS group held against the hybrid rule of a tenant's tier; `transport` says that the tier lets hybrids into TLS."""
+    """One TLS group, or one KEM that wraps keys, held against the hybrid rule of a tenant's tier."""
 
-    address: str
-    path: Path
     algorithm: str
-    hybrid: bool
-    postQuantum: bool
-    transport: bool
+    purpose: str
     tenant: str
     tier: str
-    hybridRule: str
-    choices: list[str]
 
 
 @with_config(_STRICT)
 class TierSet(TypedDict):
     """One algorithm set of a tier in use: what it admits, what it takes by default, what of it has no final standard."""
 
-    address: str
-    path: Path
     tier: str
     purpose: str
     admitted: list[str]
@@ -91,7 +101,6 @@ class TierSet(TypedDict):
 class TenantMember(TypedDict):
     """A tenant with what its tier demands; lengths in seconds."""
 
-    address: str
     tier: str
     teeIo: bool
     unavailable: str
@@ -105,19 +114,14 @@ class TenantMember(TypedDict):
 class IdentityReference(TypedDict):
     """One place that names an identity and the role that it needs there."""
 
-    address: str
-    path: Path
     identity: str
     required: str
-    roles: list[str]
 
 
 @with_config(_STRICT)
 class ApiKeyMember(TypedDict):
     """A tenant's key for calling its endpoints."""
 
-    address: str
-    path: Path
     name: str
     expires: int
 
@@ -126,8 +130,6 @@ class ApiKeyMember(TypedDict):
 class TierRivalry(TypedDict):
     """A tier that contradicts a tenant's own, with the tenants that have taken it."""
 
-    address: str
-    path: Path
     tier: str
     rival: str
     rivalTenants: list[str]
@@ -136,31 +138,23 @@ class TierRivalry(TypedDict):
 
 @with_config(_STRICT)
 class KeyMember(TypedDict):
-    """A key of a hierarchy: a root or a named key; a rotation by event has no length and the other way round."""
+    """A key of a hierarchy: a root or a named key; `keyClass` is what tiers bound, `role` what it is."""
 
-    address: str
-    path: Path
     name: str
+    keyClass: str
     role: str
     algorithm: str
-    kind: str
-    tenant: str
     tier: str
     custody: str
     custodyRank: int
-    requiredCustody: str
-    requiredCustodyRank: int
     rotation: int
-    rotationEvent: str
-    maximum: int
-    requiredEvent: str
+    event: str
 
 
 @with_config(_STRICT)
 class HierarchyMember(TypedDict):
     """A tenant's key hierarchy as a whole."""
 
-    address: str
     tenant: str
     ownerThreshold: int
     owners: int
@@ -176,8 +170,6 @@ class HierarchyMember(TypedDict):
 class KeyPath(TypedDict):
     """A resource path and every hierarchy that claims it."""
 
-    address: str
-    path: Path
     resource: str
     claimants: list[str]
 
@@ -186,7 +178,6 @@ class KeyPath(TypedDict):
 class BrokerMember(TypedDict):
     """A key broker."""
 
-    address: str
     production: bool
     mode: str
     unsealing: str
@@ -202,7 +193,6 @@ class BrokerMember(TypedDict):
 class ReferenceValuesMember(TypedDict):
     """A ReferenceValues document with who signed it and which enclaves use it."""
 
-    address: str
     state: str
     expires: int
     users: list[str]
@@ -219,8 +209,6 @@ class ReferenceValuesMember(TypedDict):
 class AlternativeMember(TypedDict):
     """One alternative of a ReferenceValues document: names of its measurements and floors, its flags."""
 
-    address: str
-    path: Path
     attester: str
     measurements: list[str]
     identifying: list[str]
@@ -234,8 +222,6 @@ class AlternativeMember(TypedDict):
 class GraceMember(TypedDict):
     """A dated exception after a TCB recovery."""
 
-    address: str
-    path: Path
     until: int
 
 
@@ -243,7 +229,6 @@ class GraceMember(TypedDict):
 class EnclaveMember(TypedDict):
     """A fleet of attesters with what its tenants' tiers demand and what its platform can do."""
 
-    address: str
     production: bool
     platform: str
     platformType: str
@@ -276,8 +261,6 @@ class EnclaveMember(TypedDict):
 class CombinationMember(TypedDict):
     """A combination that the catalog excludes, held against one enclave: the conditions it does not meet."""
 
-    address: str
-    path: Path
     combination: str
     unmet: list[str]
     reason: str
@@ -288,7 +271,6 @@ class CombinationMember(TypedDict):
 class PlatformMember(TypedDict):
     """A platform that units land on."""
 
-    address: str
     type: str
     simulated: bool
     production: bool
@@ -298,7 +280,6 @@ class PlatformMember(TypedDict):
 class HostMember(TypedDict):
     """A bare-metal host; `verdict` is passed, failed or missing."""
 
-    address: str
     used: bool
     verdict: str
     at: int
@@ -311,7 +292,6 @@ class HostMember(TypedDict):
 class ArtefactMember(TypedDict):
     """A model, dataset, vector index or image."""
 
-    address: str
     type: str
     tenant: str
     hasTenant: bool
@@ -332,7 +312,6 @@ class ArtefactMember(TypedDict):
 class GrantMember(TypedDict):
     """A grant as a whole; lengths in seconds."""
 
-    address: str
     lease: int
     leaseMaximum: int
     tier: str
@@ -347,8 +326,6 @@ class GrantMember(TypedDict):
 class GrantResource(TypedDict):
     """One resource that a grant names for one enclave."""
 
-    address: str
-    path: Path
     resource: str
     wildcard: bool
     tenant: str
@@ -366,7 +343,6 @@ class GrantResource(TypedDict):
 class EndpointMember(TypedDict):
     """An inference endpoint."""
 
-    address: str
     production: bool
     enclave: str
     tenants: list[str]
@@ -386,7 +362,6 @@ class EndpointMember(TypedDict):
 class ProjectMember(TypedDict):
     """The project."""
 
-    address: str
     production: bool
     backendScheme: str
     stateEncryption: str
@@ -401,7 +376,6 @@ class ProjectMember(TypedDict):
 class TrustRootMember(TypedDict):
     """The TrustRoot as a whole."""
 
-    address: str
     production: bool
     threshold: int
     approvers: list[str]
@@ -414,8 +388,6 @@ class TrustRootMember(TypedDict):
 class IdentityMember(TypedDict):
     """One identity of the TrustRoot; `duplicates` are other identities with one of its keys."""
 
-    address: str
-    path: Path
     identity: str
     roles: list[str]
     duplicates: list[str]
@@ -426,8 +398,6 @@ class IdentityMember(TypedDict):
 class SignerMember(TypedDict):
     """One signer of an identity; `weighty` says that its identity writes, approves or publishes."""
 
-    address: str
-    path: Path
     identity: str
     roles: list[str]
     type: str
@@ -439,13 +409,15 @@ class SignerMember(TypedDict):
 
 @with_config(_STRICT)
 class WaiverMember(TypedDict):
-    """A waiver of a rule; whether it silences a finding is decided after all rules have answered."""
+    """A waiver of a rule and where its finding stands (`field` as texts, empty for anywhere).
 
-    address: str
+    Whether it silences a finding is decided after all rules have answered.
+    """
+
     rule: str
     ruleKnown: bool
     object: str
-    path: Path
+    field: list[str]
     approver: str
     signers: list[str]
     mayWaive: list[str]
@@ -457,7 +429,6 @@ class WaiverMember(TypedDict):
 class BreakGlassMember(TypedDict):
     """A release prepared for an emergency."""
 
-    address: str
     holders: int
     threshold: int
     expires: int
@@ -468,8 +439,6 @@ class BreakGlassMember(TypedDict):
 class ControlMember(TypedDict):
     """One control of a compliance mapping."""
 
-    address: str
-    path: Path
     framework: str
     control: str
     controlKnown: bool
@@ -518,10 +487,13 @@ class Kinds(TypedDict):
 
 @with_config(_STRICT)
 class RulesInput(TypedDict):
-    """The whole input: the moment, the environment, then one list per population."""
+    """The whole input: the moment, the environment, three tables, then one list per population."""
 
     now: int
     environment: str
+    algorithms: dict[str, AlgorithmEntry]
+    tiers: dict[str, TierBar]
+    roles: dict[str, list[str]]
     signatureUses: list[TierUse]
     kemUses: list[TierUse]
     aeadUses: list[TierUse]
@@ -560,6 +532,9 @@ class RulesInput(TypedDict):
 
 
 __all__ = [
+    "NEVER",
+    "UNBOUNDED",
+    "AlgorithmEntry",
     "AlgorithmUse",
     "AlternativeMember",
     "ApiKeyMember",
@@ -582,18 +557,16 @@ __all__ = [
     "KeyMember",
     "KeyPath",
     "Kinds",
-    "NEVER",
-    "Path",
     "PlatformMember",
     "ProjectMember",
     "ReferenceValuesMember",
     "RulesInput",
     "SignerMember",
     "TenantMember",
+    "TierBar",
     "TierRivalry",
     "TierSet",
     "TierUse",
     "TrustRootMember",
-    "UNBOUNDED",
     "WaiverMember",
 ]

@@ -19,36 +19,40 @@ UNWAIVABLE = ("waivers/", "trust/")
 
 
 def apply(
-    findings: Sequence[Finding], waivers: Sequence[WaiverMember], now: int
+    findings: Sequence[Finding], waivers: Sequence[tuple[str, WaiverMember]], now: int
 ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """Mark what is waived.
+
+    Args:
+        findings: of all rules.
+        waivers: (address, waiver) pairs.
+        now: Unix seconds.
 
     Returns:
         The findings in the same order, and the addresses of waivers that matched no finding at all.
     """
-    by_target: dict[tuple[str, str], list[WaiverMember]] = {}
-    for waiver in waivers:
-        by_target.setdefault((waiver["rule"], waiver["object"]), []).append(waiver)
+    by_target: dict[tuple[str, str], list[tuple[str, WaiverMember]]] = {}
+    for address, waiver in waivers:
+        by_target.setdefault((waiver["rule"], waiver["object"]), []).append((address, waiver))
     marked: list[Finding] = []
     used: set[str] = set()
     for finding in findings:
-        same = by_target.get((finding.rule, finding.address), [])
-        candidates = [waiver for waiver in same if not waiver["path"] or tuple(waiver["path"]) == finding.path]
-        used.update(waiver["address"] for waiver in candidates)
+        field = [str(step) for step in finding.path]
+        same = by_target.get((finding.rule, finding.address), ())
+        candidates = [(address, waiver) for address, waiver in same if waiver["field"] in ([], field)]
+        used.update(address for address, _ in candidates)
         marked.append(_mark(finding, candidates, now))
-    unused = tuple(sorted({waiver["address"] for waiver in waivers} - used))
-    return tuple(marked), unused
+    return tuple(marked), tuple(sorted({address for address, _ in waivers} - used))
 
 
-def _mark(finding: Finding, candidates: Sequence[WaiverMember], now: int) -> Finding:
+def _mark(finding: Finding, candidates: Sequence[tuple[str, WaiverMember]], now: int) -> Finding:
     notes: list[str] = []
-    for waiver in candidates:
-        fault = (
-            "rules of this category cannot be waived" if finding.rule.startswith(UNWAIVABLE) else fault_of(waiver, now)
-        )
+    for address, waiver in candidates:
+        unwaivable = finding.rule.startswith(UNWAIVABLE)
+        fault = "rules of this category cannot be waived" if unwaivable else fault_of(waiver, now)
         if fault is None:
-            return replace(finding, waived_by=waiver["address"])
-        notes.append(f"{waiver['address']} does not apply: {fault}")
+            return replace(finding, waived_by=address)
+        notes.append(f"{address} does not apply: {fault}")
     return replace(finding, note="; ".join(notes)) if notes else finding
 
 

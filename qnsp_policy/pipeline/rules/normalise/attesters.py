@@ -30,7 +30,7 @@ from qnsp_policy.pipeline.rules.inputs import (
     PlatformMember,
     ReferenceValuesMember,
 )
-from qnsp_policy.pipeline.rules.normalise.context import APPROVING, Context, seconds
+from qnsp_policy.pipeline.rules.normalise.context import APPROVING, Context, Located, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,34 +90,37 @@ _GPU_ATTESTERS: Final = ("sev-snp", "tdx")
 _NOT_SAID: Final = "(not said)"
 
 
-def reference_values(context: Context) -> list[ReferenceValuesMember]:
+def reference_values(context: Context) -> list[Located[ReferenceValuesMember]]:
     """ReferenceValues with who signed them and who uses them."""
     users: dict[Address, list[str]] = {}
     for enclave in context.workspace.of_kind(Enclave):
         users.setdefault(enclave.spec.reference_values, []).append(enclave.address)
-    members: list[ReferenceValuesMember] = []
+    members: list[Located[ReferenceValuesMember]] = []
     for values in context.reference_values.values():
         spec = values.spec
         publishers = [name for name in context.signed_by(values.address) if "publisher" in context.roles_of(name)]
         members.append(
-            {
-                "address": values.address,
-                "state": spec.state,
-                "expires": seconds(spec.expires),
-                "users": users.get(values.address, []),
-                "production": context.production,
-                "learnt": spec.origin == "trust-on-first-use",
-                "covered": sorted(part for part in _GUEST if getattr(spec.covers, part) is not None),
-                "required": list(_NEEDS[spec.attester].covers),
-                "builders": sorted({str(builder) for builder in spec.builders}),
-                "publisherSigners": publishers,
-                "approverSigners": [name for name in publishers if APPROVING & set(context.roles_of(name))],
-            }
+            Located(
+                values.address,
+                [],
+                {
+                    "state": spec.state,
+                    "expires": seconds(spec.expires),
+                    "users": users.get(values.address, []),
+                    "production": context.production,
+                    "learnt": spec.origin == "trust-on-first-use",
+                    "covered": sorted(part for part in _GUEST if getattr(spec.covers, part) is not None),
+                    "required": list(_NEEDS[spec.attester].covers),
+                    "builders": sorted({str(builder) for builder in spec.builders}),
+                    "publisherSigners": publishers,
+                    "approverSigners": [name for name in publishers if APPROVING & set(context.roles_of(name))],
+                },
+            )
         )
     return members
 
 
-def alternatives(context: Context) -> list[AlternativeMember]:
+def alternatives(context: Context) -> list[Located[AlternativeMember]]:
     """Each alternative of each ReferenceValues document."""
     return [
         _alternative(values, index, alternative)
@@ -126,44 +129,44 @@ def alternatives(context: Context) -> list[AlternativeMember]:
     ]
 
 
-def _alternative(values: ReferenceValues, index: int, alternative: Alternative) -> AlternativeMember:
+def _alternative(values: ReferenceValues, index: int, alternative: Alternative) -> Located[AlternativeMember]:
     needs = _NEEDS[values.spec.attester]
-    return {
-        "address": values.address,
-        "path": ["spec", "alternatives", index],
-        "attester": values.spec.attester,
-        "measurements": sorted(alternative.measurements),
-        "identifying": list(needs.identifying),
-        "floors": sorted(alternative.floors),
-        "requiredFloors": list(needs.floors),
-        # A flag that is not pinned to false is not compared, so evidence with it set would be let through.
-        "debug": alternative.policy.get("debug", needs.debug) is not False,
-        "migrate": alternative.policy.get("migrate", needs.migrate) is not False,
-    }
+    return Located(
+        values.address,
+        ["spec", "alternatives", index],
+        {
+            "attester": values.spec.attester,
+            "measurements": sorted(alternative.measurements),
+            "identifying": list(needs.identifying),
+            "floors": sorted(alternative.floors),
+            "requiredFloors": list(needs.floors),
+            # A flag that is not pinned to false is not compared, so evidence with it set would be let through.
+            "debug": alternative.policy.get("debug", needs.debug) is not False,
+            "migrate": alternative.policy.get("migrate", needs.migrate) is not False,
+        },
+    )
 
 
-def graces(context: Context) -> list[GraceMember]:
+def graces(context: Context) -> list[Located[GraceMember]]:
     """Dated exceptions after a TCB recovery, of reference values and of grants."""
-    found: list[GraceMember] = [
-        {"address": values.address, "path": ["spec", "grace"], "until": seconds(values.spec.grace.until)}
+    found: list[Located[GraceMember]] = [
+        Located(values.address, ["spec", "grace"], {"until": seconds(values.spec.grace.until)})
         for values in context.reference_values.values()
         if values.spec.grace is not None
     ]
     for grant in context.workspace.of_kind(Grant):
         grace = grant.spec.appraisal.grace
         if grace is not None:
-            found.append(
-                {"address": grant.address, "path": ["spec", "appraisal", "grace"], "until": seconds(grace.until)}
-            )
+            found.append(Located(grant.address, ["spec", "appraisal", "grace"], {"until": seconds(grace.until)}))
     return found
 
 
-def enclaves(context: Context) -> list[EnclaveMember]:
+def enclaves(context: Context) -> list[Located[EnclaveMember]]:
     """Enclaves with what their tenants' tiers demand and what their platform can do."""
     return [_enclave(enclave, context) for enclave in context.workspace.of_kind(Enclave)]
 
 
-def _enclave(enclave: Enclave, context: Context) -> EnclaveMember:
+def _enclave(enclave: Enclave, context: Context) -> Located[EnclaveMember]:
     workspace, spec = context.workspace, enclave.spec
     platform = workspace.find(spec.platform, Platform).spec
     values = workspace.find(spec.reference_values, ReferenceValues)
@@ -173,43 +176,46 @@ def _enclave(enclave: Enclave, context: Context) -> EnclaveMember:
     regions = list(regions_of(platform)) or [_NOT_SAID]
     simulated = platform.type == "local"
     assurance, offered, gpu_attesters = _offer(platform.type, spec.attester, context)
-    return {
-        "address": enclave.address,
-        "production": context.production,
-        "platform": spec.platform,
-        "platformType": platform.type,
-        "simulated": simulated,
-        "attester": spec.attester,
-        "offered": offered,
-        "assurance": "simulated" if simulated and context.production else assurance,
-        "requiredAssurance": _required(tuple(tier.assurance["cpu"] for tier in tiers)),
-        "debug": spec.debug,
-        "openings": sorted(_openings(enclave)),
-        "tenants": sorted(spec.tenants),
-        "sharing": spec.sharing,
-        "consents": _consents(enclave, context),
-        "referenceAttester": values.spec.attester,
-        "imageType": image.spec.type,
-        "imageDigestMatches": computed is not None
-        and computed.image in (None, spec.image)
-        and computed.image_digest in (None, image.spec.digest),
-        "imageKnown": computed is not None and (computed.image is not None or computed.image_digest is not None),
-        "gpus": spec.gpus.count if spec.gpus is not None else 0,
-        "gpuModel": str(spec.gpus.model) if spec.gpus is not None else "",
-        "gpuMode": spec.gpus.confidential_mode if spec.gpus is not None else "off",
-        "gpuAttesters": gpu_attesters,
-        "gpuRequired": any(tier.protections["gpuCc"] for tier in tiers),
-        "devices": min((len(alternative.devices) for alternative in values.spec.alternatives), default=0),
-        "regions": regions,
-        "tenantRegions": _tenant_regions(regions, enclave, context),
-        "attestersAllowed": _allowed_attesters(enclave, context),
-    }
+    return Located(
+        enclave.address,
+        [],
+        {
+            "production": context.production,
+            "platform": spec.platform,
+            "platformType": platform.type,
+            "simulated": simulated,
+            "attester": spec.attester,
+            "offered": offered,
+            "assurance": "simulated" if simulated and context.production else assurance,
+            "requiredAssurance": _required(tuple(tier.assurance["cpu"] for tier in tiers)),
+            "debug": spec.debug,
+            "openings": sorted(_openings(enclave)),
+            "tenants": sorted(spec.tenants),
+            "sharing": spec.sharing,
+            "consents": _consents(enclave, context),
+            "referenceAttester": values.spec.attester,
+            "imageType": image.spec.type,
+            "imageDigestMatches": computed is not None
+            and computed.image in (None, spec.image)
+            and computed.image_digest in (None, image.spec.digest),
+            "imageKnown": computed is not None and (computed.image is not None or computed.image_digest is not None),
+            "gpus": spec.gpus.count if spec.gpus is not None else 0,
+            "gpuModel": str(spec.gpus.model) if spec.gpus is not None else "",
+            "gpuMode": spec.gpus.confidential_mode if spec.gpus is not None else "off",
+            "gpuAttesters": gpu_attesters,
+            "gpuRequired": any(tier.protections["gpuCc"] for tier in tiers),
+            "devices": min((len(alternative.devices) for alternative in values.spec.alternatives), default=0),
+            "regions": regions,
+            "tenantRegions": _tenant_regions(regions, enclave, context),
+            "attestersAllowed": _allowed_attesters(enclave, context),
+        },
+    )
 
 
 def _offer(platform_type: str, attester: Attester, context: Context) -> tuple[str, list[str], list[str]]:
     """Assurance of an attester on a platform, the attesters it offers, and those that may have GPUs beside them."""
     capability = context.capability(platform_type)
-    if capability is None:
+    if capability is None:  # the shipped catalog covers every type; without it nothing is said to be offered
         return _NEEDS[attester].assurance, [], []
     assurance = {item.attester: item.assurance for item in capability.attesters}
     # Simulated hardware stands for the class that it imitates; another rule says at every check that it proves nothing.
@@ -265,20 +271,23 @@ def regions_of(platform: PlatformSpec) -> tuple[str, ...]:
     return tuple(str(region) for region in platform.regions)
 
 
-def platforms(context: Context) -> list[PlatformMember]:
+def platforms(context: Context) -> list[Located[PlatformMember]]:
     """Platforms; only `local` is simulated."""
     return [
-        {
-            "address": platform.address,
-            "type": platform.spec.type,
-            "simulated": platform.spec.type == "local",
-            "production": context.production,
-        }
+        Located(
+            platform.address,
+            [],
+            {
+                "type": platform.spec.type,
+                "simulated": platform.spec.type == "local",
+                "production": context.production,
+            },
+        )
         for platform in context.workspace.of_kind(Platform)
     ]
 
 
-def hosts(context: Context) -> list[HostMember]:
+def hosts(context: Context) -> list[Located[HostMember]]:
     """Hosts; the shortest report age that a platform using them allows counts."""
     ages: dict[Address, int] = {}
     for platform in context.workspace.of_kind(Platform):
@@ -287,15 +296,18 @@ def hosts(context: Context) -> list[HostMember]:
             for host in platform.spec.hosts:
                 ages[host] = min(age, ages.get(host, age))
     return [
-        {
-            "address": host.address,
-            "used": host.address in ages,
-            "verdict": host.spec.validation.verdict if host.spec.validation is not None else "missing",
-            "at": seconds(host.spec.validation.at) if host.spec.validation is not None else 0,
-            "maximumAge": ages.get(host.address, 0),
-            "active": host.spec.state == "active",
-            "confidential": host.spec.tee_mode != "none",
-        }
+        Located(
+            host.address,
+            [],
+            {
+                "used": host.address in ages,
+                "verdict": host.spec.validation.verdict if host.spec.validation is not None else "missing",
+                "at": seconds(host.spec.validation.at) if host.spec.validation is not None else 0,
+                "maximumAge": ages.get(host.address, 0),
+                "active": host.spec.state == "active",
+                "confidential": host.spec.tee_mode != "none",
+            },
+        )
         for host in context.workspace.of_kind(Host)
     ]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from qnsp_policy.pipeline.model import Address, ResolvedTier, Workspace
 from qnsp_policy.pipeline.model.kinds import (
@@ -22,6 +22,8 @@ from qnsp_policy.pipeline.model.kinds import (
 from qnsp_policy.pipeline.model.kinds.shipped import PlatformCapabilitySpec
 from qnsp_policy.pipeline.model.scalars import Moment
 from qnsp_policy.pipeline.rules.algorithms import AlgorithmFacts, facts_of
+
+Path = Sequence[str | int]
 
 APPROVING = frozenset({"security", "operator"})
 """Roles whose holders approve plans that others wrote."""
@@ -37,6 +39,17 @@ class Signer(Protocol):
     @property
     def roles(self) -> Sequence[str]:
         """What the TrustRoot lets it do."""
+
+
+M = TypeVar("M")
+
+
+class Located(NamedTuple, Generic[M]):
+    """A member of a population and where it stands: its document and the field inside it, empty for the whole."""
+
+    address: Address
+    path: Path
+    member: M
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,29 @@ class Context:
     def tier_of(self, tenant: Address) -> ResolvedTier:
         """The tier of a tenant, narrowed by its profiles."""
         return self.workspace.tier_of(tenant)
+
+    def tier(self, address: Address) -> ResolvedTier:
+        """A tier with what it extends, resolved once."""
+        found = self._resolved.get(address)
+        if found is None:
+            found = self._resolved[address] = self.workspace.tier(address)
+        return found
+
+    @cached_property
+    def _resolved(self) -> dict[Address, ResolvedTier]:
+        return {}
+
+    def bar_of(self, tenant: Address) -> str:
+        """The name under which the input's table of tiers holds what a tenant's tier and profiles ask."""
+        found = self._bars.get(tenant)
+        if found is None:
+            spec = self.tenants[tenant].spec
+            found = self._bars[tenant] = " & ".join((spec.tier, *spec.profiles))
+        return found
+
+    @cached_property
+    def _bars(self) -> dict[Address, str]:
+        return {}
 
     def tiers(self, tenants: Sequence[Address]) -> list[ResolvedTier]:
         """The tiers of some tenants."""
@@ -138,4 +174,4 @@ def seconds(moment: Moment | datetime) -> int:
     return int(at.timestamp())
 
 
-__all__ = ["APPROVING", "Context", "Signer", "seconds"]
+__all__ = ["APPROVING", "Context", "Located", "Path", "Signer", "seconds"]

@@ -10,11 +10,23 @@ from dataclasses import dataclass
 
 from qnsp_policy.pipeline.model import Address, ResolvedTier
 from qnsp_policy.pipeline.model.kinds import Artefact, CryptoTier, Endpoint, KeyBroker, KeyHierarchy, Tenant
+from qnsp_policy.pipeline.model.tiers import CUSTODY_ORDER
 from qnsp_policy.pipeline.rules.algorithms import algorithm_of_jwk
-from qnsp_policy.pipeline.rules.inputs import AlgorithmUse, KeyExchange, Path, TierRivalry, TierSet, TierUse
-from qnsp_policy.pipeline.rules.normalise.context import Context, seconds
+from qnsp_policy.pipeline.rules.inputs import (
+    AlgorithmEntry,
+    AlgorithmUse,
+    KeyExchange,
+    TierBar,
+    TierRivalry,
+    TierSet,
+    TierUse,
+)
+from qnsp_policy.pipeline.rules.normalise.context import Context, Located, Path, seconds
 
 _SETS = ("kem", "signature", "aead", "hash")
+
+_EVENTS = {"model": "per-version", "session": "per-connection"}
+"""What a tier means that lets keys of a class follow an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +92,27 @@ def _of_hierarchy(hierarchy: KeyHierarchy, context: Context) -> Iterator[Use]:
             yield Use(hierarchy.address, ("spec", "keys", index, "wrappedBy"), key.wrapped_by, "kem", tenants, custody)
 
 
-def algorithm_uses(found: Sequence[Use], context: Context) -> list[AlgorithmUse]:
+def algorithm_uses(found: Sequence[Use], context: Context) -> list[Located[AlgorithmUse]]:
     """The population of rules that look at an algorithm by itself."""
     return [
-        {
-            "address": use.address,
-            "path": list(use.path),
-            "algorithm": use.algorithm,
-            "purpose": use.purpose,
-            "kind": use.purpose if facts.serves(use.purpose) else facts.kind,
-            "known": facts.known,
-            "final": facts.final,
-            "stateful": facts.stateful,
-            "custody": use.custody,
-            "experimentalUntil": _acknowledged_until(use, context) if not facts.final else 0,
-            "deprecatedFrom": facts.deprecated_from,
-            "disallowedFrom": facts.disallowed_from,
-        }
+        Located(
+            use.address,
+            use.path,
+            {
+                "algorithm": use.algorithm,
+                "purpose": use.purpose,
+                "custody": use.custody,
+                "experimentalUntil": _acknowledged_until(use, context),
+            },
+        )
         for use in found
-        for facts in (context.algorithm(use.algorithm),)
     ]
 
 
 def _acknowledged_until(use: Use, context: Context) -> int:
     """The moment until which every tenant's tier admits an algorithm as experimental; 0 if one does not."""
+    if context.algorithm(use.algorithm).final:
+        return 0
     ends = [
         max((seconds(item.expires) for item in tier.experimental if item.algorithm == use.algorithm), default=0)
         for tier in context.tiers(use.tenants)
@@ -111,126 +120,159 @@ def _acknowledged_until(use: Use, context: Context) -> int:
     return min(ends, default=0)
 
 
-def tier_uses(found: Sequence[Use], context: Context) -> Mapping[str, list[TierUse]]:
-    """Uses by purpose, one member for each tenant whose tier they must meet; work of another kind is left out here,
-    because crypto/algorithm-of-another-kind refuses it.
+def algorithm_table(found: Sequence[Use], context: Context) -> dict[str, AlgorithmEntry]:
+    """Every algorithm that is used, by name."""
+    return {
+        name: {
+            "kind": facts.kind,
+            "known": facts.known,
+            "final": facts.final,
+            "stateful": facts.stateful,
+            "hybrid": facts.hybrid,
+            "postQuantum": facts.post_quantum,
+            "deprecatedFrom": facts.deprecated_from,
+            "disallowedFrom": facts.disallowed_from,
+        }
+        for name in sorted({use.algorithm for use in found})
+        for facts in (context.algorithm(name),)
+    }
+
+
+def tier_table(context: Context) -> dict[str, TierBar]:
+    """What each tier in use asks, alone or narrowed by profiles, by the name that `Context.bar_of` gives it."""
+    table: dict[str, TierBar] = {}
+    for tenant in context.tenants:
+        name = context.bar_of(tenant)
+        if name not in table:
+            table[name] = _bar(context.tier_of(tenant))
+    return table
+
+
+def _bar(tier: ResolvedTier) -> TierBar:
+    return {
+        "signature": list(tier.signature.allowed),
+        "kem": list(tier.kem.allowed),
+        "aead": list(tier.aead.allowed),
+        "hash": list(tier.hash.allowed),
+        "tls": list(tier.tls_groups),
+        "hybrid": tier.hybrid,
+        "custody": tier.custody,
+        "custodyRank": CUSTODY_ORDER.index(tier.custody),
+        "maximum": {name: length for name, length in tier.rotation.items() if length is not None},
+        "event": {name: _EVENTS.get(name, "per-version") for name, length in tier.rotation.items() if length is None},
+    }
+
+
+def tier_uses(found: Sequence[Use], context: Context) -> Mapping[str, list[Located[TierUse]]]:
+    """Uses by purpose, one member for each tenant whose tier they must meet.
+
+    An algorithm of another kind is left out, because crypto/algorithm-of-another-kind refuses it.
     """
-    sorted_uses: dict[str, list[TierUse]] = {purpose: [] for purpose in (*_SETS, "tls")}
+    by_purpose: dict[str, list[Located[TierUse]]] = {purpose: [] for purpose in (*_SETS, "tls")}
     for use in found:
-        facts = context.algorithm(use.algorithm)
-        if use.purpose not in sorted_uses or (facts.known and not facts.serves(use.purpose)):
-            continue
-        for tenant in use.tenants:
-            tier = context.tier_of(tenant)
-            sorted_uses[use.purpose].append(
-                {
-                    "address": use.address,
-                    "path": list(use.path),
-                    "algorithm": use.algorithm,
-                    "known": facts.known,
-                    "tenant": tenant,
-                    "tier": tier.address,
-                    "admitted": _admitted(tier, use.purpose),
-                }
-            )
-    return sorted_uses
+        if use.purpose in by_purpose and _fits(use, context):
+            by_purpose[use.purpose] += [
+                Located(
+                    use.address,
+                    use.path,
+                    {"algorithm": use.algorithm, "tenant": tenant, "tier": context.bar_of(tenant)},
+                )
+                for tenant in use.tenants
+            ]
+    return by_purpose
 
 
-def _admitted(tier: ResolvedTier, purpose: str) -> list[str]:
-    if purpose == "tls":
-        return list(tier.tls_groups)
-    return list({"kem": tier.kem, "signature": tier.signature, "aead": tier.aead, "hash": tier.hash}[purpose].allowed)
+def key_exchanges(found: Sequence[Use], context: Context) -> list[Located[KeyExchange]]:
+    """TLS groups and KEMs held against the hybrid rule of each tenant's tier; unknown names are another rule's."""
+    return [
+        Located(
+            use.address,
+            use.path,
+            {
+                "algorithm": use.algorithm,
+                "purpose": use.purpose,
+                "tenant": tenant,
+                "tier": context.bar_of(tenant),
+            },
+        )
+        for use in found
+        if use.purpose in ("tls", "kem") and context.algorithm(use.algorithm).known and _fits(use, context)
+        for tenant in use.tenants
+    ]
 
 
-def key_exchanges(found: Sequence[Use], context: Context) -> list[KeyExchange]:
-    """TLS groups and KEMs held against the hybrid rule: `required` speaks of transport, `forbidden` of both."""
-    members: list[KeyExchange] = []
-    for use in found:
-        facts = context.algorithm(use.algorithm)
-        if use.purpose not in ("tls", "kem") or not facts.known or not facts.serves(use.purpose):
-            continue
-        for tenant in use.tenants:
-            tier = context.tier_of(tenant)
-            members.append(
-                {
-                    "address": use.address,
-                    "path": list(use.path),
-                    "algorithm": use.algorithm,
-                    "hybrid": facts.hybrid,
-                    "postQuantum": facts.post_quantum,
-                    "transport": use.purpose == "tls" and tier.hybrid == "transport-only",
-                    "tenant": tenant,
-                    "tier": tier.address,
-                    "hybridRule": _hybrid_rule(tier.hybrid, use.purpose),
-                    "choices": _admitted(tier, use.purpose),
-                }
-            )
-    return members
+def _fits(use: Use, context: Context) -> bool:
+    facts = context.algorithm(use.algorithm)
+    return not facts.known or facts.serves(use.purpose)
 
 
-def _hybrid_rule(rule: str, purpose: str) -> str:
-    if rule == "transport-only":
-        return "forbidden"
-    return "allowed" if rule == "required" and purpose == "kem" else rule
-
-
-def tier_sets(context: Context) -> list[TierSet]:
+def tier_sets(context: Context) -> list[Located[TierSet]]:
     """The algorithm sets of tiers in use: a user's own tier at its document, a shipped one at the tenant that takes it,
     because that is the line its reader can open.
     """
-    members: list[TierSet] = []
+    members: list[Located[TierSet]] = []
     for document in context.workspace.of_kind(CryptoTier):
         members += _sets(document.address, None, document, context)
     for tenant in context.tenants.values():
-        named = [(tenant.spec.tier, ("spec", "tier"))]
-        named += [(profile, ("spec", "profiles", index)) for index, profile in enumerate(tenant.spec.profiles)]  # type: ignore[misc]
+        named: list[tuple[Address, Path]] = [(tenant.spec.tier, ("spec", "tier"))]
+        named += [(profile, ("spec", "profiles", index)) for index, profile in enumerate(tenant.spec.profiles)]
         for address, path in named:
             if address not in context.workspace.documents:
                 document = context.workspace.find(address, CryptoTier)
-                members += _sets(tenant.address, list(path), document, context)
+                members += _sets(tenant.address, path, document, context)
     return members
 
 
-def _sets(address: Address, path: Path | None, document: CryptoTier, context: Context) -> Iterator[TierSet]:
-    tier = context.workspace.tier(document.address)
+def _sets(address: Address, path: Path | None, document: CryptoTier, context: Context) -> Iterator[Located[TierSet]]:
+    tier = context.tier(document.address)
     open_entries = sorted({str(item.algorithm) for item in tier.experimental if seconds(item.expires) >= context.now})
     for purpose in _SETS:
-        admitted = _admitted(tier, purpose)
+        admitted = list(getattr(tier, purpose).allowed)
         own = getattr(document.spec, purpose)
-        yield {
-            "address": address,
-            "path": path if path is not None else ["spec", purpose],
-            "tier": document.address,
-            "purpose": purpose,
-            "admitted": admitted,
-            "default": str(own.default) if own is not None else "",
-            "hasDefault": own is not None,
-            "unsettled": sorted(name for name in admitted if not context.algorithm(name).final),
-            "acknowledged": open_entries,
-        }
+        yield Located(
+            address,
+            path if path is not None else ["spec", purpose],
+            {
+                "tier": document.address,
+                "purpose": purpose,
+                "admitted": admitted,
+                "default": str(own.default) if own is not None else "",
+                "hasDefault": own is not None,
+                "unsettled": sorted(name for name in admitted if not context.algorithm(name).final),
+                "acknowledged": open_entries,
+            },
+        )
 
 
-def rivalries(context: Context) -> list[TierRivalry]:
+def rivalries(context: Context) -> list[Located[TierRivalry]]:
     """For each tenant and each tier that its own tiers contradict: the tenants that have taken that one."""
     takers: dict[Address, list[str]] = {}
     for tenant in context.tenants.values():
         for tier in (tenant.spec.tier, *tenant.spec.profiles):
             takers.setdefault(tier, []).append(tenant.address)
-    members: list[TierRivalry] = []
+    members: list[Located[TierRivalry]] = []
     for tenant in context.tenants.values():
         for tier in (tenant.spec.tier, *tenant.spec.profiles):
             for conflict in context.workspace.find(tier, CryptoTier).spec.conflicts:
-                members.append(
-                    {
-                        "address": tenant.address,
-                        "path": ["spec", "tier"],
-                        "tier": tier,
-                        "rival": conflict.tier,
-                        "rivalTenants": takers.get(conflict.tier, [])[:5],
-                        "reason": str(conflict.reason),
-                    }
-                )
+                rivals = takers.get(conflict.tier, [])[:5]
+                members += [
+                    Located(
+                        tenant.address,
+                        ("spec", "tier"),
+                        {"tier": tier, "rival": conflict.tier, "rivalTenants": rivals, "reason": str(conflict.reason)},
+                    )
+                ]
     return members
 
 
-__all__ = ["Use", "algorithm_uses", "key_exchanges", "rivalries", "tier_sets", "tier_uses", "uses"]
+__all__ = [
+    "Use",
+    "algorithm_table",
+    "algorithm_uses",
+    "key_exchanges",
+    "rivalries",
+    "tier_sets",
+    "tier_table",
+    "tier_uses",
+    "uses",
+]
