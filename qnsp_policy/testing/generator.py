@@ -139,8 +139,8 @@ def generated_files(documents: int, *, files: int = 10) -> dict[str, bytes]:
         documents: how many at least; groups of eight are added until there are so many.
         files: over how many files the groups are spread.
     """
-    groups = -(-max(documents - 4, 0) // _GROUP)
-    tenants = ", ".join(f"Tenant/tenant-{n:05d}" for n in range(groups)) or "Tenant/none"
+    groups = max(1, -(-(documents - 4) // _GROUP))
+    tenants = ", ".join(f"Tenant/tenant-{n:05d}" for n in range(groups))
     platform = PLATFORM.replace("[Tenant/clinic, Tenant/research]", f"[{tenants}]")
     texts = {"qnsp.yaml": QNSP, "trust-root.yaml": TRUST_ROOT, "platform.yaml": platform}
     for file in range(files):

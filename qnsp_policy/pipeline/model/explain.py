@@ -47,14 +47,25 @@ def problems_of(error: ValidationError, document: SourceDocument, model: type[Ba
     return [
         _problem(detail, document, model)
         for detail in error.errors(include_url=False, include_context=True, include_input=True)
+        if not _echo(detail)
     ]
+
+
+def _echo(detail: Any) -> bool:
+    """Whether it only repeats that an item is wrong: a list is long enough, but not with its good items alone."""
+    given = detail.get("input")
+    return (
+        detail["type"] == "too_short"
+        and isinstance(given, list | dict)
+        and len(given) >= (detail.get("ctx") or {}).get("min_length", 0)
+    )
 
 
 def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> DocumentError:
     kind = str(detail["type"])
     context: Mapping[str, Any] = detail.get("ctx") or {}
     path, siblings = _resolve(detail["loc"], document.value, model, missing=kind == "missing")
-    name = str(path[-1]) if path else "the document"
+    name = _name(path)
     got = detail.get("input")
     if kind == "extra_forbidden":
         guess = nearest(name, siblings)
@@ -115,6 +126,14 @@ def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> D
         *path,
         next_step="choose a value within these bounds",
     )
+
+
+def _name(path: tuple[PathPart, ...]) -> str:
+    if not path:
+        return "the document"
+    if isinstance(path[-1], str):
+        return path[-1]
+    return f"{_name(path[:-1])}[{path[-1]}]"
 
 
 def _bounds(kind: str, context: Mapping[str, Any], detail: Any) -> str:

@@ -21,8 +21,18 @@ from qnsp_policy.pipeline.model.scalars import (
     Part,
     Pem,
     Sentence,
+    TextValue,
     Word,
 )
+
+
+class ExactSubject(TextValue):
+    """The subject of a certificate, compared whole."""
+
+    __slots__ = ()
+    SHAPE = "an exact subject, without the wildcard `*`"
+    PATTERN = r"[^*\x00-\x1f\x7f]+"
+    MAX = 512
 
 
 class _Signer(Part):
@@ -68,7 +78,7 @@ class OidcSigner(_Signer):
 
     type: Literal["oidc"]
     issuer: Word
-    subject: Annotated[Word, Field(pattern=r"^[^*]+$")]
+    subject: ExactSubject
     """Compared whole: no wildcard."""
 
 
