@@ -93,6 +93,8 @@ def _explanations(
         names = sorted({*was.computed_from, *now.computed_from} - NOT_CAUSES)
         pairs = {name: (was.computed_from.get(name, ""), now.computed_from.get(name, "")) for name in names}
         inputs = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        if not pairs.get("initdata", ("", ""))[1]:
+            inputs.pop("initdata", None)  # what is measured now is not the documents' initdata: that explains nothing
     place = after.places.get(new.name, after.place)
     used: set[str] = set()
     for claim in changed:
