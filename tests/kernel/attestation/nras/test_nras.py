@@ -28,7 +28,7 @@ from qnsp_policy.kernel.attestation.values import (
     Verdict,
     VerifiedClaims,
 )
-from qnsp_policy.simulator import nras
+from qnsp_policy.simulator import mint, nras
 
 NRAS = EvidenceKind.NRAS
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -43,7 +43,7 @@ class Bench:
     def __init__(self) -> None:
         self.pki = nras.mint_pki(NOW)
         self.key = nras.jwk(self.pki)
-        pin = hashlib.sha256(nras.mint.spki(self.pki.intermediate.key.public_key())).digest()
+        pin = hashlib.sha256(mint.spki(self.pki.intermediate.key.public_key())).digest()
         self.anchors = [Anchor("nras", pin, AssuranceClass.SIMULATED)]
 
     def device(self, **changes: Any) -> str:
@@ -166,7 +166,7 @@ def test_key_set(bench: Bench) -> None:
     assert bench.code(keys={"keys": [bench.key | {"x5c": []}]}) == "010"
     assert bench.code(anchors=list(ANCHORS)) == "011"
     assert bench.code(keys={"keys": [stranger]}) == "011"
-    leaf_pin = hashlib.sha256(nras.mint.spki(bench.pki.day.key.public_key())).digest()
+    leaf_pin = hashlib.sha256(mint.spki(bench.pki.day.key.public_key())).digest()
     assert bench.code(anchors=[Anchor("nras", leaf_pin, AssuranceClass.SIMULATED)]) == "011"
     assert bench.code(now=NOW + timedelta(hours=24) + SECOND) == "012"
 
