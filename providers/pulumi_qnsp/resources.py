@@ -46,11 +46,7 @@ class Endpoint(pulumi.CustomResource):
     assurance: pulumi.Output[str]
 
     def __init__(self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("qnsp:gateway:Endpoint", name, {**inputs, "key_id": None, "assurance": None}, opts)
-
-    def translate_input_property(self, prop: str) -> str:
-        """Our attribute to Pulumi's camelCase."""
-        return "keyId" if prop == "key_id" else prop
+        super().__init__("qnsp:gateway:Endpoint", name, {**inputs, "keyId": None, "assurance": None}, opts)
 
 
 __all__ = ["BrokerObject", "Endpoint", "Process", "Supervisor"]
