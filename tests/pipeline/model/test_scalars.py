@@ -52,8 +52,8 @@ def test_dates_are_inclusive_as_expiry_and_begin_as_moment() -> None:
     assert scalars.Expiry("2027-11-21T08:00:00Z").at == datetime(2027, 11, 21, 8, tzinfo=UTC)
 
 
-WRONG = {
-    scalars.Duration: ["", "0h", "12", "12 h", "-1h", "1.5h", "12H", "h", "1h ", "９h"],
+WRONG: dict[type[scalars.TextValue], list[str]] = {
+    scalars.Duration: ["", "0h", "12", "12 h", "-1h", "1.5h", "12H", "h", "1h ", "\uff19h"],
     scalars.Rotation: ["per-year", "never", ""],
     scalars.Size: ["0Gi", "1GiB", "1 Gi", "Gi"],
     scalars.Quantity: ["1.5", "2MB", "-1", "01", "1e3", "1.2345k"],
