@@ -76,15 +76,15 @@ def engine_settings(root: Path, workspace: Workspace, *, operator: str | None, p
     return EngineSettings(
         workspace=root.resolve(),
         backend=open_backend(root.resolve(), workspace),
-        pulumi=require("pulumi", environment=os.environ).path.parent.parent,
+        pulumi=require("pulumi", environment=os.environ).path,
         passphrase_file=(root / ".qnsp/passphrase").resolve(),
         environment=dict(os.environ),
-        operator_key=_operator_key(root, workspace, operator),
+        operator_key=operator_key(root, workspace, operator),
         parallel=parallel,
     )
 
 
-def _operator_key(root: Path, workspace: Workspace, operator: str | None) -> Path | None:
+def operator_key(root: Path, workspace: Workspace, operator: str | None) -> Path | None:
     """The key file whose key the brokers admit for administration."""
     from qnsp_policy.kernel.crypto.keys import PublicKey
 
@@ -116,7 +116,7 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
     data = read_plan(path)
     workspace = load(root)
     recorded = recorded_state(root, workspace)
-    plan = verify_resumable(data, recorded, root=root, workspace=workspace, now=now)
+    plan = verify_plan(data, recorded, now=now)
     settings = engine_settings(root, workspace, operator=options.operator, parallel=options.parallel)
     payload = plan.payload
     order = ApplyOrder(
@@ -144,12 +144,6 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
     return Applied(record, plan, noted.index, noted.checkpoint.root.hex(), _hints(workspace, kind))
 
 
-def verify_resumable(data: bytes, recorded: Any, *, root: Path, workspace: Workspace, now: datetime) -> VerifiedPlan:
-    """`verify_plan`; a plan whose own apply was cut short is held against the state it was made on."""
-    del root, workspace
-    return verify_plan(data, recorded, now=now)
-
-
 def _end(record: ApplyRecord, now: datetime) -> datetime:
     return max(now, record.finished.replace(microsecond=0))
 
@@ -168,4 +162,4 @@ def _hints(workspace: Workspace, kind: str) -> tuple[str, ...]:
     return (f'Try:  qnsp-policy call {endpoints[0].name} --input "chest pain"',)
 
 
-__all__ = ["Applied", "ApplyOptions", "apply_plan", "engine_settings"]
+__all__ = ["Applied", "ApplyOptions", "apply_plan", "engine_settings", "operator_key"]

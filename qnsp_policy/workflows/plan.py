@@ -94,7 +94,7 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
         raise OperatorError(
             "QNSP-SIG-080", f"{len(broken)} signatures do not verify; the first: {broken[0]}", next_step="sign again"
         )
-    drifted = _drift(root, recorded, refresh=options.refresh, progress=progress, now=now)
+    drifted = _drift(root, workspace, recorded, refresh=options.refresh, progress=progress)
     progress("planning")
     made = making.make_plan(
         workspace,
@@ -162,7 +162,7 @@ def _read(root: Path, workspace: Workspace, *, needed: bool) -> dict[str, bytes]
 
 
 def _drift(
-    root: Path, recorded: RecordedState, *, refresh: bool, progress: Progress, now: datetime
+    root: Path, workspace: Workspace, recorded: RecordedState, *, refresh: bool, progress: Progress
 ) -> Mapping[str, Sequence[str]]:
     """What differs in the world, by unit."""
     if not refresh:
@@ -173,9 +173,9 @@ def _drift(
     from qnsp_policy.workflows.drift import observe
 
     started = time.perf_counter()
-    observed = observe(root, recorded, now=now)
+    seen = observe(root, workspace, recorded)
     progress(f"Reading the world ... {len(recorded.units)} units, {time.perf_counter() - started:.1f} s")
-    return observed.drifted()
+    return seen.drifted
 
 
 def _previews(root: Path, workspace: Workspace) -> Any:

@@ -22,23 +22,25 @@ def list_(ctx: typer.Context) -> None:
     found = lock_list(session.directory, now=session.now)
 
     def text() -> str:
-        return (
-            "\n".join(
-                f"{lock['holder']}   since {lock['since']}   until {lock['until']}   {lock['state']}" for lock in found
-            )
-            or "nobody holds it"
-        )
+        lines = [
+            f"{lock['holder']}   {lock['purpose']}   since {lock['since']}   until {lock['until']}   {lock['state']}"
+            for lock in found
+        ]
+        return "\n".join(lines) or "nobody holds it"
 
     emit(session, found, text)
 
 
-@app.command(epilog=examples("lock release --yes", "lock release --yes --format json"))
-def release(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
-    """Take the lock from whoever holds it: fences it and records the takeover."""
+@app.command(epilog=examples("lock release", "lock release --force"))
+def release(
+    ctx: typer.Context,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even from an owner that is at work; ends its engine.")
+    ] = False,
+) -> None:
+    """Free a lock that somebody left behind; the ledger says so."""
     from qnsp_policy.workflows.state import lock_release
 
     session: Session = ctx.obj
-    if not yes and not (session.interactive and typer.confirm("Take the lock from its holder?", err=True)):
-        raise typer.BadParameter("releasing somebody's lock needs --yes")
-    released = lock_release(session.directory, now=session.now)
+    released = lock_release(session.directory, force=force, now=session.now)
     emit(session, released, lambda: str(released["text"]))

@@ -1,4 +1,4 @@
-"""Drift as text: security first, then cosmetic, then what could not be read; nothing was changed."""
+"""Drift as text: security first, then what does not run or could not be read, then cosmetic; nothing was changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any
 from qnsp_policy.pipeline.review.escape import terminal
 from qnsp_policy.pipeline.review.style import Paint, Style, plain
 
-_ORDER: tuple[tuple[str, Style], ...] = (("security", "bad"), ("unknown", "warn"), ("cosmetic", "dim"))
+_ORDER: tuple[tuple[str, Style], ...] = (
+    ("security", "bad"),
+    ("availability", "warn"),
+    ("unknown", "warn"),
+    ("cosmetic", "dim"),
+)
 
 
 def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
@@ -17,14 +22,14 @@ def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
     lines: list[str] = []
     for name, style in _ORDER:
         lines += [
-            f"{paint(style, f'{name:<9}')} {terminal(item['unit']):<28} {terminal(item['text'])}"
+            f"{paint(style, f'{name:<12}')} {terminal(item['unit']):<28} {terminal(item['text'])}"
             for item in found["drift"]
             if item["class"] == name
         ]
     counted = Counter(item["class"] for item in found["drift"])
     parts = [f"{counted[name]} {name}" for name, _ in _ORDER if counted[name]]
     lines.append(f"{', '.join(parts) or 'no drift'} in {found['units']} units; nothing was changed.")
-    if counted["security"] or counted["cosmetic"]:
+    if counted["security"] or counted["availability"] or counted["cosmetic"]:
         lines.append("Next: qnsp-policy drift --heal-plan fix.plan")
     return "\n".join(lines)
 

@@ -1,0 +1,251 @@
+"""`call` and `verify-response`: one signed answer, and what stands behind it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from qnsp_policy.client.answer import SavedAnswer, parse_answer
+from qnsp_policy.client.transport_edge import open_endpoint
+from qnsp_policy.client.trust import RelyingPartyTrust, TrustedModel
+from qnsp_policy.client.verify import SIMULATED, verify_answer
+from qnsp_policy.errors import OperatorError, PeerError
+from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Statement, Verdict
+from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
+from qnsp_policy.pipeline.model import Workspace
+from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, Tenant
+from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.review.answer_text import statements_json
+from qnsp_policy.pipeline.trust.grants import effective_grants, endpoint_resource, endpoint_tenant
+from qnsp_policy.workflows.keys import find_keys, list_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What was found of one answer.
+
+    Attributes:
+        accepted: whether every step held.
+        statements: each with its word; of a refusal one that says where and why.
+        body: the answer's body, b"" where it was refused.
+        key_id, algorithm: of the key that signed.
+        model, endpoint: as the answer says.
+    """
+
+    accepted: bool
+    statements: tuple[Statement, ...]
+    body: bytes = b""
+    key_id: str = ""
+    algorithm: str = ""
+    saved: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = {
+            "accepted": self.accepted,
+            "statements": statements_json(self.statements),
+            "keyId": self.key_id or None,
+            "algorithm": self.algorithm or None,
+            "saved": self.saved or None,
+        }
+        if self.body:
+            value["answer"] = json.loads(self.body)
+        return value
+
+    def summary_lines(self) -> list[str]:
+        """What came back, in one or two lines."""
+        lines = []
+        if self.body:
+            value = json.loads(self.body)
+            for item in value.get("data", []):
+                vector = item.get("embedding", [])
+                head = ", ".join(f"{number:.4f}" for number in vector[:4])
+                lines.append(f"embedding {item.get('index')}: {len(vector)} numbers [{head}, ...]")
+        if self.saved:
+            lines.append(f"wrote {self.saved}; verify it anywhere: qnsp-policy verify-response {self.saved}")
+        return lines
+
+
+def relying_party_trust(workspace: Workspace, name: str) -> RelyingPartyTrust:
+    """What a caller of an endpoint relies on, made from the documents.
+
+    Raises:
+        OperatorError: there is no such endpoint.
+    """
+    endpoint = _endpoint(workspace, name)
+    resource = endpoint_resource(workspace, endpoint)
+    tenant = endpoint_tenant(workspace, endpoint)
+    grants = [grant for grant in effective_grants(workspace) if grant.resource == resource]
+    model = workspace.find(endpoint.spec.model, Artefact).spec
+    tier = workspace.tier_of(tenant)
+    return RelyingPartyTrust(
+        endpoint=str(endpoint.name),
+        tenant=tenant.partition("/")[2],
+        anchors=tuple(
+            Anchor(
+                vendor=str(anchor.vendor),
+                certificate=anchor.certificate.der,
+                assurance=AssuranceClass.SIMULATED if anchor.simulated else AssuranceClass.HARDWARE_TEE,
+                line=str(anchor.line),
+            )
+            for anchor in workspace.trust_root.spec.anchors
+        ),
+        alternatives=tuple(alternative for grant in grants for alternative in grant.alternatives),
+        signature_algorithms=frozenset(str(algorithm) for algorithm in tier.signature.allowed),
+        models=(
+            TrustedModel(
+                resource=str(model.encryption.key) if model.encryption else "",
+                digest=str(model.digest),
+                plaintext_digest=str(model.plaintext_digest or ""),
+                publisher=str(model.publisher),
+            ),
+        ),
+        receipts=bool(endpoint.spec.receipts),
+    )
+
+
+def _endpoint(workspace: Workspace, name: str) -> Endpoint:
+    known = {str(endpoint.name): endpoint for endpoint in workspace.of_kind(Endpoint)}
+    wanted = name.removeprefix("Endpoint/")
+    if wanted not in known:
+        close = get_close_matches(wanted, known, n=1)
+        raise OperatorError(
+            "QNSP-OPS-066",
+            f"there is no endpoint {wanted}",
+            subject=wanted,
+            next_step=f"did you mean `{close[0]}`?" if close else f"one of: {', '.join(known) or 'none is declared'}",
+        )
+    return known[wanted]
+
+
+def endpoint_url(workspace: Workspace, name: str) -> str:
+    """Where an endpoint listens."""
+    endpoint = _endpoint(workspace, name)
+    scheme = "http" if endpoint.spec.tls == "insecure-plaintext" else "https"
+    return f"{scheme}://{endpoint.spec.listen}"
+
+
+def api_key(root: Path, workspace: Workspace, endpoint: str, name: str | None) -> PrivateKey:
+    """The private half of an API key that the endpoint's tenants declare.
+
+    Raises:
+        OperatorError: none of them is here.
+    """
+    declared = {
+        PublicKey.from_jwk(key.key).key_id
+        for tenant in _endpoint(workspace, endpoint).spec.tenants
+        for key in workspace.find(tenant, Tenant).spec.api_keys
+    }
+    for entry in list_keys(root):
+        if (name is None or name == entry.name) and declared & set(entry.key_ids):
+            return next(key for key in find_keys(root, entry.name).keys if key.key_id in declared)
+    raise OperatorError(
+        "QNSP-KEY-014",
+        f"no API key of {endpoint}'s tenants is here" + (f" under the name {name}" if name else ""),
+        subject=endpoint,
+        next_step="see spec.apiKeys of the Tenant; make a key with `qnsp-policy key new NAME --algorithm ML-DSA-65`",
+    )
+
+
+def call(
+    root: Path, name: str, texts: list[str], *, key: str | None, save: Path | None, allow_simulated: bool, now: datetime
+) -> Verdicts:
+    """Ask an endpoint for embeddings and verify what comes back.
+
+    Raises:
+        OperatorError: nobody answers there.
+    """
+    del now  # a live answer is judged by the machine's clock
+    workspace = load(root)
+    trust = relying_party_trust(workspace, name)
+    private = api_key(root, workspace, name, key)
+    url = endpoint_url(workspace, name)
+    try:
+        endpoint = open_endpoint(url, trust, api_key=private, allow_simulated=allow_simulated)
+        kept: list[SavedAnswer] = []
+        with endpoint.client(lambda answer, _: kept.append(answer)) as http:
+            model = _endpoint(workspace, name).spec.model.partition("/")[2]
+            response = http.post("/v1/embeddings", json={"model": model, "input": texts})
+        answer = endpoint.fetch_receipt(kept[0])
+        verified = verify_answer(
+            answer,
+            trust,
+            now=verified_now(),
+            allow_simulated=allow_simulated,
+            live=True,
+            evidence=endpoint.evidence,
+        )
+    except PeerError as error:
+        return Verdicts(False, (_refusal(error),))
+    except OSError as error:
+        raise OperatorError(
+            "QNSP-OPS-067",
+            f"{url} does not answer: {error}",
+            subject=name,
+            next_step="see `qnsp-policy drift`; was the plan applied?",
+        ) from error
+    if response.status_code != 200:
+        raise OperatorError(
+            "QNSP-OPS-068", f"{name} answered {response.status_code}: {response.text[:200]}", subject=name
+        )
+    if save is not None:
+        save.write_bytes(answer.to_bytes())
+    return Verdicts(True, verified.statements, verified.body, verified.key_id, verified.algorithm, str(save or ""))
+
+
+def verified_now() -> datetime:
+    """The machine's clock: a live answer is fresh or it is not."""
+    from datetime import UTC
+
+    return datetime.now(UTC)
+
+
+def _refusal(error: PeerError) -> Statement:
+    verdict = Verdict.SIMULATED if error.code == SIMULATED else Verdict.REFUSED
+    detail = error.message
+    if error.expected or error.got:
+        detail += f" (expected {error.expected or 'nothing'}, got {error.got or 'nothing'})"
+    if error.next_step:
+        detail += f"; {error.next_step}"
+    return Statement(error.subject or "answer", verdict, detail, error.code)
+
+
+def verify_response(root: Path, path: Path, *, trust: Path | None, allow_simulated: bool, now: datetime) -> Verdicts:
+    """Verify a saved answer, offline.
+
+    Raises:
+        OperatorError: the file or the trust file cannot be read.
+    """
+    answer = parse_answer(path.read_bytes())
+    if trust is not None:
+        relied = RelyingPartyTrust.from_json(trust.read_bytes())
+    else:
+        runtime = (answer.evidence or {}).get("runtimeData", {})
+        workspace = load(root)
+        named = runtime.get("endpoint") if isinstance(runtime, dict) else None
+        endpoints = [str(endpoint.name) for endpoint in workspace.of_kind(Endpoint)]
+        relied = relying_party_trust(workspace, named if named in endpoints else endpoints[0])
+    try:
+        verified = verify_answer(answer, relied, now=now, allow_simulated=allow_simulated)
+    except PeerError as error:
+        return Verdicts(False, (_refusal(error),))
+    return Verdicts(True, verified.statements, b"", verified.key_id, verified.algorithm)
+
+
+def export_trust(root: Path, name: str) -> dict[str, Any]:
+    """`trust.json` for relying parties that do not have the workspace."""
+    return relying_party_trust(load(root), name).to_json()
+
+
+__all__ = [
+    "Verdicts",
+    "api_key",
+    "call",
+    "endpoint_url",
+    "export_trust",
+    "relying_party_trust",
+    "verify_response",
+]

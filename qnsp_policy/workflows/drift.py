@@ -1,0 +1,79 @@
+"""`drift`, and the look at the world that `plan` refreshes with; reads only, holds no lock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.model import Workspace
+from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.world.observed import Observation
+from qnsp_policy.pipeline.world.recorded import RecordedState
+from qnsp_policy.workflows.apply import operator_key
+from qnsp_policy.workflows.runtime import recorded_state
+
+
+def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observation:
+    """One look at everything that was applied."""
+    from qnsp_policy.pipeline.world.local_edge import LocalReader
+
+    reader = LocalReader(root.resolve(), operator_key=operator_key(root, workspace, None))
+    return reader.observe(recorded.units)
+
+
+def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[str, Any]:
+    """What differs between the running world and what was applied.
+
+    Raises:
+        OperatorError: an ignored unit that is none.
+    """
+    workspace = load(root)
+    recorded = recorded_state(root, workspace)
+    recorded.judge()
+    for unit in ignore:
+        if unit not in recorded.units:
+            raise OperatorError(
+                "QNSP-OPS-065",
+                f"{unit} is no unit of this workspace",
+                subject=unit,
+                next_step="see `qnsp-policy state list`",
+            )
+    seen = observe(root, workspace, recorded)
+    found = [
+        {
+            "class": deviation.concern.value,
+            "unit": deviation.unit,
+            "resource": deviation.resource,
+            "text": deviation.text,
+            "expected": deviation.expected,
+            "got": deviation.got,
+        }
+        for deviation in seen.deviations
+        if deviation.unit not in ignore
+    ]
+    found += [
+        {
+            "class": "unknown",
+            "unit": unit,
+            "resource": "",
+            "text": f"could not be read ({why})",
+            "expected": "",
+            "got": "",
+        }
+        for unit, why in sorted(seen.unknown.items())
+        if unit not in ignore
+    ]
+    return {
+        "formatVersion": "1.0",
+        "drift": found,
+        "drifted": any(item["class"] != "unknown" for item in found),
+        "unknown": sorted(seen.unknown),
+        "units": len(recorded.units),
+        "ignored": list(ignore),
+        "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+__all__ = ["drift", "observe"]
