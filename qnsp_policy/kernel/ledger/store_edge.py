@@ -40,6 +40,7 @@ from qnsp_policy.kernel.ledger.tiles import (
     decode_hashes,
     edge_widths,
     grow,
+    parse_tile_path,
     tile_path,
 )
 from qnsp_policy.kernel.ledger.tree import (
@@ -179,18 +180,22 @@ class LedgerReader:
         for bundle in range(-(-head.size // WIDTH)):
             growth = grow(edge, self._bundle(bundle, head.size))
             edge = growth.edge
-            final = edge.size == head.size
             for path, data in growth.files.items():
-                if path.startswith("tile/entries/") or (".p/" in path and not final):
-                    continue
-                found = self._read(path)
-                if found is None and ".p/" in path:
-                    found = (self._read(path.partition(".p/")[0]) or b"")[: len(data)]
-                if found != data:
-                    raise PeerError("QNSP-LDG-015", f"{path} of the log {self.origin} is not what its entries give")
+                if ".p/" not in path and not path.startswith("tile/entries/"):
+                    self._compare(path, data)
+        for level, index, width in edge_widths(head.size):
+            if width:
+                self._compare(tile_path(level, index, width), b"".join(edge.levels[level]))
         if edge.size != head.size or edge.root != head.root:
             raise PeerError("QNSP-LDG-015", f"the entries of the log {self.origin} do not give the signed root")
         return head
+
+    def _compare(self, path: str, expected: bytes) -> None:
+        found = self._read(path)
+        if found is None and ".p/" in path:
+            found = (self._read(path.partition(".p/")[0]) or b"")[: len(expected)]
+        if found != expected:
+            raise PeerError("QNSP-LDG-015", f"{path} of the log {self.origin} is not what its entries give")
 
     def statement(self) -> bytes | None:
         """The DSSE statement over the checkpoint by ML-DSA-65 or -87 keys, where the log has such keys."""
@@ -338,18 +343,23 @@ class FileLedger(LedgerReader):
 
     def _sweep(self, size: int) -> None:
         """Puts aside what a crash left beyond the checkpoint; aside, not away, as an old checkpoint may have come back."""
-        tiles = [(level, index, width) for level, index, width in edge_widths(size) or [(0, 0, 0)]]
-        tiles.append((ENTRIES, size // WIDTH, size % WIDTH))
-        for level, index, width in tiles:
-            partial = (self.folder / tile_path(level, index, 1)).parent
-            beyond = [path for path in partial.glob("*") if path.name.isdigit() and int(path.name) > width]
-            for path in (*beyond, self.folder / tile_path(level, index)):
-                if path.exists():
-                    aside = self.folder / _ORPHANS / str(path.relative_to(self.folder)).replace("/", "_")
+        for folder, _, names in os.walk(self.folder / "tile"):
+            for name in names:
+                path = Path(folder, name)
+                if name.endswith(_NEW):
+                    path.unlink(missing_ok=True)
+                    continue
+                where = path.relative_to(self.folder).as_posix()
+                try:
+                    level, index, width = parse_tile_path(where)
+                except PeerError:
+                    continue  # not ours, and no reader looks at it
+                if index * WIDTH + width > size >> (8 * max(level, 0)):
+                    aside = self.folder / _ORPHANS / where.replace("/", "_")
                     aside.parent.mkdir(exist_ok=True)
                     path.replace(aside)
-            for path in (*partial.glob("*" + _NEW), self.folder / (tile_path(level, index) + _NEW)):
-                path.unlink(missing_ok=True)
+        for path in self.folder.glob("*" + _NEW):
+            path.unlink(missing_ok=True)
 
     def _write(self, path: str, data: bytes) -> None:
         """Replaces a file in one durable step."""
