@@ -42,8 +42,8 @@ def test_the_official_openai_client_gets_a_verified_answer(line: ServiceLine) ->
     endpoint = open_endpoint(line.url, line.trust(), api_key=line.api_key, allow_simulated=True)
     kept = []
     http = endpoint.client(lambda answer, verified: kept.append((answer, verified)))
-    client = openai.OpenAI(base_url=endpoint.base_url, api_key="unused", http_client=http, max_retries=0)
-    result = client.embeddings.create(model="tiny", input="chest pain", encoding_format="float")
+    with openai.OpenAI(base_url=endpoint.base_url, api_key="unused", http_client=http, max_retries=0) as client:
+        result = client.embeddings.create(model="tiny", input="chest pain", encoding_format="float")
     assert len(result.data[0].embedding) == 4
     answer, verified = kept[0]
     assert verified.algorithm == "ML-DSA-65"
@@ -99,7 +99,8 @@ def test_no_payload_is_logged(line: ServiceLine) -> None:
     """What was asked stands in no log and no ledger."""
     endpoint = open_endpoint(line.url, line.trust(), api_key=line.api_key, allow_simulated=True)
     secret = "a very private symptom"
-    answer = endpoint.client().post("/v1/embeddings", json={"model": "tiny", "input": secret})
+    with endpoint.client() as http:
+        answer = http.post("/v1/embeddings", json={"model": "tiny", "input": secret})
     assert answer.status_code == 200
     assert json.loads(answer.content)["data"]
     for path in line.folder.rglob("*"):
