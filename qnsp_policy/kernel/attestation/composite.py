@@ -84,7 +84,7 @@ def join(primary: VerifiedClaims, devices: tuple[VerifiedClaims, ...]) -> Verifi
         raise EvidenceError(codes.DEVICE_KIND, subject=primary.kind.value)
     simulated = primary.assurance is AssuranceClass.SIMULATED
     for device in devices:
-        is_sample_device = device.kind is EvidenceKind.COCO_SAMPLE and device.claims.get("class") != "cpu"
+        is_sample_device = device.kind is EvidenceKind.COCO_SAMPLE and device.claims.get("class", "cpu") != "cpu"
         if device.kind not in DEVICE_KINDS and not is_sample_device:
             raise EvidenceError(codes.DEVICE_KIND, subject=device.kind.value)
         if (device.assurance is AssuranceClass.SIMULATED) != simulated:
