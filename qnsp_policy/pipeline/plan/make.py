@@ -8,7 +8,7 @@ remain, so a targeted plan shows exactly the trust that it changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -261,7 +261,9 @@ def _trust(
     inputs = [unit.inputs for unit in remaining.values()]
     placed = {(g.broker, g.resource, g.enclave, g.grant): g for g in grants}
     head = [
-        placed[key] if (key := (g.broker, g.resource, g.enclave, g.grant)) in placed else g
+        replace(g, place=placed[key].place, places=placed[key].places)
+        if (key := (g.broker, g.resource, g.enclave, g.grant)) in placed
+        else g
         for policy in policies_of(inputs).values()
         for g in policy.grants
     ]

@@ -82,7 +82,7 @@ def identity(value: Any) -> str | None:
     """The name that a list member goes by: of an object, a grant, a connection, a thing with name, path or key id."""
     if not isinstance(value, Mapping):
         return None
-    if "kind" in value and "name" in value:
+    if "kind" in value and "name" in value and "object" in value:
         return f"{value['kind']}/{value['name']}"
     if "grant" in value and "enclave" in value:
         return f"{value['grant']} to {value['enclave']}"

@@ -172,7 +172,7 @@ def test_the_tier_caps_the_lease() -> None:
     assert decide(policy, claims_for(grant), now=NOW).lease_seconds == 3600
 
 
-CASES = {
+CASES: dict[str, tuple[dict[str, str | int | bool], dict[str, object], str]] = {
     "as it should be": ({}, {}, ""),
     "other code": ({"measurement": "00" * 48}, {}, "QNSP-REL-003"),
     "other initdata": ({"hostData": "00" * 32}, {}, "QNSP-REL-004"),
@@ -191,7 +191,12 @@ def test_a_refusal_has_the_code_of_its_cause(name: str) -> None:
     claims, asked, code = CASES[name]
     grant = grant_of(Clinic())
     policy = ReleasePolicy.from_json(release_policies([grant])[grant.broker, MODEL].to_json())
-    decision = decide(policy, claims_for(grant, **claims), **{"now": NOW, **asked})  # type: ignore[arg-type]
+    moment = asked.get("now", NOW)
+    assert isinstance(moment, datetime)
+    wrapping = asked.get("wrapping")
+    decision = decide(
+        policy, claims_for(grant, **claims), now=moment, wrapping=None if wrapping is None else str(wrapping)
+    )
     assert decision.code == code
     assert decision.allowed is not bool(code)
     assert decision.grant == "Grant/clinic-model"

@@ -9,7 +9,6 @@ from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.trust.release_policy import release_policies
 from qnsp_policy.testing.clinic import Clinic
 
-
 MODEL = "clinic/model/minilm"
 
 
