@@ -16,6 +16,8 @@ from qnsp_policy.kernel.attestation.registry import pinned_anchors, verify_any
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Evidence, EvidenceKind, Statement, Verdict
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.review.answer_text import statements_json
+from qnsp_policy.pipeline.review.ledger_text import denial_lines
+from qnsp_policy.pipeline.trust.decide import REASONS
 from qnsp_policy.workflows.ledger import ledger_list
 
 _SECONDS = 60
@@ -111,26 +113,21 @@ def ask_broker(root: Path, resource: str, enclave: str, *, now: datetime) -> dic
     outcome: dict[str, Any] = json.loads(done.stdout.strip().split("\n")[-1])
     if outcome["released"]:
         lines = [
-            f"released {resource} to {name}: {outcome['bytes']} bytes, lease {outcome['leaseSeconds']} s (thrown away)"
+            f"released  {resource} to {name}: {outcome['bytes']} bytes, lease {outcome['leaseSeconds']} s (thrown away)"
         ]
     else:
-        lines = [
-            f"denied   {resource} to {name}  {outcome['reason']}   (the wire says no more; decision {outcome['decision']})"
-        ]
+        reason = str(outcome["reason"])
+        lines = [f"denied    {resource} to {name}   {reason}  {REASONS.get(reason, '')}".rstrip()]
         lines += _why(root, str(outcome["decision"]))
+        lines.append("  the wire carried the code and a correlation id only; the rest stands in the broker's ledger")
     return {**outcome, "enclave": name, "lines": lines}
 
 
 def _why(root: Path, decision: str) -> list[str]:
     """What the broker's ledger says of a denial; only who holds the workspace can read it."""
     for record in reversed(ledger_list(root, type_="denial", limit=1000)):
-        data = record["data"]
-        if decision and decision in json.dumps(data):
-            found = [f"  in the ledger of {record['log']}, entry {record['index']}:"]
-            found += [
-                f"    {name}: {json.dumps(value)}" for name, value in data.items() if name not in {"decision"} and value
-            ]
-            return found
+        if decision and decision in json.dumps(record["data"]):
+            return denial_lines(record["data"])
     return []
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,9 @@ def call(
     private = api_key(root, workspace, name, key)
     url = endpoint_url(workspace, name)
     try:
-        endpoint = open_endpoint(url, trust, api_key=private, allow_simulated=allow_simulated)
+        # The receipt comes after the answer, so it is demanded of the whole, below.
+        live = replace(trust, receipts=False)
+        endpoint = open_endpoint(url, live, api_key=private, allow_simulated=allow_simulated)
         kept: list[SavedAnswer] = []
         with endpoint.client(lambda answer, _: kept.append(answer)) as http:
             model = _endpoint(workspace, name).spec.model.partition("/")[2]
@@ -173,7 +175,7 @@ def call(
         verified = verify_answer(
             answer,
             trust,
-            now=verified_now(),
+            now=_now(),
             allow_simulated=allow_simulated,
             live=True,
             evidence=endpoint.evidence,
@@ -196,10 +198,8 @@ def call(
     return Verdicts(True, verified.statements, verified.body, verified.key_id, verified.algorithm, str(save or ""))
 
 
-def verified_now() -> datetime:
+def _now() -> datetime:
     """The machine's clock: a live answer is fresh or it is not."""
-    from datetime import UTC
-
     return datetime.now(UTC)
 
 

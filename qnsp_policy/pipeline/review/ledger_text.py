@@ -26,16 +26,20 @@ def render_records(records: Iterable[Mapping[str, Any]], *, paint: Paint = plain
 
 
 def denial_lines(data: Mapping[str, Any]) -> list[str]:
-    """What a denial says to the tenant's owner: the claim, what was seen, what was required, who set it."""
+    """What a denial says to the tenant's owner: the claim, what was seen, what was required, who set it, since when."""
     lines = []
-    if data.get("code"):
-        lines.append(f"{terminal(str(data['code']))}  {terminal(str(data.get('reason', '')))}".rstrip())
+    plan = str(data.get("plan") or "").removeprefix("sha256:")[:8]
+    since = f", in force since plan {plan}" if plan else ""
     for mismatch in data.get("mismatches", []):
-        lines.append(
-            f"claim {terminal(str(mismatch.get('claim', '')))} = {terminal(str(mismatch.get('seen', mismatch.get('got', ''))))}, "
-            f"required {terminal(str(mismatch.get('required', mismatch.get('expected', ''))))}"
-        )
-    return lines
+        lines.append(f"  claim     {_said(mismatch, 'claim')} = {_said(mismatch, 'seen')}")
+        by = f"   by {_said(mismatch, 'setBy')} of {terminal(str(data.get('nearestGrant') or 'no grant'))}{since}"
+        lines.append(f"  required  {_said(mismatch, 'required')}{by}")
+    return lines or [f"  {terminal(str(data.get('code', '')))}: no grant comes near{since}"]
+
+
+def _said(mismatch: Mapping[str, Any], member: str) -> str:
+    text = terminal(str(mismatch.get(member, "")))
+    return text if len(text) <= 32 else f"{text[:16]}..."
 
 
 __all__ = ["denial_lines", "render_records"]
