@@ -6,10 +6,12 @@ measured. OpenSSL 4 through pyOpenSSL; TLS 1.3, where X25519MLKEM768 is the firs
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
@@ -69,18 +71,28 @@ def server_context(key: PrivateKey, chain: tuple[bytes, ...], *, minimum: str = 
     """
     context = _new_context(SSL.TLS1_3_VERSION if minimum == "1.3" else SSL.TLS1_2_VERSION)
     try:
-        context.use_certificate(crypto.load_certificate(crypto.FILETYPE_ASN1, chain[0]))
-        for extra in chain[1:_MAX_CONTEXT_CERTS]:
-            context.add_extra_chain_cert(crypto.load_certificate(crypto.FILETYPE_ASN1, extra))
-        # A key object of ML-DSA is refused by `use_privatekey`; one loaded by OpenSSL itself is taken.
-        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key.to_pkcs8_pem_insecure()))
+        leaf, *extra = (x509.load_der_x509_certificate(der) for der in chain[:_MAX_CONTEXT_CERTS])
+        context.use_certificate(leaf)
+        for certificate in extra:
+            context.add_extra_chain_cert(certificate)
+        _use_key(context, key)
         context.check_privatekey()
-    except (SSL.Error, crypto.Error):
+    except (SSL.Error, crypto.Error, ValueError):
         raise ValueError("the TLS key does not belong to its certificate") from None
     context.set_alpn_select_callback(
         lambda _, offered: b"http/1.1" if b"http/1.1" in offered else SSL.NO_OVERLAPPING_PROTOCOLS
     )
     return context
+
+
+def _use_key(context: SSL.Context, key: PrivateKey) -> None:
+    """A key object of ML-DSA is refused by `use_privatekey`; one that OpenSSL loaded itself is taken, with a warning."""
+    if not key.algorithm.startswith("ML-DSA"):
+        context.use_privatekey(key.handle)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key.to_pkcs8_pem_insecure()))
 
 
 def client_context(*, minimum: str = "1.3") -> SSL.Context:
