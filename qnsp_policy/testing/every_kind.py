@@ -254,7 +254,6 @@ spec:
     floors: {tdxModuleSvn: 5}
     assurance: [hardware-tee]
     requireChecked: [revocation]
-    maxEvidenceAge: 10m
     rego: rules/extra.rego
     grace: {until: 2026-12-31, floors: {tdxModuleSvn: 4}, reason: "firmware update window"}
   consent: [bob@clinic.example]

@@ -5,8 +5,10 @@ Categories are compared, not sets: a stronger tier may admit other algorithms, b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
+from qnsp_policy.kernel.crypto.algorithms import ALGORITHMS
 from qnsp_policy.pipeline.model.tiers import (
     CUSTODY_ORDER,
     ENFORCEMENT_ORDER,
@@ -15,18 +17,8 @@ from qnsp_policy.pipeline.model.tiers import (
     ResolvedTier,
 )
 
-CATEGORY: dict[str, int] = {
-    "ML-KEM-512": 1,
-    "ML-KEM-768": 3,
-    "ML-KEM-1024": 5,
-    "X-Wing": 3,
-    "X25519MLKEM768": 3,
-    "SecP256r1MLKEM768": 3,
-    "SecP384r1MLKEM1024": 5,
+_BEYOND: dict[str, int] = {
     "MLKEM768-P256": 3,
-    "MLKEM1024-P384": 5,
-    "MLKEM768": 3,
-    "MLKEM1024": 5,
     "FrodoKEM-640": 1,
     "FrodoKEM-976": 3,
     "FrodoKEM-1344": 5,
@@ -34,49 +26,23 @@ CATEGORY: dict[str, int] = {
     "Classic-McEliece-6688128": 5,
     "Classic-McEliece-8192128": 5,
     "HQC-128": 1,
-    "HQC-192": 3,
-    "HQC-256": 5,
-    "ML-DSA-44": 2,
-    "ML-DSA-65": 3,
-    "ML-DSA-87": 5,
-    "Falcon-512": 1,
-    "Falcon-1024": 5,
-    "SLH-DSA-SHA2-128s": 1,
-    "SLH-DSA-SHA2-128f": 1,
-    "SLH-DSA-SHA2-192s": 3,
-    "SLH-DSA-SHA2-192f": 3,
-    "SLH-DSA-SHA2-256s": 5,
-    "SLH-DSA-SHA2-256f": 5,
-    "SLH-DSA-SHAKE-128s": 1,
-    "SLH-DSA-SHAKE-128f": 1,
-    "SLH-DSA-SHAKE-192s": 3,
-    "SLH-DSA-SHAKE-192f": 3,
-    "SLH-DSA-SHAKE-256s": 5,
-    "SLH-DSA-SHAKE-256f": 5,
     "LMS": 5,
     "XMSS": 5,
-    "AES-128-GCM": 1,
     "AES-192-GCM": 3,
-    "AES-256-GCM": 5,
-    "AES-256-GCM-SIV": 5,
-    "ChaCha20-Poly1305": 5,
-    "SHA-256": 2,
-    "SHA-384": 4,
-    "SHA-512": 5,
-    "SHA3-256": 2,
-    "SHA3-384": 4,
-    "SHA3-512": 5,
     "SHAKE128": 2,
     "SHAKE256": 5,
 }
-"""NIST security category against a quantum computer; what is not here (RSA, ECDSA, Ed25519, X25519 ...) has none: 0."""
+"""Algorithms that profiles name and the kernel's table does not hold."""
+
+CATEGORY: Mapping[str, int] = MappingProxyType({name: row.category for name, row in ALGORITHMS.items()} | _BEYOND)
+"""NIST security category against a quantum computer by name; 0 for what such a computer breaks."""
 
 Weakening = tuple[tuple[str, ...], str]
 """The field of the stronger tier that is too weak, and why."""
 
 
 def category(algorithm: str) -> int:
-    """The NIST category of an algorithm, 0 for one that a quantum computer breaks or that is unknown."""
+    """The NIST category of an algorithm, 0 for one that a quantum computer breaks or that nobody here knows."""
     return CATEGORY.get(algorithm, 0)
 
 

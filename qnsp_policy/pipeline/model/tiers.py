@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from qnsp_policy.errors import DocumentError
+from qnsp_policy.kernel.crypto.algorithms import ALGORITHMS
 from qnsp_policy.pipeline.model.kinds.crypto_tier import CryptoTier, Experimental
 from qnsp_policy.pipeline.model.scalars import Address
 
@@ -330,12 +331,16 @@ def _common(
     return common
 
 
-_SIGNATURES = ("ML-DSA", "SLH-DSA", "Falcon", "FN-DSA", "Ed25519", "Ed448", "ECDSA", "RSA", "LMS", "XMSS", "HSS")
-_HASHES = ("SHA", "SHAKE")
-_AEADS = ("AES", "ChaCha20", "Ascon")
+_SIGNATURES = ("ML-DSA", "SLH-DSA", "Falcon", "FN-DSA", "Ed25519", "ECDSA", "RSA", "LMS", "XMSS", "HSS")
+_HASHES = ("SHA",)
+_AEADS = ("AES", "ChaCha20")
 
 
 def _kind_fits(kind: str, algorithm: str) -> bool:
+    """Whether an algorithm is of a kind: by the kernel's table, else by how its name begins."""
+    row = ALGORITHMS.get(algorithm)
+    if row is not None:
+        return str(row.kind) == kind
     if algorithm.startswith(_SIGNATURES):
         return kind == "signature"
     if algorithm.startswith(_AEADS):

@@ -97,8 +97,6 @@ class ResponseSignature(Part):
 
     algorithm: AlgorithmName | None = None
     """Nothing means the tier's default."""
-    dual: Bool = False
-    """Ed25519 as a second label; both are then required."""
 
 
 class EndpointAudit(Part):

@@ -141,7 +141,6 @@ class CryptoTierSpec(Part):
     assurance: AssuranceRules | None = None
     approvers: TierApprovers | None = None
     max_lease: Duration | None = None
-    max_key_age: Duration | None = None
     enforcement: Literal["audit", "enforce"] | None = None
     experimental: tuple[Experimental, ...] = ()
     expiry_required: Bool = False

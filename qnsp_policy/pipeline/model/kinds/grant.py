@@ -10,7 +10,6 @@ from qnsp_policy.pipeline.model.kinds.attestation import Grace
 from qnsp_policy.pipeline.model.kinds.base import Assurance, Document, Floors
 from qnsp_policy.pipeline.model.references import BrokerRef, EnclaveRef
 from qnsp_policy.pipeline.model.scalars import (
-    Bool,
     Duration,
     Expiry,
     IdentityName,
@@ -31,7 +30,6 @@ class Appraisal(Part):
     """Classes that are good enough; empty means what the tenant's tier asks."""
     require_checked: tuple[Word, ...] = ()
     """Statements that must not be `not checked`, e.g. revocation."""
-    max_evidence_age: Duration | None = None
     rego: RelativePath | None = None
     """A rule of your own; the trust diff cannot see into it, so any change of it counts as weakened."""
     grace: Grace | None = None
@@ -61,7 +59,6 @@ class GrantSpec(Part):
     consent: Annotated[tuple[IdentityName, ...], Field(min_length=1)]
     """Owners of the resources who agree."""
     licence: Licence | None = None
-    revocable: Bool = True
 
 
 class Grant(Document):

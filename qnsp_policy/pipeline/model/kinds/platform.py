@@ -13,6 +13,7 @@ from qnsp_policy.pipeline.model.scalars import (
     Bool,
     Count,
     Digest,
+    Duration,
     IdentityName,
     Int,
     Moment,
@@ -118,7 +119,7 @@ class BareMetalPlatform(Part):
     hosts: Annotated[tuple[HostRef, ...], Field(min_length=1)]
     hypervisor: Literal["qemu", "libvirt"] = "qemu"
     regions: tuple[Word, ...] = ()
-    validation_max_age: Word = Word("24h")
+    validation_max_age: Duration = Duration("24h")
     """How old a host's validation report may be at deployment."""
 
 
