@@ -65,6 +65,13 @@ class ToyWorkspace:
             ),
         )
 
+    @classmethod
+    def open(cls, folder: Path, pulumi: Path) -> ToyWorkspace:
+        """One that was made before, as another process sees it."""
+        private = folder / ".qnsp"
+        backend = FileBackend(private / "state")
+        return cls(folder, EngineSettings(folder, backend, pulumi, private / "passphrase", dict(os.environ)))
+
     def supervisor(self) -> SupervisorClient:
         return SupervisorClient(SupervisorFolder.at(self.folder / ".qnsp" / "run"))
 

@@ -152,8 +152,8 @@ class StackDriver:
         from pulumi.automation.errors import StackAlreadyExistsError
 
         stack = self._open()
-        with contextlib.suppress(StackAlreadyExistsError), self._told("stack init"):
-            stack.workspace.create_stack(self.name)
+        with contextlib.suppress(StackAlreadyExistsError):
+            self._locking("stack init", lambda: stack.workspace.create_stack(self.name))
 
     def preview(self, *, refresh: bool) -> tuple[PlannedStep, ...]:
         """What an `up` would do, unchanged resources left out.
