@@ -38,11 +38,15 @@ def mpint(value: int) -> bytes:
     return s(value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
-def security_key(key: PublicKey, data: bytes, *, flags: int = 1, namespace: str = sshsig.NAMESPACE, version: int = 1) -> bytes:
+def security_key(
+    key: PublicKey, data: bytes, *, flags: int = 1, namespace: str = sshsig.NAMESPACE, version: int = 1
+) -> bytes:
     """What ssh-keygen -Y sign returns for a FIDO token (PROTOCOL.sshsig, PROTOCOL.u2f)."""
     message = b"SSHSIG" + s(namespace.encode()) + s(b"") + s(b"sha512") + s(hashlib.sha512(data).digest())
     counter = (7).to_bytes(4, "big")
-    signed = hashlib.sha256(key.application.encode()).digest() + bytes([flags]) + counter + hashlib.sha256(message).digest()
+    signed = (
+        hashlib.sha256(key.application.encode()).digest() + bytes([flags]) + counter + hashlib.sha256(message).digest()
+    )
     if key is SK_ED_KEY:
         raw = SK_ED.sign(signed)
     else:
@@ -90,7 +94,9 @@ def test_public_lines_and_jwks(key: PublicKey) -> None:
     assert PublicKey.from_jwk(key.to_jwk()) == key
 
 
-@pytest.mark.parametrize("line", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ==", "x ??"])
+@pytest.mark.parametrize(
+    "line", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ==", "x ??"]
+)
 def test_malformed_public_lines(line: str) -> None:
     """Other types and broken lines are refused with our errors."""
     with pytest.raises(PeerError, match=r"QNSP-SIG-00[58]"):

@@ -169,7 +169,7 @@ def test_a_killed_process(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     said = -1
-    stop = random.Random(7).randrange(20, 60)  # noqa: S311
+    stop = random.Random(7).randrange(20, 60)
     for text in child.stdout:
         said = int(text)
         if said == stop:

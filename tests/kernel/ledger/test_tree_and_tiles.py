@@ -140,13 +140,13 @@ def test_any_bundle_raises_only_our_error(data: bytes, count: int) -> None:
     try:
         found = tiles.decode_entries(data, count)
     except PeerError as error:
-        assert error.code == "QNSP-LDG-002"
+        assert error.code == "QNSP-LDG-002"  # noqa: PT017  either outcome is right
     else:
         assert data.startswith(tiles.encode_entries(found))
     try:
         tiles.decode_hashes(data, count)
     except PeerError as error:
-        assert error.code == "QNSP-LDG-002"
+        assert error.code == "QNSP-LDG-002"  # noqa: PT017  either outcome is right
 
 
 @settings(max_examples=30, deadline=None)

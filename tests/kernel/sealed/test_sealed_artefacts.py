@@ -77,7 +77,10 @@ ALTERED: dict[str, tuple[bytes, str]] = {
     "cut within a chunk": (GOOD[:-5], "QNSP-SIG-071"),
     "bytes after the end": (GOOD + b"x", "QNSP-SIG-071"),
     "chunks exchanged": (
-        GOOD[:BODY] + GOOD[BODY + CHUNK + 16 : BODY + 2 * (CHUNK + 16)] + GOOD[BODY : BODY + CHUNK + 16] + GOOD[BODY + 2 * (CHUNK + 16) :],
+        GOOD[:BODY]
+        + GOOD[BODY + CHUNK + 16 : BODY + 2 * (CHUNK + 16)]
+        + GOOD[BODY : BODY + CHUNK + 16]
+        + GOOD[BODY + 2 * (CHUNK + 16) :],
         "QNSP-SIG-071",
     ),
     "relabelled resource": (header_with(resource="research/model/minilm"), "QNSP-SIG-071"),

@@ -125,7 +125,7 @@ def test_a_classical_client_is_refused(port: int, tls: ServerTls) -> None:
     """The standard library cannot do hybrid groups: it is counted and turned away."""
     before = tls.negotiated["refused"] + tls.negotiated["failed"]
     with pytest.raises((httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError)):
-        httpx.get(f"https://127.0.0.1:{port}/", verify=False, trust_env=False)  # noqa: S501
+        httpx.get(f"https://127.0.0.1:{port}/", verify=False, trust_env=False)
     assert tls.negotiated["refused"] + tls.negotiated["failed"] > before
 
 
@@ -221,7 +221,7 @@ def test_a_group_outside_the_list() -> None:
 def authority() -> tuple[PrivateKey, x509.Certificate]:
     key = generate("ECDSA-P384")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "clinic private CA")])
-    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # noqa: FBT003
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     built = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -279,7 +279,7 @@ def test_misuse() -> None:
     with pytest.raises(ValueError, match="pinned"):
         PeerIdentity()
     with pytest.raises(ValueError, match="loopback"):
-        uvicorn_config(APP, host="0.0.0.0", port=1, tls=None)  # noqa: S104
+        uvicorn_config(APP, host="0.0.0.0", port=1, tls=None)
     with pytest.raises(ValueError, match="does not belong"):
         ServerTls(generate("ML-DSA-65"), CHAIN)
     with pytest.raises(ValueError, match="needs a name"):
