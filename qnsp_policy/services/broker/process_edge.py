@@ -211,7 +211,9 @@ def listener_tls(configuration: BrokerConfiguration) -> ServerTls | None:
     if configuration.identity.tls is None:
         raise OperatorError("QNSP-KBS-005", "identity.tls is missing: the broker has no key to be known by")
     key = private_half(read_key_file(Path(configuration.keys)), configuration.identity.tls, "tls")
-    groups = frozenset(configuration.tls.groups) if configuration.tls.groups else PQ_GROUPS
+    named = configuration.tls.groups or tuple(PQ_GROUPS)
+    # OpenSSL reports classical groups in lower case; they are admitted only where a document names them.
+    groups = frozenset({*named, *(name.lower() for name in named)})
     return ServerTls(key, (self_signed(key, [configuration.host], utc_now()),), groups=groups)
 
 

@@ -217,7 +217,7 @@ class GatewayApp:
             finally:
                 await answer.aclose()
 
-        return StreamingResponse(events(), status_code=answer.status_code, media_type=content_type)
+        return StreamingResponse(events(), status_code=answer.status_code, headers={"Content-Type": content_type})
 
     def _close_stream(self, exchange: Exchange, status: int, content_type: str, running: hashlib._Hash) -> bytes:
         now, receipt = self._clock(), ""

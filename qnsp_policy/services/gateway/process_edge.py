@@ -76,7 +76,9 @@ def listener_tls(settings: GatewaySettings) -> ServerTls | None:
     if settings.tls_key is None:
         raise EngineError("QNSP-GWY-001", "the endpoint declares TLS, but the guest gave no key for it")
     certificate = self_signed(settings.tls_key, [endpoint.host], utc_now())
-    return ServerTls(settings.tls_key, (certificate,), groups=frozenset(endpoint.tls_groups))
+    # OpenSSL reports classical groups in lower case; they are admitted only where a document names them.
+    groups = frozenset({*endpoint.tls_groups, *(name.lower() for name in endpoint.tls_groups)})
+    return ServerTls(settings.tls_key, (certificate,), groups=groups)
 
 
 def main(arguments: list[str] | None = None) -> int:
