@@ -23,6 +23,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "sgx": f"{_HERE}.sgx.codes",
     "coco-sample": f"{_HERE}.coco_sample.codes",
     "appraisal": f"{_HERE}.appraisal_codes",
+    "batch": f"{_HERE}.batch",
 }
 
 

@@ -13,6 +13,7 @@ from qnsp_policy.kernel.attestation import der
 from qnsp_policy.kernel.attestation.dcap import pck
 from qnsp_policy.kernel.attestation.dcap.codes import Refusal, Tee, refuse
 from qnsp_policy.kernel.attestation.values import Anchor
+from qnsp_policy.kernel.attestation.vendors import anchors_of
 from qnsp_policy.kernel.attestation.x509 import (
     Certificate,
     CertificateError,
@@ -81,7 +82,7 @@ def certificates(tee: Tee, certification_type: int, data: bytes, given: bytes | 
 def find_anchor(tee: Tee, root: Certificate, anchors: Sequence[Anchor]) -> Anchor:
     """The anchor whose name and key the root of the chain has; the root must be signed by that key too."""
     candidates: list[tuple[Anchor, Certificate]] = []
-    for anchor in anchors:
+    for anchor in anchors_of("intel", anchors):
         try:
             certificate = load_certificate(anchor.certificate)
         except CertificateError:

@@ -46,6 +46,7 @@ from qnsp_policy.kernel.attestation.values import (
     Verdict,
     VerifiedClaims,
 )
+from qnsp_policy.kernel.attestation.vendors import anchors_of
 from qnsp_policy.kernel.attestation.x509 import (
     Certificate,
     CertificateError,
@@ -505,7 +506,7 @@ def verify(evidence: Evidence, *, collateral: Collateral, anchors: Sequence[Anch
     certificate = _choose_leaf(report, given, cpu_line)
     # 3 line
     line = _line(report, certificate)
-    fitting = _anchors_of(anchors, line)
+    fitting = _anchors_of(anchors_of("amd", anchors), line)
     # 4 chain
     intermediate, anchor, root = _chain(certificate, line, given, fitting)
     # 5 validity
