@@ -14,7 +14,7 @@ VERSION = 1
 _WORD = {
     "added": "+",
     "removed": "-",
-    "strengthened": "  STRENGTHENED ",
+    "strengthened": "^ STRENGTHENED ",
     "weakened": "! WEAKENED ",
     "mixed": "! MIXED ",
     "neutral": "= NEUTRAL ",
@@ -25,8 +25,11 @@ _WORD = {
 def render_trust(trust: Mapping[str, Any]) -> str:
     """The rendered trust diff; ends with a newline."""
     lines = [line for change in trust["diff"]["changes"] for line in _change(change)]
+    gained = any(change["direction"] == "added" for change in trust["diff"]["changes"])
     if trust["diff"]["changes"]:
-        lines.append("no other enclave gains a key")
+        lines.append(
+            "no other enclave gains a key" if gained else "no enclave gains a key that it could not obtain before"
+        )
     else:
         lines.append("nobody gains or loses a key")
     lines.append(_crossing(trust["crossTenant"]))
