@@ -136,9 +136,11 @@ def release_by_force(backend: Backend, *, force: bool) -> LeaseRecord:
     except OperatorError:
         if not force:
             raise
+        # Unreadable, so its token is unknown; seconds since the epoch are above any count of applies.
         record = LeaseRecord(int(time.time()))
-    if record.owner is None:
-        return record
+    else:
+        if record.owner is None:
+            return record
     if not force and not _is_abandoned(record, _now()):
         raise _held(record)
     _end_processes(record)

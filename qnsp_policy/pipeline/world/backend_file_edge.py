@@ -38,7 +38,7 @@ class FileBackend:
         """The URL that Pulumi is given; the folder exists afterwards."""
         folder = self._root / "pulumi"
         with _as_ours(folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make(folder)
         return folder.as_uri()
 
     def get(self, key: str) -> tuple[bytes, str] | None:
@@ -54,7 +54,7 @@ class FileBackend:
         path = self._path(key)
         with _as_ours(path), self._locked():
             self._hold(key, if_match)
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make(path.parent)
             scratch = path.with_name(f"{_SCRATCH}{secrets.token_hex(8)}")
             try:
                 descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -89,6 +89,14 @@ class FileBackend:
             if path.parent.is_dir():
                 _sync_folder(path.parent)
 
+    def _make(self, folder: Path) -> None:
+        """Make a folder of ours and those between it and the root; `parents` alone would leave them open to others."""
+        missing = [each for each in (folder, *folder.parents) if each.is_relative_to(self._root) and not each.exists()]
+        if not self._root.parent.exists():
+            self._root.parent.mkdir(parents=True, exist_ok=True)
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True, mode=0o700)
+
     def _path(self, key: str) -> Path:
         return self._store / check_key(key)
 
@@ -102,7 +110,7 @@ class FileBackend:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self._store.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make(self._store)
         descriptor = os.open(self._store / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

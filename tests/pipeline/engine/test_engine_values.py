@@ -1,0 +1,136 @@
+"""The engine's pure parts: waves, references, deviations, interrupted inputs, exported state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.pipeline.engine import programs, records
+from qnsp_policy.pipeline.engine.apply import levels, resolve
+from qnsp_policy.pipeline.engine.deviations import deviations
+from qnsp_policy.pipeline.engine.stack import deployment_of, merge_replacements
+from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Reference, Step, Unit
+from qnsp_policy.pipeline.world.recorded import RecordedUnit
+
+
+def test_waves_follow_dependencies() -> None:
+    """Each after everything it depends on; what is not in the run counts as done."""
+    depends = {"c": ["a", "b"], "a": ["elsewhere"], "b": ["a"], "d": []}
+    assert levels(depends) == [["a", "d"], ["b"], ["c"]]
+    with pytest.raises(EngineError, match="QNSP-ENG-036"):
+        levels({"a": ["b"], "b": ["a"]})
+
+
+def test_references_are_filled_from_outputs() -> None:
+    """The member at the pointer is replaced; the unit's own inputs stay untouched."""
+    unit = Unit("x/a", "x", {"brokers": [{"url": ""}], "a/b": {"~": 1}}, (), (Reference("b/main", "url", "/brokers/0/url"),))
+    recorded = {"b/main": RecordedUnit("b/main", "b", "", {}, outputs={"url": "https://x"})}
+    assert resolve(unit, recorded).inputs["brokers"] == [{"url": "https://x"}]
+    assert unit.inputs["brokers"] == [{"url": ""}]
+    for reference in (
+        Reference("b/main", "none", "/brokers/0/url"),
+        Reference("b/main", "url", "/brokers/1/url"),
+        Reference("b/gone", "url", "/brokers/0/url"),
+        Reference("b/main", "url", "/nowhere"),
+    ):
+        with pytest.raises(EngineError, match="QNSP-ENG-037"):
+            resolve(Unit("x/a", "x", {"brokers": [{"url": ""}]}, (), (reference,)), recorded)
+
+
+def step(op: Op, name: str = "a", *, parent: str | None = None, **security: Any) -> PlannedStep:
+    return PlannedStep(op, Step("qnsp:broker:ReleasePolicy", name, parent, security))
+
+
+@pytest.mark.parametrize(
+    ("previewed", "text"),
+    [
+        ([step(Op.CREATE, digest="1"), step(Op.CREATE, "b")], "create of qnsp:broker:ReleasePolicy b is not in the plan"),
+        ([step(Op.REPLACE, digest="1")], "would be replaced; the plan holds create"),
+        ([step(Op.DELETE, digest="1")], "would be deleted; the plan holds create"),
+        ([step(Op.CREATE, digest="2")], "digest is another than in the plan"),
+        ([step(Op.CREATE)], "digest is another than in the plan"),
+        ([step(Op.CREATE, digest="1", parent="x")], "has another parent"),
+        ([], "is in the plan, but not needed any more"),
+    ],
+)
+def test_every_deviation_is_named(previewed: list[PlannedStep], text: str) -> None:
+    """One mutation of what was planned, one sentence."""
+    planned = [step(Op.CREATE, digest="1")]
+    assert deviations(planned, planned, whole=True) == []
+    found = deviations(planned, previewed, whole=True)
+    assert len(found) == 1
+    assert text in found[0]
+
+
+def test_a_resumed_unit_may_have_less_to_do() -> None:
+    """Steps that were done are gone; an update may be left of a create."""
+    planned = [step(Op.CREATE, digest="1"), step(Op.CREATE, "b", digest="2")]
+    assert deviations(planned, [], whole=False) == []
+    assert deviations(planned, [step(Op.UPDATE, "b", digest="2")], whole=False) == []
+
+
+def test_more_inputs_than_security_names_are_no_deviation() -> None:
+    """A preview shows every input; the plan names those that matter."""
+    assert deviations([step(Op.UPDATE, digest="1")], [step(Op.UPDATE, digest="1", other="x")], whole=True) == []
+
+
+def test_a_replacement_is_one_step() -> None:
+    """The engine tells it as create-replacement, replace and delete-replaced."""
+    steps = [step(Op.REPLACE), PlannedStep(Op.REPLACE, step(Op.REPLACE).step, ("name",)), step(Op.CREATE, "b")]
+    assert [(item.op, item.step.name, item.properties) for item in merge_replacements(steps)] == [
+        (Op.REPLACE, "a", ("name",)),
+        (Op.CREATE, "b", ()),
+    ]
+
+
+def test_exported_state_is_read_once() -> None:
+    """Outputs, resources, what brokers were given, open operations, and one digest of it all."""
+    exported = {
+        "version": 3,
+        "deployment": {
+            "resources": [
+                {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:s::qnsp::pulumi:pulumi:Stack::qnsp-s", "outputs": {"url": "u"}},
+                {"type": "pulumi:providers:qnsp", "urn": "urn:pulumi:s::qnsp::pulumi:providers:qnsp::default"},
+                {
+                    "type": "qnsp:broker:Tenant",
+                    "urn": "urn:pulumi:s::qnsp::qnsp:broker:Tenant::main/tenant/clinic",
+                    "outputs": {"digest": "sha256:1"},
+                },
+            ],
+            "pending_operations": [{}],
+        },
+    }
+    found = deployment_of(exported)
+    assert found.outputs == {"url": "u"}
+    assert found.resources == (("qnsp:broker:Tenant", "main/tenant/clinic"),)
+    assert found.held == {"main/tenant/clinic": "sha256:1"}
+    assert found.pending == 1
+    assert found.digest != deployment_of({"version": 3, "deployment": {"resources": []}}).digest
+    assert deployment_of({"version": 3}).resources == ()
+
+
+def an_object(name: str, digest: str) -> dict[str, Any]:
+    return {"kind": "release-policy", "name": name, "digest": digest, "object": {}}
+
+
+def test_inputs_of_an_interrupted_unit_hold_what_was_handed_over() -> None:
+    """New objects that a broker got, old ones that it still has, nothing that it was not given."""
+    desired = {"brokers": [{"broker": {"name": "main"}, "objects": [an_object("a", "2"), an_object("b", "1"), an_object("c", "1")]}]}
+    recorded = {"brokers": [{"broker": {"name": "main"}, "objects": [an_object("a", "1"), an_object("d", "1")]}]}
+    held = {
+        "main/release-policy/a": "1",
+        "main/release-policy/b": "1",
+        "main/release-policy/d": "1",
+    }
+    far = records.as_far_as(desired, recorded, held)
+    assert [(item["name"], item["digest"]) for item in far["brokers"][0]["objects"]] == [("a", "1"), ("b", "1"), ("d", "1")]
+    assert records.as_far_as(desired, None, {})["brokers"][0]["objects"] == []
+    assert desired["brokers"][0]["objects"][0]["digest"] == "2"
+
+
+def test_a_program_that_is_not_installed_is_named() -> None:
+    """No guess, no silence."""
+    with pytest.raises(OperatorError, match="QNSP-ENG-030"):
+        programs.program(Unit("moon/a", "moon", {}, ()))
