@@ -2,7 +2,7 @@ package qnsp.rules_test.keys["no-recovery"]
 
 import data.qnsp.rules.keys["no-recovery"] as rule
 
-good := {"tenant": "Tenant/t", "ownerThreshold": 1, "owners": 2, "hasRecovery": true, "custodians": 3, "recoveryThreshold": 2, "sites": 2, "lastDrill": 900, "production": true}
+good := {"tenant": "Tenant/t", "hasRecovery": true, "custodians": 3, "recoveryThreshold": 2, "sites": 2, "lastDrill": 900, "production": true}
 
 world(member) := {"now": 1000, "environment": "production", "hierarchies": [member]}
 

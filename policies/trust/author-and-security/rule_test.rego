@@ -2,7 +2,7 @@ package qnsp.rules_test.trust["author-and-security"]
 
 import data.qnsp.rules.trust["author-and-security"] as rule
 
-good := {"identity": "alice", "roles": ["author"], "duplicates": [], "signers": 1}
+good := {"identity": "alice", "roles": ["author"], "signers": 1}
 
 world(member) := {"now": 1000, "environment": "production", "identities": [member]}
 

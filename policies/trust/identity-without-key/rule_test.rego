@@ -2,7 +2,7 @@ package qnsp.rules_test.trust["identity-without-key"]
 
 import data.qnsp.rules.trust["identity-without-key"] as rule
 
-good := {"identity": "alice", "roles": ["author"], "duplicates": [], "signers": 1}
+good := {"identity": "alice", "roles": ["author"], "signers": 1}
 
 world(member) := {"now": 1000, "environment": "production", "identities": [member]}
 

@@ -4,7 +4,8 @@ Comes in: bytes of policies/<category>/<rule>/example.yaml. Goes out: `RuleExamp
 page and a test: the change is applied to tests' one good workspace, and the rule must find exactly what is said here.
 
     says: One sentence on what is wrong.
-    change:                       # merge patches (RFC 7396) by document address; null removes a document or a field
+    change:                       # merge patches (RFC 7396) by document address; null removes a document or a field;
+                                  # a mapping in place of a list changes its items by name or position
       Enclave/clinic-enclave: {spec: {debug: true}}
     finds:
       - {address: Enclave/clinic-enclave, path: [spec, debug]}

@@ -156,22 +156,12 @@ class HierarchyMember(TypedDict):
     """A tenant's key hierarchy as a whole."""
 
     tenant: str
-    ownerThreshold: int
-    owners: int
     hasRecovery: bool
     custodians: int
     recoveryThreshold: int
     sites: int
     lastDrill: int
     production: bool
-
-
-@with_config(_STRICT)
-class KeyPath(TypedDict):
-    """A resource path and every hierarchy that claims it."""
-
-    resource: str
-    claimants: list[str]
 
 
 @with_config(_STRICT)
@@ -386,11 +376,10 @@ class TrustRootMember(TypedDict):
 
 @with_config(_STRICT)
 class IdentityMember(TypedDict):
-    """One identity of the TrustRoot; `duplicates` are other identities with one of its keys."""
+    """One identity of the TrustRoot."""
 
     identity: str
     roles: list[str]
-    duplicates: list[str]
     signers: int
 
 
@@ -508,7 +497,6 @@ class RulesInput(TypedDict):
     tierRivalries: list[TierRivalry]
     keys: list[KeyMember]
     hierarchies: list[HierarchyMember]
-    keyPaths: list[KeyPath]
     brokers: list[BrokerMember]
     referenceValues: list[ReferenceValuesMember]
     alternatives: list[AlternativeMember]
@@ -555,7 +543,6 @@ __all__ = [
     "IdentityReference",
     "KeyExchange",
     "KeyMember",
-    "KeyPath",
     "Kinds",
     "PlatformMember",
     "ProjectMember",

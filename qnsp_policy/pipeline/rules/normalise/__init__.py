@@ -80,7 +80,6 @@ def build_input(
         "apiKeys": members("apiKeys", parties.api_keys(context)),
         "keys": members("keys", keys.keys(context)),
         "hierarchies": members("hierarchies", keys.hierarchies(context)),
-        "keyPaths": members("keyPaths", keys.key_paths(context)),
         "brokers": members("brokers", keys.brokers(context)),
         "referenceValues": members("referenceValues", attesters.reference_values(context)),
         "alternatives": members("alternatives", attesters.alternatives(context)),

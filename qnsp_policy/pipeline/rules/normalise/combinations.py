@@ -15,7 +15,7 @@ from qnsp_policy.pipeline.model.kinds import Enclave, Platform
 from qnsp_policy.pipeline.model.kinds.platform import KubernetesPlatform
 from qnsp_policy.pipeline.model.kinds.shipped import PlatformCapabilitySpec, RefusedCombination
 from qnsp_policy.pipeline.rules.inputs import CombinationMember
-from qnsp_policy.pipeline.rules.normalise.context import Context, Located
+from qnsp_policy.pipeline.rules.normalise.context import Context, Located, sentence
 
 Facts = Mapping[str, str | int | tuple[str, ...]]
 
@@ -109,14 +109,14 @@ def _member(enclave: Enclave, refused: RefusedCombination, facts: Facts) -> Loca
             "unmet": sorted(
                 name for name, pattern in refused.when.items() if not matches(facts.get(name), str(pattern))
             ),
-            "reason": _sentence(str(refused.reason)),
-            "nearest": _sentence(str(refused.nearest)),
+            "reason": _whole(str(refused.reason)),
+            "nearest": _whole(str(refused.nearest)),
         },
     )
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+def _whole(text: str) -> str:
+    return sentence(text[:1].upper() + text[1:])
 
 
 def _facts(enclave: Enclave, platform: Platform, *, mixed: bool, context: Context) -> Facts:

@@ -174,4 +174,9 @@ def seconds(moment: Moment | datetime) -> int:
     return int(at.timestamp())
 
 
-__all__ = ["APPROVING", "Context", "Located", "Path", "Signer", "seconds"]
+def sentence(text: str) -> str:
+    """A text of a document as the end of a message: with one full stop; nothing stays nothing."""
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+__all__ = ["APPROVING", "Context", "Located", "Path", "Signer", "seconds", "sentence"]

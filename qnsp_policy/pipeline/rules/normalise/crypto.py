@@ -21,7 +21,7 @@ from qnsp_policy.pipeline.rules.inputs import (
     TierSet,
     TierUse,
 )
-from qnsp_policy.pipeline.rules.normalise.context import Context, Located, Path, seconds
+from qnsp_policy.pipeline.rules.normalise.context import Context, Located, Path, seconds, sentence
 
 _SETS = ("kem", "signature", "aead", "hash")
 
@@ -259,7 +259,12 @@ def rivalries(context: Context) -> list[Located[TierRivalry]]:
                     Located(
                         tenant.address,
                         ("spec", "tier"),
-                        {"tier": tier, "rival": conflict.tier, "rivalTenants": rivals, "reason": str(conflict.reason)},
+                        {
+                            "tier": tier,
+                            "rival": conflict.tier,
+                            "rivalTenants": rivals,
+                            "reason": sentence(conflict.reason),
+                        },
                     )
                 ]
     return members

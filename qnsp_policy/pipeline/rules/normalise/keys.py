@@ -1,4 +1,4 @@
-"""Keys and who hands them out: hierarchies, their keys and paths, brokers.
+"""Keys and who hands them out: hierarchies, their keys, brokers.
 
 Comes in: `Context`. Goes out: the members of these populations.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qnsp_policy.pipeline.model import Address
 from qnsp_policy.pipeline.model.kinds import KeyBroker, KeyHierarchy
 from qnsp_policy.pipeline.model.scalars import Rotation
 from qnsp_policy.pipeline.model.tiers import CUSTODY_ORDER
-from qnsp_policy.pipeline.rules.inputs import UNBOUNDED, BrokerMember, HierarchyMember, KeyMember, KeyPath
+from qnsp_policy.pipeline.rules.inputs import UNBOUNDED, BrokerMember, HierarchyMember, KeyMember
 from qnsp_policy.pipeline.rules.normalise.context import Context, Located, seconds
 
 
@@ -68,8 +67,6 @@ def hierarchies(context: Context) -> list[Located[HierarchyMember]]:
                 [],
                 {
                     "tenant": spec.tenant,
-                    "ownerThreshold": spec.owners.threshold,
-                    "owners": len(set(spec.owners.identities)),
                     "hasRecovery": recovery is not None,
                     "custodians": len(set(recovery.custodians)) if recovery is not None else 0,
                     "recoveryThreshold": recovery.threshold if recovery is not None else 0,
@@ -80,27 +77,6 @@ def hierarchies(context: Context) -> list[Located[HierarchyMember]]:
             )
         )
     return members
-
-
-def key_paths(context: Context) -> list[Located[KeyPath]]:
-    """Every path that hierarchies claim, at each place that claims it."""
-    claims: dict[str, list[tuple[Address, int]]] = {}
-    for hierarchy in context.workspace.of_kind(KeyHierarchy):
-        tenant = hierarchy.spec.tenant.partition("/")[2]
-        for index, key in enumerate(hierarchy.spec.keys):
-            claims.setdefault(f"{tenant}/{key.name}", []).append((hierarchy.address, index))
-    return [
-        Located(
-            address,
-            ["spec", "keys", index, "name"],
-            {
-                "resource": resource,
-                "claimants": [claimant for claimant, _ in claimants],
-            },
-        )
-        for resource, claimants in claims.items()
-        for address, index in claimants
-    ]
 
 
 def brokers(context: Context) -> list[Located[BrokerMember]]:
@@ -125,4 +101,4 @@ def brokers(context: Context) -> list[Located[BrokerMember]]:
     ]
 
 
-__all__ = ["brokers", "hierarchies", "key_paths", "keys"]
+__all__ = ["brokers", "hierarchies", "keys"]

@@ -5,9 +5,7 @@ Comes in: `Context`. Goes out: the members of these populations.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from qnsp_policy.pipeline.model import Address
 from qnsp_policy.pipeline.model.kinds import (
@@ -21,7 +19,6 @@ from qnsp_policy.pipeline.model.kinds import (
     Revocation,
     Waiver,
 )
-from qnsp_policy.pipeline.model.kinds.trust_root import Signer
 from qnsp_policy.pipeline.rules.algorithms import algorithm_of_jwk
 from qnsp_policy.pipeline.rules.inputs import (
     ApiKeyMember,
@@ -35,7 +32,7 @@ from qnsp_policy.pipeline.rules.inputs import (
     TrustRootMember,
     WaiverMember,
 )
-from qnsp_policy.pipeline.rules.normalise.context import APPROVING, Context, Located, seconds
+from qnsp_policy.pipeline.rules.normalise.context import APPROVING, Context, Located, seconds, sentence
 
 _WEIGHTY = frozenset({"author", "operator", "security", "publisher", "tenant-owner"})
 
@@ -55,7 +52,7 @@ def tenants(context: Context) -> list[Located[TenantMember]]:
                 {
                     "tier": tier.address,
                     "teeIo": tier.protections["teeIo"],
-                    "unavailable": tier.unavailable,
+                    "unavailable": sentence(tier.unavailable),
                     "acknowledge": " and ".join(asked),
                     "auditRetention": tenant.spec.audit_retention.seconds,
                     "hasQuota": quotas.requests_per_minute is not None or quotas.tokens_per_day is not None,
@@ -159,42 +156,16 @@ def trust_roots(context: Context) -> list[Located[TrustRootMember]]:
 
 
 def identities(context: Context) -> list[Located[IdentityMember]]:
-    """Each identity, with the others that share a key with it."""
+    """Each identity of the TrustRoot."""
     root = context.workspace.trust_root
-    holders: dict[str, set[str]] = {}
-    for identity in root.spec.identities:
-        for signer in identity.signers:
-            for key in _key_names(signer):
-                holders.setdefault(key, set()).add(str(identity.name))
-    members: list[Located[IdentityMember]] = []
-    for index, identity in enumerate(root.spec.identities):
-        shared = {name for signer in identity.signers for key in _key_names(signer) for name in holders[key]}
-        members.append(
-            Located(
-                root.address,
-                ["spec", "identities", index],
-                {
-                    "identity": str(identity.name),
-                    "roles": sorted(identity.roles),
-                    "duplicates": sorted(shared - {str(identity.name)}),
-                    "signers": len(identity.signers),
-                },
-            )
+    return [
+        Located(
+            root.address,
+            ("spec", "identities", index),
+            {"identity": str(identity.name), "roles": sorted(identity.roles), "signers": len(identity.signers)},
         )
-    return members
-
-
-def _key_names(signer: Signer) -> list[str]:
-    """What tells two keys apart: the public members of a JWK, an SSH line without its comment, issuer and subject."""
-    names = [json.dumps(_public(dict(key)), sort_keys=True) for key in signer.keys]
-    names += [" ".join(str(line).split(" ")[:2]) for line in getattr(signer, "public_keys", ())]
-    if signer.type == "oidc":
-        names.append(f"{signer.issuer} {signer.subject}")
-    return names
-
-
-def _public(key: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in key.items() if name in {"kty", "crv", "x", "y", "pub", "n", "e"}}
+        for index, identity in enumerate(root.spec.identities)
+    ]
 
 
 def signers(context: Context) -> list[Located[SignerMember]]:
