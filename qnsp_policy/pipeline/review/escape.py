@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_MARKDOWN = "\\`*_{}[]<>()#+!|~"
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
+_MARKDOWN = "\\`*_{}[]()#+!|~"
 
 
 def visible(text: str) -> str:
@@ -40,7 +40,9 @@ def terminal(text: str) -> str:
 def markdown(text: str) -> str:
     """One line of foreign text inside Markdown: nothing formats, nothing links, nobody is mentioned."""
     escaped = "".join("\\" + character if character in _MARKDOWN else character for character in visible(text))
-    return escaped.replace("@", "@\u200b").replace("&", "&amp;").replace("://", ":\u200b//")
+    for raw, inert in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("@", "@\u200b"), ("://", ":\u200b//")):
+        escaped = escaped.replace(raw, inert)
+    return escaped
 
 
 def code_span(text: str) -> str:

@@ -46,7 +46,7 @@ def _change(change: Mapping[str, Any], paint: Paint) -> list[str]:
     details = [_detail(line) for line in (*change["lines"], *change["causes"])]
     if change["conditions"] and change["direction"] == "added":
         details.append("under " + terminal(change["conditions"]))
-    if len(details) == 1 and len(head) + len(details[0]) + len(place) < 110:
+    if len(details) == 1 and len(head) + len(details[0]) + len(place) < 140:
         return [f"{head}   {details[0]}{paint('place', place)}"]
     return [f"{head}{paint('place', place)}", *(f"        {detail}" for detail in details)]
 
