@@ -80,8 +80,16 @@ class ObjectKind:
         return f"{inputs['broker']}/{inputs['kind']}/{inputs['name']}", self._put(setting, inputs)
 
     def read(self, setting: Setting, resource_id: str, state: Json) -> Json | None:
+        """Its digest as the broker holds it; as recorded when the broker does not answer.
+
+        A broker that is down has lost nothing: saying "gone" would have everything handed over anew. Plan and drift read
+        the world by themselves and say `unknown`.
+        """
         del resource_id
-        held = self._client(setting, state).digest_of(state["kind"], state["name"])
+        try:
+            held = self._client(setting, state).digest_of(state["kind"], state["name"])
+        except ConnectionError:
+            return dict(state)
         return None if held is None else {**state, "digest": held}
 
     def update(self, setting: Setting, resource_id: str, old: Json, new: Json) -> Json:

@@ -1,7 +1,7 @@
 """The broker's objects: what may change them, and in which order with the ledger.
 
 An object is taken only if a plan that this broker verified names its digest for it; what only tightens (removing an object other
-than a revocation, adding a revocation) needs the administrator's signature alone. Versions only rise: `StateKeeper.check` tells a
+than a revocation, adding a revocation) needs the administrator's signature alone. A revocation ends by a later approved plan. Versions only rise: `StateKeeper.check` tells a
 restored old store from a crash half-way, finishes the latter and refuses the former.
 """
 
@@ -206,25 +206,39 @@ class ObjectAdministration:
             return False
         if kind == "revocation" and existing is not None and existing.digest != digest:
             raise AdminRefusal(403, "QNSP-KBS-033", "a revocation is never changed, only added", subject=subject)
-        self._keeper.change(
-            Change(kind, name, StoredObject(kind, name, digest, value, plan_digest)), actor=actor, now=now
-        )
+        if kind == "revocation" and not plan_digest:
+            # Remember which plan was in force: only a later one can undo it.
+            current = self.current_plan()
+            plan_digest = current.digest if current else ""
+        stored = StoredObject(kind, name, digest, value, plan_digest)
+        self._keeper.change(Change(kind, name, stored), actor=actor, now=now)
         return True
 
     def remove(self, kind: str, name: str, *, actor: str, now: datetime) -> bool:
         """Remove an object: that only tightens, except for revocations and the trust root, which stay."""
         _check_kind(kind)
-        if kind in {"revocation", "trust-root"}:
+        existing = self._store.object(kind, name)
+        if existing is None or kind == "trust-root":
+            # Without its object a broker would fall back to its pin, an older TrustRoot: the object stays.
+            return False
+        if kind == "revocation" and not self._undone(existing):
             raise AdminRefusal(
                 403,
                 "QNSP-KBS-036",
-                f"removing a {kind} would widen trust: it takes an approved plan",
+                "undoing a revocation widens trust: it takes an approved plan, later than the revocation, without it",
                 subject=f"{kind}/{name}",
             )
-        if self._store.object(kind, name) is None:
-            return False
         self._keeper.change(Change(kind, name, None), actor=actor, now=now)
         return True
+
+    def _undone(self, revocation: StoredObject) -> bool:
+        """Whether a plan that came after the revocation says that it is over, by holding everything but it."""
+        plan = self.current_plan()
+        return (
+            plan is not None
+            and plan.digest != revocation.plan
+            and f"revocation/{revocation.name}" not in plan.authorises
+        )
 
     def _authorised(self, subject: str, digest: str, plan_digest: str, now: datetime) -> None:
         plan = self.current_plan()

@@ -110,6 +110,21 @@ def test_removing_tightens_and_needs_no_plan(clinic: str, admin, guest: Guest, m
     assert admin.send("DELETE", f"/objects/{POLICY}").json()["removed"] is False
 
 
+def test_a_revocation_is_undone_by_a_later_plan_only(clinic: str, admin) -> None:
+    """Not by the administrator, not by the plan that was in force when it was made; by one that no longer holds it."""
+    value = {"format": "qnsp.revocation/v1", "claim": "chipId", "values": ["aa"], "reason": "stolen"}
+    assert admin.put("revocation/chip", value).status_code == 200
+    assert code(admin.send("DELETE", "/objects/revocation/chip"), 403) == "QNSP-KBS-036"
+    digest = sha256_digest(jcs(value))
+    held = admin.send("GET", f"/objects/{POLICY}").json()["digest"]
+    keeping = admin.world.plans.envelope({"revocation/chip": digest}, serial=1, base={RESOURCE: held})
+    assert admin.send("POST", "/plans", keeping).status_code == 200
+    assert code(admin.send("DELETE", "/objects/revocation/chip"), 403) == "QNSP-KBS-036"
+    without = admin.world.plans.envelope({}, serial=2, base={RESOURCE: held})
+    assert admin.send("POST", "/plans", without).status_code == 200
+    assert admin.send("DELETE", "/objects/revocation/chip").json()["removed"] is True
+
+
 def test_objects_are_listed_with_digest_and_plan(clinic: str, admin) -> None:
     """What drift reads."""
     listed = admin.send("GET", "/objects").json()
