@@ -31,6 +31,8 @@ _TYPES = {
 }
 
 _NEXT = {
+    "QNSP-DOC-018": "write it so",
+    "QNSP-DOC-019": "write `true`",
     "QNSP-DOC-021": "write it in that form",
     "QNSP-DOC-041": "lower the threshold or name more people",
     "QNSP-DOC-042": "keep it once",
@@ -66,6 +68,7 @@ def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> D
     context: Mapping[str, Any] = detail.get("ctx") or {}
     path, siblings = _resolve(detail["loc"], document.value, model, missing=kind == "missing")
     name = _name(path)
+    at_key = detail["loc"][-1:] == ("[key]",)
     got = detail.get("input")
     if kind == "extra_forbidden":
         guess = nearest(name, siblings)
@@ -85,7 +88,7 @@ def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> D
     if kind in _TYPES:
         return document.problem(
             "QNSP-DOC-018",
-            f"`{shown(name)}` must be {_TYPES[kind]}, not {_described(got)}",
+            f"`{shown(name)}` must be {_TYPES[kind]}, not {described(got)}",
             *path,
             next_step='put the value in quotes, such as "1"'
             if kind == "string_type" and _scalar(got)
@@ -97,7 +100,7 @@ def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> D
         guess = nearest(got, allowed) if isinstance(got, str) else None
         return document.problem(
             "QNSP-DOC-019",
-            f"`{shown(name)}` cannot be {_described(got)}",
+            f"`{shown(name)}` cannot be {described(got)}",
             *path,
             label=f"did you mean `{guess}`?" if guess else "",
             next_step="one of: " + ", ".join(allowed),
@@ -112,14 +115,16 @@ def _problem(detail: Any, document: SourceDocument, model: type[BaseModel]) -> D
         guess = nearest(str(tag), allowed)
         return document.problem(
             "QNSP-DOC-019",
-            f"`type` cannot be {_described(tag)}",
+            f"`type` cannot be {described(tag)}",
             *path,
             "type",
             label=f"did you mean `{guess}`?" if guess else "",
             next_step="one of: " + ", ".join(allowed),
         )
     if kind.startswith("QNSP-"):
-        return document.problem(kind, f"`{shown(name)}`: {shown(detail['msg'], 400)}", *path, next_step=_NEXT.get(kind))
+        return document.problem(
+            kind, f"`{shown(name)}`: {shown(detail['msg'], 400)}", *path, key=at_key, next_step=_NEXT.get(kind)
+        )
     return document.problem(
         "QNSP-DOC-021",
         f"`{shown(name)}`: {shown(_bounds(kind, context, detail), 300)}",
@@ -147,7 +152,11 @@ def _bounds(kind: str, context: Mapping[str, Any], detail: Any) -> str:
     }
     if kind in words:
         member, text = words[kind]
-        return f"{text} {context.get(member)}"
+        bound = context.get(member)
+        counted = kind.startswith("too_")
+        unit = (" character" if isinstance(detail.get("input"), str) else " entry") if counted else ""
+        plural = {" entry": " entries"}.get(unit, unit + "s") if counted and bound != 1 else unit
+        return f"{text} {bound}{plural}"
     return str(detail["msg"])
 
 
@@ -155,7 +164,8 @@ def _scalar(value: Any) -> bool:
     return isinstance(value, bool | int | float)
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """A value in words that are safe to print, for "not ..."."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -241,4 +251,4 @@ def _items(annotation: Any) -> Any:
     return None
 
 
-__all__ = ["problems_of"]
+__all__ = ["described", "problems_of"]

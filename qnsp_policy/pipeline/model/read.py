@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from qnsp_policy.errors import DocumentError
-from qnsp_policy.pipeline.documents.problems import nearest, shown
+from qnsp_policy.pipeline.documents.problems import nearest
 from qnsp_policy.pipeline.documents.source import SourceDocument
-from qnsp_policy.pipeline.model.explain import problems_of
+from qnsp_policy.pipeline.model.explain import described, problems_of
 from qnsp_policy.pipeline.model.kinds import KINDS, Document
 from qnsp_policy.pipeline.model.scalars import API_VERSION
 
@@ -24,14 +24,16 @@ def read_document(source: SourceDocument, problems: list[DocumentError]) -> Docu
         if "apiVersion" not in value:
             problems.append(
                 source.problem(
-                    "QNSP-DOC-017", "the field `apiVersion` is missing", next_step=f"add `apiVersion: {API_VERSION}`"
+                    "QNSP-DOC-017",
+                    "the field `apiVersion` is missing",
+                    next_step=f"add `apiVersion: {API_VERSION}`; name files that are no documents in the Project's `exclude`",
                 )
             )
         else:
             problems.append(
                 source.problem(
                     "QNSP-DOC-016",
-                    f"`apiVersion` is {shown(version)!r}, which this program does not read",
+                    f"`apiVersion` is {described(version)}, which this program does not read",
                     "apiVersion",
                     next_step=f"write `apiVersion: {API_VERSION}`; name files that are no documents in the Project's `exclude`",
                 )
@@ -46,7 +48,7 @@ def read_document(source: SourceDocument, problems: list[DocumentError]) -> Docu
         problems.append(
             source.problem(
                 "QNSP-DOC-015",
-                f"unknown kind {shown(kind)!r}",
+                f"`kind` cannot be {described(kind)}",
                 "kind",
                 label=f"did you mean `{guess}`?" if guess else "",
                 next_step="one of: " + ", ".join(KINDS),

@@ -13,7 +13,15 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, NewType
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
 from pydantic import Strict as _Strict
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -359,6 +367,19 @@ class Word(TextValue):
     MAX = 253
 
 
+class _Key(TextValue):
+    """The key of a mapping that authors name freely: one word, printable anywhere."""
+
+    __slots__ = ()
+    SHAPE = "a key of letters, digits and . _ / -"
+    PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?"
+    MAX = 253
+
+
+Key = Annotated[str, AfterValidator(_Key.parse)]
+"""A key that authors name: labels, tags, claims, components, files."""
+
+
 class Sentence(TextValue):
     """A text that says something; several lines are fine."""
 
@@ -464,6 +485,7 @@ __all__ = [
     "IdentityName",
     "Int",
     "Jwk",
+    "Key",
     "KeyName",
     "Location",
     "Moment",

@@ -254,3 +254,20 @@ def test_generated_workspaces_are_good_at_any_size() -> None:
     """The generator of benchmarks writes valid workspaces."""
     for size in (0, 5, 100):
         assert len(build(generated_files(size, files=3)).documents) >= size
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("platforms.yaml", "labels: {owner: infra}", 'labels: {"a\\nb": infra}'),
+        ("platforms.yaml", "tags: {cost: research}", 'tags: {"\\e]0;x": research}'),
+        ("enclaves.yaml", "floors: {bootloader: 3", 'floors: {"boot loader": 3'),
+        ("more.yaml", "initdata: {cdh.toml:", 'initdata: {"../x":'),
+    ],
+)
+def test_keys_that_authors_name_are_plain_words(file: str, old: str, new: str) -> None:
+    """Labels, tags, components and files have keys that can be printed anywhere; the caret stands under the key."""
+    (problem,) = problems_of(mutated(file, old, new))
+    assert problem.code == "QNSP-DOC-021"
+    assert "^" in getattr(problem, "snippet", "")
+    assert "\x1b" not in render(problem)

@@ -24,6 +24,7 @@ from qnsp_policy.pipeline.model.scalars import (
     Hex,
     IdentityName,
     Int,
+    Key,
     Part,
     Sentence,
     Size,
@@ -52,18 +53,18 @@ class DeviceValues(Part):
     driver: Word | None = None
     """Lowest driver version."""
     mode: Literal["on", "ppcie"] = "on"
-    measurements: Mapping[str, Hex] = Field(default_factory=dict)
+    measurements: Mapping[Key, Hex] = Field(default_factory=dict)
     floors: Floors = Field(default_factory=dict)
 
 
 class Alternative(Part):
     """One complete tuple: all of it must hold, and nothing of another tuple helps."""
 
-    measurements: Annotated[Mapping[str, Hex], Field(min_length=1)]
+    measurements: Annotated[Mapping[Key, Hex], Field(min_length=1)]
     """Claims that must be equal, e.g. measurement, hostData, mrTd, rtmr0, pcr4."""
     floors: Floors = Field(default_factory=dict)
     """Lowest accepted TCB by component."""
-    policy: Mapping[str, Flag] = Field(default_factory=dict)
+    policy: Mapping[Key, Flag] = Field(default_factory=dict)
     """Flags of the attester's own policy, e.g. debug, migrate, smt."""
     vmpl: Annotated[Int, Field(le=3)] | None = None
     product_line: Word | None = None
@@ -160,7 +161,7 @@ class EnclaveGpus(Part):
 class LaunchPolicy(Part):
     """How members are started."""
 
-    guest_policy: Mapping[str, Flag] = Field(default_factory=dict)
+    guest_policy: Mapping[Key, Flag] = Field(default_factory=dict)
     """Bits of the attester's launch policy by name."""
     cmdline: Sentence | None = None
     kernel_hashes: Bool = True
@@ -186,7 +187,7 @@ class EnclaveSpec(Part):
     sharing: Literal["exclusive", "shared"] = "exclusive"
     image: ArtefactRef
     reference_values: ReferenceValuesRef
-    initdata: Mapping[str, Sentence] = Field(default_factory=dict)
+    initdata: Mapping[Key, Sentence] = Field(default_factory=dict)
     """Files handed to the guest and measured; what the engine adds is not written here."""
     debug: Bool = False
     launch: LaunchPolicy = LaunchPolicy()

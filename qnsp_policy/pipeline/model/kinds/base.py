@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qnsp_policy.pipeline.model.scalars import Address, Name, Part, Sentence, Word
+from qnsp_policy.pipeline.model.scalars import Address, Key, Name, Part, Sentence, Word
 
 
 class Metadata(Part):
@@ -15,7 +15,7 @@ class Metadata(Part):
 
     name: Name
     """Unique among documents of its kind."""
-    labels: Mapping[str, Word] = Field(default_factory=dict)
+    labels: Mapping[Key, Word] = Field(default_factory=dict)
     """Free words for selection; they decide nothing."""
     description: Sentence | None = None
     """What it is for, for a reader."""
@@ -60,7 +60,7 @@ Severity = Literal["critical", "high", "medium", "low", "info"]
 Custody = Literal["software", "tpm", "enclave", "kms", "hsm"]
 """Where a key lives, weakest first."""
 
-Floors = Mapping[str, Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]]
+Floors = Mapping[Key, Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]]
 """Lowest accepted version by component."""
 
 __all__ = ["Assurance", "Attester", "Custody", "Document", "Floors", "Metadata", "Role", "Severity"]

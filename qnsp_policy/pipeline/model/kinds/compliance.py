@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from qnsp_policy.pipeline.model.kinds.base import Document, Severity
@@ -79,6 +79,18 @@ class ComplianceMapping(Document):
     spec: ComplianceMappingSpec
 
 
+def _step(value: Any, _next: Any) -> str | int:
+    if isinstance(value, str):
+        return str(Word.parse(value))
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    raise PydanticCustomError("QNSP-DOC-018", "expected the name of a field or the number of an item")
+
+
+Step = Annotated[str | int, WrapValidator(_step)]
+"""One step of the way to a field."""
+
+
 class WaivedControl(Part):
     """A control of a framework."""
 
@@ -92,7 +104,7 @@ class WaiverSpec(Part):
     rule: RuleId | None = None
     control: WaivedControl | None = None
     object: AnyRef
-    path: tuple[Word | int, ...] = ()
+    path: tuple[Step, ...] = ()
     """Only the finding at this field; empty means every finding of the rule on the object."""
     reason: Annotated[Sentence, Field(min_length=10)]
     approver: IdentityName

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from qnsp_policy.pipeline.model.kinds.base import Document
 from qnsp_policy.pipeline.model.references import HostRef
@@ -16,6 +17,7 @@ from qnsp_policy.pipeline.model.scalars import (
     Duration,
     IdentityName,
     Int,
+    Key,
     Moment,
     Name,
     Part,
@@ -62,11 +64,20 @@ class Subscription(TextValue):
     MAX = 36
 
 
+def _said(value: Any) -> Any:
+    if value is not True:
+        raise PydanticCustomError("QNSP-DOC-019", "it can only be true, and must be said")
+    return value
+
+
+Said = Annotated[Literal[True], BeforeValidator(_said)]
+
+
 class LocalPlatform(Part):
     """Processes on this machine, with simulated hardware."""
 
     type: Literal["local"]
-    simulated: Literal[True]
+    simulated: Said
     """Must be said: simulated hardware proves nothing."""
     regions: tuple[Word, ...] = (Word("local"),)
 
@@ -83,7 +94,7 @@ class AwsPlatform(Part):
     subnets: tuple[Word, ...] = ()
     dedicated_hosts: Bool = False
     """SEV-SNP reports are signed by VCEK there, by VLEK on shared tenancy."""
-    tags: Mapping[str, Word] = Field(default_factory=dict)
+    tags: Mapping[Key, Word] = Field(default_factory=dict)
 
 
 class GpuOperator(Part):
@@ -107,7 +118,7 @@ class KubernetesPlatform(Part):
     kubernetes_version: Word | None = None
     feature_gates: tuple[Word, ...] = ()
     gpu_operator: GpuOperator | None = None
-    node_selector: Mapping[str, Word] = Field(default_factory=dict)
+    node_selector: Mapping[Key, Word] = Field(default_factory=dict)
     nested_virtualisation: Bool = False
     regions: tuple[Word, ...] = ()
 
@@ -131,7 +142,7 @@ class GcpPlatform(Part):
     region: Word
     zones: tuple[Word, ...] = ()
     network: Word | None = None
-    labels: Mapping[str, Word] = Field(default_factory=dict)
+    labels: Mapping[Key, Word] = Field(default_factory=dict)
 
 
 class AzurePlatform(Part):
@@ -143,7 +154,7 @@ class AzurePlatform(Part):
     region: Word
     attestation_provider: Word | None = None
     """URL of the MAA instance that Key Vault release trusts."""
-    tags: Mapping[str, Word] = Field(default_factory=dict)
+    tags: Mapping[Key, Word] = Field(default_factory=dict)
 
 
 PlatformSpec = Annotated[
@@ -172,7 +183,7 @@ class Bios(Part):
 
     version: Word
     date: Moment | None = None
-    settings: Mapping[str, Word] = Field(default_factory=dict)
+    settings: Mapping[Key, Word] = Field(default_factory=dict)
 
 
 class Cpu(Part):

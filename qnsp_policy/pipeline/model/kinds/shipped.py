@@ -10,7 +10,7 @@ from pydantic import Field
 from qnsp_policy.pipeline.model.kinds.base import Assurance, Attester, Document
 from qnsp_policy.pipeline.model.kinds.compliance import ControlId, RuleId
 from qnsp_policy.pipeline.model.kinds.crypto_tier import Confidence, Provenance
-from qnsp_policy.pipeline.model.scalars import AlgorithmName, Bool, Int, Moment, Part, Sentence, Word
+from qnsp_policy.pipeline.model.scalars import AlgorithmName, Bool, Int, Key, Moment, Part, Sentence, Word
 
 
 class TimelineEntry(Part):
@@ -57,7 +57,7 @@ class AttesterCapability(Part):
     """GPU models with confidential mode beside it; empty means none."""
     gpu_modes: tuple[Literal["on", "ppcie"], ...] = ()
     max_gpus: Int | None = None
-    requires: Mapping[str, Word] = Field(default_factory=dict)
+    requires: Mapping[Key, Word] = Field(default_factory=dict)
     """Fields of the enclave's `launch` that must have this value."""
     confidence: Confidence = "confirmed"
     note: Sentence | None = None
@@ -67,7 +67,7 @@ class RefusedCombination(Part):
     """A combination that cannot work, and what to take instead."""
 
     id: Word
-    when: Mapping[str, Word]
+    when: Mapping[Key, Word]
     """Field -> value (`*` any, `!x` other than x, `>n`, `a|b` one of); all must hold."""
     reason: Sentence
     nearest: Sentence
@@ -113,7 +113,7 @@ class FrameworkSpec(Part):
     provenance: Provenance
     text_copyrighted: Bool
     controls: Annotated[tuple[FrameworkControl, ...], Field(min_length=1)]
-    refused_ids: Mapping[str, Word] = Field(default_factory=dict)
+    refused_ids: Mapping[Key, Word] = Field(default_factory=dict)
     """Ids of other editions that are often written by mistake, with what they are."""
 
 
