@@ -16,9 +16,7 @@ def visible(text: str) -> str:
     r"""The text with every control, format and bidirectional character spelled out (`\x1b`, `\u202e`)."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        _spelled(character) if unicodedata.category(character) in _INVISIBLE else character for character in text
-    )
+    return "".join(_spelled(c) if c != " " and unicodedata.category(c) in _INVISIBLE else c for c in text)
 
 
 def _spelled(character: str) -> str:
