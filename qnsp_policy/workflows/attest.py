@@ -51,15 +51,10 @@ def _evidence(path: Path, endorsements: Path | None) -> Evidence:
 
 def inspect_evidence(path: Path) -> dict[str, Any]:
     """What a report says, unverified."""
-    from qnsp_policy.kernel.attestation.sev_snp.report import parse_report
+    from qnsp_policy.kernel.attestation.inspection import inspect
 
-    found = parse_report(_evidence(path, None).data)
-    fields = {name: getattr(found, name) for name in found.__slots__ if not name.startswith("_")}
-    return {
-        "kind": "sev-snp",
-        "verified": False,
-        **{name: value.hex() if isinstance(value, bytes) else str(value) for name, value in fields.items()},
-    }
+    kind, fields = inspect(path.read_bytes())
+    return {"kind": kind.value, "verified": False, **{field.name: field.value for field in fields}}
 
 
 def verify_evidence(

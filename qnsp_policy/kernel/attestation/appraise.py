@@ -2,7 +2,8 @@
 
 Comes in: `VerifiedClaims`, an `AppraisalPolicy` and `now`. Goes out: `AttestationResult`, accepted or with every reason.
 One alternative must hold whole: members of different alternatives never combine. An attester that can be debugged is refused unless
-an alternative itself demands the debug claim. Nothing is accepted by an empty policy, an absent claim or an unchecked statement that
+an alternative itself demands the debug claim, and a TCB status other than UpToDate unless it names `tcbStatus` or a floor of
+`tcb.statusLevel`. Nothing is accepted by an empty policy, an absent claim or an unchecked statement that
 the policy requires.
 """
 
@@ -28,6 +29,7 @@ from qnsp_policy.kernel.attestation.values import (
 )
 
 _DEBUG_CLAIMS: Final = frozenset({"policy.debug", "attributes.debug", "tdAttributes.debug", "debug"})
+_UP_TO_DATE: Final = "UpToDate"
 _FAMILIES: Final[Sequence[tuple[Code, frozenset[str], tuple[str, ...]]]] = (
     (
         codes.MEASUREMENT,
@@ -104,6 +106,9 @@ def _claim_mismatches(claims: Mapping[str, ClaimValue], alternative: Alternative
     for claim in _DEBUG_CLAIMS & claims.keys():
         if claims[claim] is not False and claim not in alternative.equals:
             add(codes.DEBUG, claim, _show(claims[claim]), "false")
+    status = claims.get("tcbStatus", _UP_TO_DATE)
+    if status != _UP_TO_DATE and "tcbStatus" not in alternative.equals and "tcb.statusLevel" not in alternative.floors:
+        add(codes.TCB_STATUS, "tcbStatus", _show(status), _UP_TO_DATE)
     return found
 
 

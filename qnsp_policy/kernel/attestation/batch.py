@@ -111,13 +111,13 @@ class Batch:
             anchors=self._anchors_of(request),
             now=now,
         )
-        alternative = Alternative(
-            "line",
-            claims.kind,
-            _mapping(request, "equals"),
-            _floors(request),
-            tuple(_any_device(d) for d in claims.devices),
-        )
+        floors = dict(_floors(request))
+        if (
+            "tcb.statusLevel" in claims.claims
+        ):  # a status is a claim that is shown; a line that wants a better one says so
+            floors.setdefault("tcb.statusLevel", 0)
+        devices = tuple(_any_device(device) for device in claims.devices)
+        alternative = Alternative("line", claims.kind, _mapping(request, "equals"), floors, devices)
         policy = AppraisalPolicy(
             (alternative,),
             frozenset(AssuranceClass),

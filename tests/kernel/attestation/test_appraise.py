@@ -138,6 +138,18 @@ def test_debug_needs_a_word_of_its_own() -> None:
     assert appraise(verified(policy__debug=True), policy, NOW).accepted
 
 
+def test_tcb_status_must_be_named_unless_up_to_date() -> None:
+    """A status other than UpToDate is refused unless the alternative names it, or sets a floor of its level."""
+    old = verified(tcbStatus="SWHardeningNeeded", tcb__statusLevel=5)
+    assert codes(appraise(old, POLICY, NOW)) == ["038"]
+    named = replace(GOOD, equals={**GOOD.equals, "tcbStatus": "SWHardeningNeeded"})
+    assert appraise(old, replace(POLICY, alternatives=(named,)), NOW).accepted
+    floor = replace(GOOD, floors={"tcb.statusLevel": 3})
+    assert appraise(old, replace(POLICY, alternatives=(floor,)), NOW).accepted
+    worse = verified(tcbStatus="OutOfDate", tcb__statusLevel=2)
+    assert codes(appraise(worse, replace(POLICY, alternatives=(floor,)), NOW)) == ["040"]
+
+
 def test_report_data() -> None:
     """Expected report data must be the same in length and bytes; none at all has a code of its own."""
     for expected, code in ((REPORT_DATA[:48], "010"), (REPORT_DATA[:-1] + b"\0", "011")):

@@ -38,6 +38,22 @@ _REASONS: Final[Mapping[TcbStatus, frozenset[str]]] = {
 }
 
 
+_ORDER: Final = (
+    TcbStatus.REVOKED,
+    TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
+    TcbStatus.OUT_OF_DATE,
+    TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED,
+    TcbStatus.CONFIGURATION_NEEDED,
+    TcbStatus.SW_HARDENING_NEEDED,
+    TcbStatus.UP_TO_DATE,
+)
+
+
+def rank(status: TcbStatus) -> int:
+    """0 (Revoked) to 6 (UpToDate), so that a floor can admit several statuses (claim `tcb.statusLevel`)."""
+    return _ORDER.index(status)
+
+
 class UnknownStatusError(ValueError):
     """A status word that is not of the PCS."""
 
@@ -166,4 +182,5 @@ __all__ = [
     "masked",
     "member",
     "platform_level",
+    "rank",
 ]

@@ -360,6 +360,7 @@ def _standing(tee: Tee, quote: Quote, chain: PckChain, found: _Documents) -> _St
         return _Standing(claims, checked=False, detail=f"{' and '.join(missing)} not given")
     status = tcb.converge([level.status for level in levels])
     claims["tcbStatus"] = status.value
+    claims["tcb.statusLevel"] = tcb.rank(status)
     claims["tcb.advisories"] = " ".join(advisories)
     return _Standing(claims, checked=True, detail=f"{status.value}{': ' if advisories else ''}{', '.join(advisories)}")
 
