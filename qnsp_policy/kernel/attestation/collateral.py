@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from qnsp_policy.kernel.attestation.x509 import CertificateError, certificates_of, load_crl
+from qnsp_policy.kernel.attestation.x509 import CertificateError, certificates_of, load_certificate, load_crl
 
 _CERTIFICATE_SUFFIXES = frozenset({".pem", ".der", ".crt", ".cer", ".testcer"})
 
@@ -44,7 +44,7 @@ class Collateral:
             elif b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"{", b"<")):
                 certificates += certificates_of(data)
                 documents[name] = data
-            elif PurePath(name).suffix.lower() in _CERTIFICATE_SUFFIXES:
+            elif _is_certificate(name, data):
                 certificates.append(data)
             else:
                 documents[name] = data
@@ -66,18 +66,30 @@ class Collateral:
         )
 
 
+def _is_certificate(name: str, data: bytes) -> bool:
+    if PurePath(name).suffix.lower() in _CERTIFICATE_SUFFIXES:
+        return True
+    if data[:2] != b"\x30\x82":
+        return False
+    try:
+        load_certificate(data)
+    except CertificateError:
+        return False
+    return True
+
+
 def _as_crl(name: str, data: bytes) -> bytes | None:
     """The DER of a CRL given as DER, PEM or hex; None where the file is something else."""
-    lowered = name.lower()
-    if b"-----BEGIN X509 CRL-----" not in data and "crl" not in lowered:
+    named = "crl" in name.lower()
+    if b"-----BEGIN X509 CRL-----" not in data and data[:1] != b"\x30" and not named:
         return None
     hexadecimal = data.strip()
-    if len(hexadecimal) > 64 and hexadecimal[:2] == b"30" and re.fullmatch(rb"[0-9a-fA-F]+", hexadecimal):
+    if named and len(hexadecimal) > 64 and hexadecimal[:2] == b"30" and re.fullmatch(rb"[0-9a-fA-F]+", hexadecimal):
         data = bytes.fromhex(hexadecimal.decode("ascii"))
     try:
         return load_crl(data).der
     except CertificateError:
-        return data if lowered.endswith((".crl", ".crl.der", ".crl.pem")) else None
+        return data if name.lower().endswith((".crl", ".crl.der", ".crl.pem")) else None
 
 
 __all__ = ["Collateral"]

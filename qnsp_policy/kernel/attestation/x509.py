@@ -371,9 +371,16 @@ def unknown_critical(certificate: Certificate, known: Iterable[str] = ()) -> fro
 
 
 def only_pem(data: bytes) -> bool:
-    """Whether nothing but PEM blocks, line ends and one closing NUL stand in `data`."""
+    """Whether nothing but PEM blocks, line ends and closing NULs stand in `data`."""
     rest = _PEM.sub(b"", data)
-    return not rest.removesuffix(b"\0").strip(b"\r\n")
+    return not rest.rstrip(b"\0").strip(b"\r\n")
+
+
+def to_pem(encoded: bytes) -> bytes:
+    """One certificate as a PEM block."""
+    text = base64.b64encode(encoded)
+    lines = b"\n".join(text[at : at + 64] for at in range(0, len(text), 64))
+    return b"-----BEGIN CERTIFICATE-----\n" + lines + b"\n-----END CERTIFICATE-----\n"
 
 
 __all__ = [
@@ -390,5 +397,6 @@ __all__ = [
     "load_crl",
     "only_pem",
     "split_pem",
+    "to_pem",
     "unknown_critical",
 ]

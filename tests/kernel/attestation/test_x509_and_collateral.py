@@ -152,7 +152,7 @@ def test_pem_is_canonical(vector: Callable[[str], bytes]) -> None:
     assert only_pem(text)
     assert only_pem(text.replace(b"\n", b"\r\n") + b"\0")
     assert not only_pem(text + b"x")
-    assert not only_pem(text + b"\0\0")
+    assert not only_pem(text + b"\0x")
     with pytest.raises(CertificateError):
         split_pem(b"-----BEGIN CERTIFICATE-----\nAB==\n-----END CERTIFICATE-----\n")
 
@@ -166,11 +166,13 @@ def test_folder_is_sorted_by_content(tmp_path: Path, vector: Callable[[str], byt
         ("deep/again_crl.txt", crl.hex().encode()),
         ("tcb.json", b"{}"),
         (".hidden", b"x"),
+        ("no-suffix", vector("snp/gsg_vcek.testcer")),
+        ("no-name", crl),
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     found = Collateral.from_folder(str(tmp_path))
-    assert len(found.certificates) == 2
+    assert len(found.certificates) == 3
     assert found.crls == (crl,)
     assert set(found.documents) == {"a.pem", "tcb.json"}
 

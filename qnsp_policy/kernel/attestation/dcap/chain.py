@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -24,11 +24,13 @@ from qnsp_policy.kernel.attestation.x509 import (
     load_crl,
     only_pem,
     split_pem,
+    to_pem,
     unknown_critical,
 )
 
 _CA_NAMES: Final = ("PCK Platform CA", "PCK Processor CA")
-_CHAIN_TYPE: Final = 5
+CHAIN_TYPE: Final = 5
+"""Certification data type of a PEM chain within the quote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def certificates(tee: Tee, certification_type: int, data: bytes, given: bytes | 
         data: certification data of the quote.
         given: endorsement `pck-chain`, PEM, or None.
     """
-    if certification_type != _CHAIN_TYPE:
+    if certification_type != CHAIN_TYPE:
         if given is None:
             raise refuse(
                 tee, Refusal.NO_PCK, subject="certification data type", got=str(certification_type), expected="5"
@@ -77,6 +79,28 @@ def certificates(tee: Tee, certification_type: int, data: bytes, given: bytes | 
     if sum(pck.SGX_EXTENSION in one.extensions for one in found) > 1:
         raise refuse(tee, Refusal.CHAIN_ORDER, "two PCK certificates", subject="PCK certificate chain")
     return found
+
+
+def from_collateral(given: Sequence[bytes], fits: Callable[[Certificate], bool]) -> bytes | None:
+    """A PCK chain among loose certificates, as PEM: the leaf that `fits`, its CA, its root; None if there is none."""
+    loaded: list[Certificate] = []
+    for data in given:
+        try:
+            loaded.append(load_certificate(data))
+        except CertificateError:
+            continue
+    for leaf in loaded:
+        if pck.SGX_EXTENSION in leaf.extensions and fits(leaf):
+            for ca in loaded:
+                for root in loaded:
+                    if (
+                        root.subject == root.issuer
+                        and is_signed_by(leaf, ca)
+                        and is_signed_by(ca, root)
+                        and ca is not root
+                    ):
+                        return b"".join(to_pem(one.der) for one in (leaf, ca, root))
+    return None
 
 
 def find_anchor(tee: Tee, root: Certificate, anchors: Sequence[Anchor]) -> Anchor:
@@ -103,7 +127,7 @@ def verify(tee: Tee, found: Sequence[Certificate], anchors: Sequence[Anchor], no
     anchor = find_anchor(tee, root, anchors)
     if not is_signed_by(ca, root):
         raise refuse(tee, Refusal.CA_SIGNATURE, subject=ca.subject_cn)
-    if not ca.is_ca or not ca.may_sign_certificates or not ca.subject_cn.endswith(_CA_NAMES) or not root.is_ca:
+    if not ca.is_ca or ca.may_sign_certificates is False or not ca.subject_cn.endswith(_CA_NAMES) or not root.is_ca:
         raise refuse(tee, Refusal.CA_ROLE, subject=ca.subject_cn)
     if not is_signed_by(leaf, ca):
         raise refuse(tee, Refusal.PCK_SIGNATURE, subject=leaf.subject_cn)
@@ -203,4 +227,15 @@ def revocation(
     return used, " and ".join(missing)
 
 
-__all__ = ["PckChain", "certificates", "crl_of", "find_anchor", "p256", "revocation", "verify", "when"]
+__all__ = [
+    "CHAIN_TYPE",
+    "PckChain",
+    "certificates",
+    "crl_of",
+    "find_anchor",
+    "from_collateral",
+    "p256",
+    "revocation",
+    "verify",
+    "when",
+]

@@ -378,9 +378,12 @@ def verify(
     # 1, 2 format and tail
     quote = parse(evidence.data, tee)
     # 3, 4 PCK chain
-    found = pck_chain.certificates(
-        tee, quote.certification_type, quote.certification, evidence.endorsements.get("pck-chain")
-    )
+    supplied = evidence.endorsements.get("pck-chain")
+    if supplied is None and quote.certification_type != pck_chain.CHAIN_TYPE:
+        supplied = pck_chain.from_collateral(
+            collateral.certificates, lambda leaf: _by_certificate(leaf.der, quote.qe_signature, quote.qe_report.raw)
+        )
+    found = pck_chain.certificates(tee, quote.certification_type, quote.certification, supplied)
     chain = pck_chain.verify(tee, found, anchors, now)
     # 5, 6, 7 signatures
     _quote_signatures(tee, quote, chain)

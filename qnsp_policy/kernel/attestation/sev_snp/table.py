@@ -57,6 +57,11 @@ def parse(data: bytes) -> dict[str, bytes]:
     return found
 
 
+def is_table(data: bytes) -> bool:
+    """Whether bytes begin like a certificate table."""
+    return data[:16] in _NAMES
+
+
 def build(certificates: Mapping[str, bytes]) -> bytes:
     """The table of certificates (DER) by type; the types of `TYPES` only."""
     offset = _ENTRY.size * (len(certificates) + 1)
@@ -67,4 +72,4 @@ def build(certificates: Mapping[str, bytes]) -> bytes:
     return entries + bytes(_ENTRY.size) + b"".join(certificates.values())
 
 
-__all__ = ["MAX_TABLE", "TYPES", "build", "parse"]
+__all__ = ["MAX_TABLE", "TYPES", "build", "is_table", "parse"]

@@ -131,7 +131,10 @@ def _given(evidence: Evidence, collateral: Collateral) -> _Given:
         if name == "ark":
             arks += certificates
     leafs, intermediates, roots = _sort(own)
-    more_leafs, more_intermediates, more_roots = _sorted_collateral(collateral.certificates)
+    tables = [table.parse(data) for data in collateral.documents.values() if table.is_table(data)]
+    tabled = tuple(data for entries in tables for name, data in entries.items() if name in _CHAIN_NAMES)
+    crls += [entries["crl"] for entries in tables if "crl" in entries]
+    more_leafs, more_intermediates, more_roots = _sorted_collateral((*collateral.certificates, *tabled))
     return _Given(
         (*leafs, *more_leafs),
         (*intermediates, *more_intermediates),
@@ -277,7 +280,7 @@ def _chain(
         raise EvidenceError(codes.INTERMEDIATE_SIGNATURE, subject=candidates[0].subject_cn)
     signing = [link for link in links if is_signed_by(certificate, link[0])]
     intermediate, anchor, root = (signing or links)[0]
-    if not intermediate.is_ca or not intermediate.may_sign_certificates:
+    if not intermediate.is_ca or intermediate.may_sign_certificates is False:
         raise EvidenceError(codes.INTERMEDIATE_NOT_CA, subject=intermediate.subject_cn)
     if not signing:
         raise EvidenceError(codes.LEAF_SIGNATURE, subject=certificate.subject_cn)

@@ -136,6 +136,12 @@ def test_version_5_body_type_and_size(tdx: Machine) -> None:
         tdx.refused(7, tdx.platform.quote(tdx.report(), version=5, body_type=kind, body_size=size))
 
 
+def test_enclave_type_over_a_td_body(tdx: Machine) -> None:
+    """A TD body under the SGX TEE type is refused at the SGX entry point by its lengths."""
+    with pytest.raises(EvidenceError, match="QNSP-ATT-SGX-008"):
+        tdx.judge(tdx.platform.quote(tdx.report(), tee_type=0), kind=EvidenceKind.SGX)
+
+
 def test_version_3_td(tdx: Machine) -> None:
     """There is no TDX quote of version 3."""
     tdx.refused(4, tdx.platform.quote(tdx.report(), version=3))
@@ -157,6 +163,8 @@ def test_certification_without_a_certificate(machine: Machine, kind: int) -> Non
     machine.judge(quote, endorsements={"pck-chain": machine.platform.chain()})
     other = make_platform(machine.pki, td=machine.td)
     machine.refused(30, quote, endorsements={"pck-chain": other.chain()})
+    machine.judge(quote, {**machine.files(), "pck.pem": other.chain() + machine.platform.chain()})
+    machine.refused(13, quote, {**machine.files(), "pck.pem": other.chain()})
 
 
 def test_unknown_certification_type(machine: Machine) -> None:

@@ -408,6 +408,13 @@ def test_among_several_leafs_the_fitting_one_is_taken(bench: Bench, now: datetim
     verify(evidence, collateral=collateral, anchors=[bench.anchor], now=now)
 
 
+def test_table_in_the_folder(bench: Bench, now: datetime) -> None:
+    """A certificate table that lies in the folder of collateral serves as well as one that travelled along."""
+    evidence = Evidence(EvidenceKind.SEV_SNP, bench.chip.report(bytes(64)))
+    files = {"certs.bin": table.build(bench.chip.certificates())}
+    verify(evidence, collateral=Collateral.from_files(files), anchors=[bench.anchor], now=now)
+
+
 @pytest.mark.parametrize(
     "blob",
     [
