@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from qnsp_policy.pipeline.model.field_docs import field_docs, reachable
 from qnsp_policy.pipeline.model.kinds import KINDS
 from qnsp_policy.pipeline.model.references import RefTo
 from qnsp_policy.pipeline.model.scalars import TextValue
@@ -36,7 +37,7 @@ def reference_markdown() -> str:
 def _kinds() -> Iterator[str]:
     for name, kind in KINDS.items():
         yield f"## {name}\n\n{_sentence(kind)}\n"
-        for model in _reachable(kind.model_fields["spec"].annotation):
+        for model in reachable(kind.model_fields["spec"].annotation):
             yield _table(model)
 
 
@@ -48,7 +49,7 @@ def _table(model: type[BaseModel]) -> str:
     ]
     for name, info in model.model_fields.items():
         rows.append(
-            f"| `{info.alias or name}` | {_type(info.annotation, info.metadata)} | {_default(info)} | {_cell(info.description)} |"
+            f"| `{info.alias or name}` | {_type(info.annotation, info.metadata)} | {_default(info)} | {_cell(field_docs(model).get(name))} |"
         )
     return "\n".join(rows) + "\n"
 
@@ -103,21 +104,6 @@ def _type(annotation: Any, metadata: Any = ()) -> str:
     if isinstance(annotation, type) and issubclass(annotation, TextValue):
         return annotation.SHAPE.replace("|", "\\|").replace("<", "&lt;")
     return {bool: "true or false", int: "whole number", str: "text"}.get(annotation, "text")
-
-
-def _reachable(annotation: Any) -> list[type[BaseModel]]:
-    """Every model below an annotation, outermost first, each once."""
-    found: dict[type[BaseModel], None] = {}
-    waiting = [annotation]
-    while waiting:
-        item = waiting.pop(0)
-        if isinstance(item, type) and issubclass(item, BaseModel):
-            if item not in found:
-                found[item] = None
-                waiting.extend(info.annotation for info in item.model_fields.values())
-        else:
-            waiting.extend(typing.get_args(item))
-    return list(found)
 
 
 __all__ = ["reference_markdown"]

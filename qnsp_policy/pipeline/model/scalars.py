@@ -45,7 +45,6 @@ class Part(BaseModel):
         validate_by_alias=True,
         validate_by_name=False,
         defer_build=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
 

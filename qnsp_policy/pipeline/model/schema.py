@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from qnsp_policy.pipeline.model.field_docs import field_docs, reachable
 from qnsp_policy.pipeline.model.kinds import KINDS
 from qnsp_policy.pipeline.model.scalars import API_VERSION
 
@@ -24,6 +25,10 @@ def json_schema() -> dict[str, Any]:
         ref_template="#/definitions/{model}",
     )
     definitions = {name: _draft07(definition) for name, definition in sorted(schema["$defs"].items())}
+    for model in {model for kind in KINDS.values() for model in reachable(kind)}:
+        properties = definitions[model.__name__].get("properties", {})
+        for field, doc in field_docs(model).items():
+            _describe(properties, model.model_fields[field].alias or field, " ".join(doc.split()))
     for name in KINDS:
         definitions[name]["properties"]["apiVersion"] = {"const": API_VERSION}
     return {
@@ -47,6 +52,13 @@ def json_schema() -> dict[str, Any]:
         ],
         "definitions": definitions,
     }
+
+
+def _describe(properties: dict[str, Any], name: str, doc: str) -> None:
+    schema = properties[name]
+    if "$ref" in schema:
+        schema = {"allOf": [schema]}
+    properties[name] = {**schema, "description": doc}
 
 
 def _draft07(node: Any) -> Any:
