@@ -123,9 +123,7 @@ def _answer_of(
             headers = (*headers, *((str(name).lower(), str(value)) for name, value in given.items()))
         except (ValueError, AttributeError):
             raise PeerError("QNSP-GWY-042", "the closing event of the stream is malformed") from None
-    request = SentRequest(
-        sent.method, str(sent.url), tuple((n.lower(), v) for n, v in sent.headers.items()), body
-    )
+    request = SentRequest(sent.method, str(sent.url), tuple((n.lower(), v) for n, v in sent.headers.items()), body)
     return SavedAnswer(response.status_code, headers, content, request, dict(document)), content
 
 

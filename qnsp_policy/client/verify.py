@@ -124,7 +124,9 @@ def verify_evidence(
     simulated = claims.assurance is AssuranceClass.SIMULATED
     policy = AppraisalPolicy(
         alternatives=trust.alternatives,
-        assurance=frozenset(AssuranceClass) if allow_simulated else frozenset(AssuranceClass) - {AssuranceClass.SIMULATED},
+        assurance=frozenset(AssuranceClass)
+        if allow_simulated
+        else frozenset(AssuranceClass) - {AssuranceClass.SIMULATED},
         expected_report_data=evidence.expected_report_data,
     )
     if simulated and not allow_simulated:
@@ -313,7 +315,9 @@ def _check_receipt(
     named = answer.header("qnsp-receipt")
     if not named or answer.receipt is None:
         if trust.receipts:
-            raise _refuse("QNSP-GWY-049", "a receipt is demanded and there is none", expected="Qnsp-Receipt and its proof")
+            raise _refuse(
+                "QNSP-GWY-049", "a receipt is demanded and there is none", expected="Qnsp-Receipt and its proof"
+            )
         reason = "the answer names none" if not named else "its proof was not fetched"
         return Statement("receipt", Verdict.NOT_CHECKED, reason)
     try:

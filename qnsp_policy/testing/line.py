@@ -115,7 +115,9 @@ class ServiceLine:
             f"endpoint/{ENDPOINT}": self.endpoint(sealed_digest),
         }
 
-    def put_objects(self, objects: Mapping[str, Any], *, serial: int = 0, base: Mapping[str, str] | None = None) -> None:
+    def put_objects(
+        self, objects: Mapping[str, Any], *, serial: int = 0, base: Mapping[str, str] | None = None
+    ) -> None:
         """Through the broker's own administration, in this process: the broker must not run."""
         configuration = BrokerConfiguration.model_validate(json.loads((self.folder / "broker.json").read_bytes()))
         plans = FakePlans()

@@ -13,15 +13,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from qnsp_policy.errors import PlanRefused
 from qnsp_policy.kernel.attestation.values import Alternative, EvidenceKind
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.kernel.crypto.keyfile_edge import write_key_file
 from qnsp_policy.kernel.crypto.keys import PrivateKey, generate
 from qnsp_policy.kernel.sealed.header import seal_key
+from qnsp_policy.kernel.wire.api_auth import sign_request
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
-from qnsp_policy.pipeline.trust.trust_root import ApprovalRule, ApprovalRules, IdentityValue, SignerValue, TrustRootValue
-from qnsp_policy.pipeline.trust.values import EffectiveGrant, Guardrail, GuardrailKind, Place
+from qnsp_policy.pipeline.trust.trust_root import (
+    ApprovalRule,
+    ApprovalRules,
+    IdentityValue,
+    SignerValue,
+    TrustRootValue,
+)
+from qnsp_policy.pipeline.trust.values import EffectiveGrant, Guardrail, GuardrailKind
 from qnsp_policy.services.broker.app import BrokerApp
 from qnsp_policy.services.broker.configuration import BrokerConfiguration
 from qnsp_policy.services.broker.objects import AcceptedPlan
@@ -62,10 +71,10 @@ class SimulatedMember:
         )
         return TsmReport("sev_guest", raw, self.chip.certificates())
 
-    def alternative(self, name: str = "ReferenceValues/test#0", **floors: int) -> Alternative:
-        """Reference values that this member meets."""
+    def alternative(self, floors: Mapping[str, int] | None = None) -> Alternative:
+        """Reference values that this member meets, unless `floors` are above it."""
         return Alternative(
-            name=name,
+            name="ReferenceValues/test#0",
             kind=EvidenceKind.SEV_SNP,
             equals={
                 "measurement": self.measurement.hex(),
@@ -211,9 +220,40 @@ class BrokerWorld:
         ).to_json()
 
 
+class Admin:
+    """An administrator of a `BrokerWorld` who signs every request."""
+
+    def __init__(self, world: BrokerWorld, http: httpx.Client) -> None:
+        self.world, self.http = world, http
+
+    def send(self, method: str, path: str, body: bytes = b"") -> httpx.Response:
+        url = f"{self.http.base_url}".rstrip("/") + "/qnsp/v1/admin" + path
+        headers = sign_request(method, url, body, self.world.admin, self.world.clock())
+        return self.http.request(method, url, content=body, headers=headers)
+
+    def put(self, name: str, value: object, plan: str = "") -> httpx.Response:
+        return self.send("PUT", f"/objects/{name}", jcs({"object": value, "plan": plan}))
+
+    def apply(self, objects: Mapping[str, Mapping[str, Any]], **plan: Any) -> str:
+        """Accept a plan that authorises exactly `objects`, and put them; returns the plan's digest."""
+        digests = {name: sha256_digest(jcs(value)) for name, value in objects.items()}
+        envelope = self.world.plans.envelope(digests, **plan)
+        accepted = self.send("POST", "/plans", envelope)
+        self._must(accepted)
+        for name, value in objects.items():
+            self._must(self.put(name, value, accepted.json()["plan"]))
+        plan_digest: str = accepted.json()["plan"]
+        return plan_digest
+
+    @staticmethod
+    def _must(answer: httpx.Response) -> None:
+        if answer.status_code != 200:
+            raise AssertionError(answer.text)
+
+
 def release_policy(resource: str, *alternatives: Alternative, enclave: str = "Enclave/test") -> dict[str, Any]:
     """A `release-policy` object: any of the alternatives, on simulated hardware, wrapped post-quantum."""
-    tenant = f"Tenant/{resource.split('/')[0]}"
+    tenant = f"Tenant/{resource.split('/', maxsplit=1)[0]}"
     grant = EffectiveGrant(
         grant="Grant/test",
         broker="KeyBroker/main",
@@ -229,7 +269,6 @@ def release_policy(resource: str, *alternatives: Alternative, enclave: str = "En
             Guardrail(GuardrailKind.ASSURANCE, "CryptoTier/hip5-tier-2", ("hardware-tee", "simulated")),
             Guardrail(GuardrailKind.WRAPPING, "CryptoTier/hip5-tier-2", ("ML-KEM-1024", "ML-KEM-768", "X-Wing")),
         ),
-        place=Place(""),
     )
     return ReleasePolicy("KeyBroker/main", tenant, resource, (grant,)).to_json()
 
@@ -248,6 +287,7 @@ def tenant_object(name: str) -> dict[str, Any]:
 
 __all__ = [
     "START",
+    "Admin",
     "BrokerWorld",
     "Clock",
     "FakePlans",

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,13 +199,21 @@ def test_a_receipt_of_another_answer_does_not_pass(answer: SavedAnswer, gateway:
 
 def test_what_curl_wrote_verifies_with_the_evidence_beside_it(answer: SavedAnswer, gateway: GatewayWorld) -> None:
     """Status line, headers, body; the request is then only claimed."""
-    lines = ["HTTP/1.1 100 Continue", "", "HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in answer.headers), ""]
+    lines = [
+        "HTTP/1.1 100 Continue",
+        "",
+        "HTTP/1.1 200 OK",
+        *(f"{name}: {value}" for name, value in answer.headers),
+        "",
+    ]
     saved = parse_answer("\r\n".join([*lines, ""]).encode() + answer.body)
     verified = check(replace(saved, evidence=answer.evidence), gateway.trust())
     assert {s.name: s.verdict for s in verified.statements}["request"] is Verdict.CLAIMED
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"{}", b'{"format":"qnsp.answer/v1"}', b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200"])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"{}", b'{"format":"qnsp.answer/v1"}', b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200"]
+)
 def test_what_is_no_answer_is_said_so(data: bytes) -> None:
     """A reader's trouble has one code."""
     with pytest.raises(PeerError, match="QNSP-GWY-040"):

@@ -8,14 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
-from qnsp_policy.kernel.wire.api_auth import sign_request
 from qnsp_policy.services.guest.rcar import BrokerSession
 from qnsp_policy.services.guest.tee_key import EphemeralTeeKey
 from qnsp_policy.simulator.snp import SnpPki, make_chip, mint_pki
 from qnsp_policy.testing.http import sync_client
 from qnsp_policy.testing.services import (
     START,
+    Admin,
     BrokerWorld,
     SimulatedMember,
     release_policy,
@@ -24,33 +23,6 @@ from qnsp_policy.testing.services import (
 
 RESOURCE = "clinic/model/minilm"
 DATA_KEY = bytes(range(32))
-
-
-class Admin:
-    """An administrator who signs every request."""
-
-    def __init__(self, world: BrokerWorld, http: httpx.Client) -> None:
-        self.world, self.http = world, http
-
-    def send(self, method: str, path: str, body: bytes = b"") -> httpx.Response:
-        url = f"{self.http.base_url}".rstrip("/") + "/qnsp/v1/admin" + path
-        headers = sign_request(method, url, body, self.world.admin, self.world.clock())
-        return self.http.request(method, url, content=body, headers=headers)
-
-    def put(self, name: str, value: object, plan: str = "") -> httpx.Response:
-        return self.send("PUT", f"/objects/{name}", jcs({"object": value, "plan": plan}))
-
-    def apply(self, objects: dict[str, dict[str, object]], **plan: object) -> str:
-        """Accept a plan that authorises exactly `objects`, and put them; returns the plan's digest."""
-        digests = {name: sha256_digest(jcs(value)) for name, value in objects.items()}
-        envelope = self.world.plans.envelope(digests, **plan)  # type: ignore[arg-type]
-        accepted = self.send("POST", "/plans", envelope)
-        assert accepted.status_code == 200, accepted.text
-        for name, value in objects.items():
-            answer = self.put(name, value, accepted.json()["plan"])
-            assert answer.status_code == 200, answer.text
-        plan_digest: str = accepted.json()["plan"]
-        return plan_digest
 
 
 @pytest.fixture(scope="session")

@@ -52,8 +52,15 @@ class RequestSummary:
         found = parse_dictionary(value)
         parts = [found.get(name) for name in ("method", "path", "digest")]
         method, path, digest = (part.value if isinstance(part, Item) else None for part in parts)
-        if not isinstance(method, str) or not isinstance(path, str) or not isinstance(digest, bytes) or len(digest) != 32:
-            raise PeerError("QNSP-GWY-041", "Qnsp-Request does not name method, path and digest", subject="qnsp-request")
+        if (
+            not isinstance(method, str)
+            or not isinstance(path, str)
+            or not isinstance(digest, bytes)
+            or len(digest) != 32
+        ):
+            raise PeerError(
+                "QNSP-GWY-041", "Qnsp-Request does not name method, path and digest", subject="qnsp-request"
+            )
         return cls(method, path, digest)
 
 
@@ -79,7 +86,8 @@ def sign_answer(
         status: of the answer.
         content_type: of the answer.
         body_digest: SHA-256 of the answer's body, 32 bytes.
-        model_digest, evidence_digest: `sha256:...`.
+        model_digest: `sha256:...` of the model.
+        evidence_digest: `sha256:...` of the evidence document.
         receipt: id of the receipt, "" for none.
         nonce: the caller's, or a fresh one.
         key: attested response key.

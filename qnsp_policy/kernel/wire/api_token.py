@@ -27,7 +27,9 @@ class VerifiedApiToken:
     expires: datetime
 
 
-def issue_api_token(private: PrivateKey, endpoint: str, *, now: datetime, lifetime: timedelta = timedelta(hours=1)) -> str:
+def issue_api_token(
+    private: PrivateKey, endpoint: str, *, now: datetime, lifetime: timedelta = timedelta(hours=1)
+) -> str:
     """A token for one endpoint; at most a day.
 
     Raises:
@@ -52,7 +54,9 @@ def verify_api_token(token: str, keys: Mapping[str, PublicKey], endpoint: str, *
     claims = verify_token(token, (key,), now=now, kind=KIND)
     issued, expires = claims.get("iat"), claims["exp"]
     if claims.get("aud") != endpoint or not isinstance(issued, int) or expires - issued > LONGEST.total_seconds():
-        raise PeerError("QNSP-GWY-012", f"this token is not one for endpoint {endpoint}, or it was made to last too long")
+        raise PeerError(
+            "QNSP-GWY-012", f"this token is not one for endpoint {endpoint}, or it was made to last too long"
+        )
     return VerifiedApiToken(key.key_id, endpoint, datetime.fromtimestamp(expires, now.tzinfo))
 
 

@@ -64,7 +64,9 @@ def _octets(value: object, size: int, subject: str) -> bytes:
             raw = bytes.fromhex(value) if len(value) == 2 * size else base64.b64decode(value, validate=True)
         except (ValueError, binascii.Error):
             raise _refuse(f"expected {size} bytes", subject) from None
-    elif isinstance(value, list) and all(isinstance(b, int) and not isinstance(b, bool) and 0 <= b < 256 for b in value):
+    elif isinstance(value, list) and all(
+        isinstance(b, int) and not isinstance(b, bool) and 0 <= b < 256 for b in value
+    ):
         raw = bytes(value)
     else:
         raise _refuse(f"expected an array of {size} bytes", subject)
@@ -78,7 +80,10 @@ def _tcb_to_bytes(value: object, *, turin: bool, subject: str) -> bytes:
         return _number(value, 8, subject)
     if not isinstance(value, Mapping):
         raise _refuse("expected an object with bootloader, tee, snp and microcode", subject)
-    part = {name: _number(value.get(name) or 0, 1, f"{subject}.{name}")[0] for name in ("bootloader", "tee", "snp", "microcode", "fmc")}
+    part = {
+        name: _number(value.get(name) or 0, 1, f"{subject}.{name}")[0]
+        for name in ("bootloader", "tee", "snp", "microcode", "fmc")
+    }
     if turin:
         return bytes([part["fmc"], part["bootloader"], part["tee"], part["snp"], 0, 0, 0, part["microcode"]])
     return bytes([part["bootloader"], part["tee"], 0, 0, 0, 0, part["snp"], part["microcode"]])
@@ -145,7 +150,9 @@ def report_to_json(raw: bytes) -> dict[str, Any]:
     """
     if len(raw) != REPORT_SIZE:
         raise _refuse(f"expected {REPORT_SIZE} bytes, got {len(raw)}", "attestation_report")
-    out: dict[str, Any] = {name: int.from_bytes(raw[offset : offset + size], "little") for name, offset, size in _NUMBERS}
+    out: dict[str, Any] = {
+        name: int.from_bytes(raw[offset : offset + size], "little") for name, offset, size in _NUMBERS
+    }
     version: int = out["version"]
     turin = version >= 3 and raw[0x188] >= _TURIN_FAMILY
     out["key_info"] = int.from_bytes(raw[0x048:0x04C], "little")
@@ -190,7 +197,9 @@ def evidence_from_json(primary: object) -> tuple[bytes, dict[str, bytes]]:
                 raw = base64.b64decode(data, validate=True)
             except (ValueError, binascii.Error):
                 raise _refuse("expected base64 text", f"{subject}.data") from None
-        elif isinstance(data, list) and all(isinstance(b, int) and not isinstance(b, bool) and 0 <= b < 256 for b in data):
+        elif isinstance(data, list) and all(
+            isinstance(b, int) and not isinstance(b, bool) and 0 <= b < 256 for b in data
+        ):
             raw = bytes(data)
         else:
             raise _refuse("expected an array of bytes", f"{subject}.data")

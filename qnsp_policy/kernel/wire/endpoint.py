@@ -65,7 +65,10 @@ class Quota:
     @classmethod
     def from_json(cls, value: object) -> Quota:
         found = value if isinstance(value, Mapping) else {}
-        return cls(_count(found.get("requestsPerMinute"), "requestsPerMinute"), _count(found.get("tokensPerDay"), "tokensPerDay"))
+        return cls(
+            _count(found.get("requestsPerMinute"), "requestsPerMinute"),
+            _count(found.get("tokensPerDay"), "tokensPerDay"),
+        )
 
 
 def _count(value: object, name: str) -> int | None:
@@ -283,7 +286,7 @@ class EndpointEvidence:
             raise PeerError("QNSP-GWY-020", "endorsements is not an object", subject="endorsements")
         try:
             evidence = Evidence(
-                EvidenceKind(value.get("kind")),
+                EvidenceKind(str(value.get("kind"))),
                 unb64(value.get("evidence"), "`evidence`"),
                 {str(name): unb64(data, f"`{name}`") for name, data in endorsements.items()},
             )

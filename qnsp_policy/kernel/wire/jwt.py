@@ -54,15 +54,11 @@ def verify_token(token: str, keys: Sequence[PublicKey], *, now: datetime, kind: 
     verify(key, signature, signed)
     moment = now.timestamp()
     expires, not_before = claims.get("exp"), claims.get("nbf", 0)
-    if not _is_number(expires) or not _is_number(not_before):
+    if not isinstance(expires, int) or not isinstance(not_before, int):
         raise PeerError("QNSP-SIG-090", "the token says no time in `exp` or `nbf`")
     if moment > expires or moment + _LEEWAY_SECONDS < not_before:
         raise PeerError("QNSP-SIG-092", "the token has expired or is not yet valid")
     return claims
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:

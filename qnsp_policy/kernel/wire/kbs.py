@@ -178,7 +178,9 @@ def typed_jwk(value: object) -> tuple[dict[str, str], tuple[str, ...]]:
     return {name: _text(value, name) for name in names}, tuple(sorted(set(value) - set(names)))
 
 
-def runtime_digest(nonce: str, tee_pubkey: Mapping[str, str], additional_evidence: str | None, hash_algorithm: str) -> bytes:
+def runtime_digest(
+    nonce: str, tee_pubkey: Mapping[str, str], additional_evidence: str | None, hash_algorithm: str
+) -> bytes:
     """What evidence must bind: the primary one with `additional_evidence` as sent, a device with None."""
     message: dict[str, Any] = {"nonce": nonce, "tee-pubkey": dict(tee_pubkey)}
     if additional_evidence is not None:

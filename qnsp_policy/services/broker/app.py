@@ -6,7 +6,6 @@ has a JSON body with `type` and `detail`, as existing clients abort without one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -145,9 +144,9 @@ class BrokerApp:
         try:
             body = await _body(request, BODY_LIMIT)
             response: Response = await work(body)
-            return response
         except KbsRefusal as refusal:
             return self._refused(refusal)
+        return response
 
     def _refused(self, refusal: KbsRefusal) -> Response:
         return JSONResponse(refusal.body(strict=self._strict), status_code=refusal.status(strict=self._strict))
@@ -174,7 +173,6 @@ class BrokerApp:
                 except PeerError as error:
                     raise AdminRefusal(401, error.code, error.message) from None
                 response: Response = await run_in_threadpool(work, request, body, actor, now)
-                return response
             except AdminRefusal as refusal:
                 return JSONResponse(refusal.to_json(), status_code=refusal.status)
             except KbsRefusal as refusal:
@@ -182,6 +180,7 @@ class BrokerApp:
             except QnspError as error:
                 status = 503 if error.code == "QNSP-KBS-020" else 403
                 return JSONResponse(error.to_json(), status_code=status)
+            return response
 
         return endpoint
 

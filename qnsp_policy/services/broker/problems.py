@@ -37,7 +37,7 @@ _STRICT_STATUS = {
 _COMPAT_STATUS = {Variant.PLUGIN_NOT_FOUND: 404, Variant.PAYLOAD_TOO_LARGE: 413}
 
 
-class KbsRefusal(PeerError):
+class KbsRefusal(PeerError):  # noqa: N818 - an answer, not a fault
     """A refusal on its way to the wire.
 
     Attributes:
@@ -80,7 +80,7 @@ class KbsRefusal(PeerError):
         return body
 
 
-class AdminRefusal(PeerError):
+class AdminRefusal(PeerError):  # noqa: N818 - an answer, not a fault
     """A refused admin request: unlike guests, an authenticated administrator is told what was wrong."""
 
     def __init__(self, status: int, code: str, message: str, *, subject: str | None = None) -> None:

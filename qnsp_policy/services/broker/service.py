@@ -278,7 +278,8 @@ class Broker:
         """An attested cookie counts first; a bearer token is looked at only without one."""
         session = self._store.session(credential.session_id) if credential.session_id else None
         if session is not None and session.state is SessionState.ATTESTED and now <= session.expires:
-            assert session.claims is not None and session.tee_pubkey is not None
+            assert session.claims is not None
+            assert session.tee_pubkey is not None
             return Attested(_reference(session.id), session.tee, session.tee_pubkey, claims_from_json(session.claims))
         if not credential.bearer:
             raise KbsRefusal(Variant.TOKEN_NOT_FOUND, "QNSP-KBS-117", "attest first")

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qnsp_policy.errors import PeerError, QnspError
+from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.wire.endpoint import API_PATHS, EndpointConfiguration
 from qnsp_policy.services.gateway.answers import AnswerSigner, Exchange, ReceiptLog
 from qnsp_policy.services.gateway.callers import Caller, Callers
@@ -36,7 +36,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class _Refused(Exception):
+class _Refused(Exception):  # noqa: N818 - an answer, not a fault
     """An answer of the gateway's own."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:

@@ -83,11 +83,11 @@ class Agent:
             endpoint = EndpointConfiguration.from_json(json.loads(released.data))
             key = self._broker.fetch(endpoint.model.resource)
         except Denied as denial:
-            log.error("%s (decision %s)", denial, denial.decision_id or "none")
+            log.error("%s (decision %s)", denial, denial.decision_id or "none")  # noqa: TRY400 - a refusal is no fault
             self._stop(reference.name, "the broker denied it")
             return False
         except (QnspError, ValueError) as error:
-            log.error("%s: %s", reference.name, error)
+            log.error("%s: %s", reference.name, error)  # noqa: TRY400 - tried again, its text says why
             served = self._served.get(reference.name)
             if served is not None and self._clock() > served.lease_ends:
                 self._stop(reference.name, "its lease ended without a new release")
@@ -119,7 +119,7 @@ class Agent:
                 upstream_seconds=self._configuration.upstream_seconds,
             )
         except QnspError as error:
-            log.error("%s does not serve: %s", reference.name, error)
+            log.error("%s does not serve: %s", reference.name, error)  # noqa: TRY400 - tried again
             return False
         self._served[reference.name] = _Served(running, self._clock() + (lease or 300))
         log.info("%s serves on %s; lease %d s", reference.name, endpoint.listen, lease)

@@ -87,7 +87,9 @@ class RunningEndpoint:
             "QNSP_MODEL_DIGEST": endpoint.model.plaintext_digest,
             "QNSP_ENDPOINT": endpoint.name,
         }
-        environment.update(word.split("=", 1) for word in endpoint.upstream_environment if "=" in word)
+        for word in endpoint.upstream_environment:
+            name, _, value = word.partition("=")
+            environment.setdefault(name, value)
         try:
             child = Child(
                 f"upstream of {endpoint.name}",

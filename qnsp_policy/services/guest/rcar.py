@@ -52,7 +52,7 @@ class Released:
         return f"Released({len(self.data)} bytes, {self.lease_seconds} s)"
 
 
-class Denied(PeerError):
+class Denied(PeerError):  # noqa: N818 - an answer, not a fault
     """The broker refused a resource.
 
     Attributes:
@@ -158,13 +158,14 @@ class BrokerSession:
             try:
                 self._http.cookies.clear()
                 answer = self._http.request(method, PREFIX + path, content=body, headers=headers)
-                # By hand: a guest's clock may be far off at boot, and a cookie jar would drop what looks expired.
-                given = answer.headers.get("set-cookie", "").partition(";")[0]
-                self._cookie = given if given.startswith(f"{SESSION_COOKIE}=") else self._cookie
-                return answer
             except httpx.TransportError as error:
                 last = error
                 time.sleep(min(2.0, 0.1 * 2**attempt))
+                continue
+            # By hand: a guest's clock may be far off at boot, and a cookie jar would drop what looks expired.
+            given = answer.headers.get("set-cookie", "").partition(";")[0]
+            self._cookie = given if given.startswith(f"{SESSION_COOKIE}=") else self._cookie
+            return answer
         raise PeerError(
             "QNSP-GST-007",
             f"the broker at {self._http.base_url} cannot be reached: {last}",

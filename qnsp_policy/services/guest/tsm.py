@@ -108,7 +108,7 @@ def _answer_to(entry: Path, report_data: bytes, generation: int) -> bytes:
 
 
 def _remove(entry: Path) -> None:
-    """configfs removes an entry with its attributes by rmdir; a plain folder has to be emptied first."""
+    """Remove an entry: configfs does it with its attributes by rmdir; a plain folder has to be emptied first."""
     with contextlib.suppress(OSError):
         entry.rmdir()
         return

@@ -14,7 +14,7 @@ from qnsp_policy.kernel.crypto.keys import generate
 from qnsp_policy.kernel.wire.api_auth import sign_request
 from qnsp_policy.services.guest.rcar import BrokerSession, Denied
 from qnsp_policy.testing.http import sync_client
-from qnsp_policy.testing.services import START, BrokerWorld, SimulatedMember, release_policy, tenant_object
+from qnsp_policy.testing.services import START, Admin, BrokerWorld, SimulatedMember, release_policy, tenant_object
 
 RESOURCE = "clinic/model/minilm"
 POLICY = f"release-policy/{RESOURCE}"
@@ -26,14 +26,16 @@ def code(answer: httpx.Response, status: int) -> str:
     return str(answer.json()["code"])
 
 
-def test_the_administrators_signature_alone_sets_no_policy(admin, member: SimulatedMember) -> None:
+def test_the_administrators_signature_alone_sets_no_policy(admin: Admin, member: SimulatedMember) -> None:
     """Without a plan, and with the digest of a plan that this broker never saw."""
     value = release_policy(RESOURCE, member.alternative())
     assert code(admin.put(POLICY, value), 403) == "QNSP-KBS-032"
     assert code(admin.put(POLICY, value, "sha256:" + "1" * 64), 403) == "QNSP-KBS-032"
 
 
-def test_a_plan_authorises_exactly_its_digests(admin, member: SimulatedMember, stranger: SimulatedMember) -> None:
+def test_a_plan_authorises_exactly_its_digests(
+    admin: Admin, member: SimulatedMember, stranger: SimulatedMember
+) -> None:
     """The policy in the plan is taken; another one under the same name is not, nor the same one under another name."""
     meant = release_policy(RESOURCE, member.alternative())
     plan = admin.apply({POLICY: meant})
@@ -42,7 +44,9 @@ def test_a_plan_authorises_exactly_its_digests(admin, member: SimulatedMember, s
     assert code(admin.put("release-policy/clinic/model/other", meant, plan), 403) == "QNSP-KBS-033"
 
 
-def test_a_policy_that_would_release_everything_is_refused_even_with_a_plan(admin, member: SimulatedMember) -> None:
+def test_a_policy_that_would_release_everything_is_refused_even_with_a_plan(
+    admin: Admin, member: SimulatedMember
+) -> None:
     """The broker is the last to look: no measurement, no policy."""
     from dataclasses import replace
 
@@ -53,7 +57,7 @@ def test_a_policy_that_would_release_everything_is_refused_even_with_a_plan(admi
     assert code(admin.put(POLICY, value, plan), 403) == "QNSP-KBS-038"
 
 
-def test_a_policy_of_another_resource_or_broker_is_refused(admin, member: SimulatedMember) -> None:
+def test_a_policy_of_another_resource_or_broker_is_refused(admin: Admin, member: SimulatedMember) -> None:
     """What a policy speaks of must be what it is stored as."""
     value = release_policy("research/model/x", member.alternative())
     envelope = admin.world.plans.envelope({POLICY: sha256_digest(jcs(value))})
@@ -61,14 +65,14 @@ def test_a_policy_of_another_resource_or_broker_is_refused(admin, member: Simula
     assert code(admin.put(POLICY, value, plan), 403) == "QNSP-KBS-037"
 
 
-def test_a_refused_plan_changes_nothing(admin, member: SimulatedMember) -> None:
+def test_a_refused_plan_changes_nothing(admin: Admin, member: SimulatedMember) -> None:
     """Whatever its verification says is passed on with its code."""
     admin.world.plans.refuse = "QNSP-PLN-015"
     assert code(admin.send("POST", "/plans", b"{}"), 403) == "QNSP-PLN-015"
     assert admin.send("GET", "/objects").json() == []
 
 
-def test_an_expired_plan_authorises_nothing(admin, member: SimulatedMember) -> None:
+def test_an_expired_plan_authorises_nothing(admin: Admin, member: SimulatedMember) -> None:
     """Accepted in time, used too late."""
     value = release_policy(RESOURCE, member.alternative())
     envelope = admin.world.plans.envelope({POLICY: sha256_digest(jcs(value))}, expires=START + timedelta(minutes=5))
@@ -77,7 +81,7 @@ def test_an_expired_plan_authorises_nothing(admin, member: SimulatedMember) -> N
     assert code(admin.put(POLICY, value, plan), 403) == "QNSP-KBS-034"
 
 
-def test_a_superseded_plan_does_not_come_back(admin, member: SimulatedMember) -> None:
+def test_a_superseded_plan_does_not_come_back(admin: Admin, member: SimulatedMember) -> None:
     """An older approved plan cannot undo a newer one, by replay or by an older base."""
     weak = tenant_object("clinic")
     first = admin.world.plans.envelope({"tenant/clinic": sha256_digest(jcs(weak))}, mark="first")
@@ -88,7 +92,7 @@ def test_a_superseded_plan_does_not_come_back(admin, member: SimulatedMember) ->
     assert code(admin.send("POST", "/plans", older), 409) == "QNSP-KBS-031"
 
 
-def test_a_plan_judged_against_other_policies_is_refused(clinic: str, admin) -> None:
+def test_a_plan_judged_against_other_policies_is_refused(clinic: str, admin: Admin) -> None:
     """The trust diff that people approved must start from what is in force here."""
     held = admin.send("GET", f"/objects/{POLICY}").json()["digest"]
     lying = admin.world.plans.envelope({}, serial=1, base={RESOURCE: "sha256:" + "2" * 64}, mark="lie")
@@ -100,7 +104,7 @@ def test_a_plan_judged_against_other_policies_is_refused(clinic: str, admin) -> 
     assert admin.send("POST", "/plans", honest).status_code == 200
 
 
-def test_removing_tightens_and_needs_no_plan(clinic: str, admin, guest: Guest, member: SimulatedMember) -> None:
+def test_removing_tightens_and_needs_no_plan(clinic: str, admin: Admin, guest: Guest, member: SimulatedMember) -> None:
     """The policy goes, the release ends; putting it back takes the plan."""
     session = guest(member)
     session.fetch(RESOURCE)
@@ -110,7 +114,7 @@ def test_removing_tightens_and_needs_no_plan(clinic: str, admin, guest: Guest, m
     assert admin.send("DELETE", f"/objects/{POLICY}").json()["removed"] is False
 
 
-def test_a_revocation_is_undone_by_a_later_plan_only(clinic: str, admin) -> None:
+def test_a_revocation_is_undone_by_a_later_plan_only(clinic: str, admin: Admin) -> None:
     """Not by the administrator, not by the plan that was in force when it was made; by one that no longer holds it."""
     value = {"format": "qnsp.revocation/v1", "claim": "chipId", "values": ["aa"], "reason": "stolen"}
     assert admin.put("revocation/chip", value).status_code == 200
@@ -125,7 +129,7 @@ def test_a_revocation_is_undone_by_a_later_plan_only(clinic: str, admin) -> None
     assert admin.send("DELETE", "/objects/revocation/chip").json()["removed"] is True
 
 
-def test_objects_are_listed_with_digest_and_plan(clinic: str, admin) -> None:
+def test_objects_are_listed_with_digest_and_plan(clinic: str, admin: Admin) -> None:
     """What drift reads."""
     listed = admin.send("GET", "/objects").json()
     assert [(o["kind"], o["name"]) for o in listed] == [
@@ -140,7 +144,7 @@ def test_objects_are_listed_with_digest_and_plan(clinic: str, admin) -> None:
 
 
 @pytest.mark.parametrize("how", ["unsigned", "other-key", "other-body", "other-path", "old", "replayed"])
-def test_an_unsigned_or_bent_admin_request_is_401(admin, how: str) -> None:
+def test_an_unsigned_or_bent_admin_request_is_401(admin: Admin, how: str) -> None:
     """Each request proves who, what, when, and that it is new."""
     url = "http://127.0.0.1:8555/qnsp/v1/admin/objects"
     key = generate("ML-DSA-65") if how == "other-key" else admin.world.admin
@@ -156,7 +160,7 @@ def test_an_unsigned_or_bent_admin_request_is_401(admin, how: str) -> None:
 
 
 def test_a_restored_old_store_is_noticed_and_does_not_serve(
-    clinic: str, admin, world: BrokerWorld, member: SimulatedMember
+    clinic: str, admin: Admin, world: BrokerWorld, member: SimulatedMember
 ) -> None:
     """Yesterday's database under today's ledger: no release, no change, no list; the error says what to do."""
     backup = world.folder / "backup"
@@ -183,7 +187,7 @@ def test_a_restored_old_store_is_noticed_and_does_not_serve(
 
 @pytest.mark.parametrize("recorded", [True, False], ids=["after-the-ledger", "before-the-ledger"])
 def test_a_crash_between_two_steps_of_a_change_is_finished_or_dropped(
-    clinic: str, admin, world: BrokerWorld, recorded: bool
+    clinic: str, admin: Admin, world: BrokerWorld, recorded: bool
 ) -> None:
     """Staged and recorded: taken over at the next start. Staged only: as if it had never been."""
     from qnsp_policy.services.broker.ledger_edge import FileBrokerLedger, open_log_keys

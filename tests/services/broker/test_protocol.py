@@ -15,7 +15,7 @@ from qnsp_policy.kernel.wire.kbs import fit, runtime_digest
 from qnsp_policy.services.guest.rcar import BrokerSession
 from qnsp_policy.services.guest.tee_key import EphemeralTeeKey
 from qnsp_policy.testing.http import sync_client
-from qnsp_policy.testing.services import BrokerWorld, SimulatedMember
+from qnsp_policy.testing.services import Admin, BrokerWorld, SimulatedMember
 
 RESOURCE = "clinic/model/minilm"
 DATA_KEY = bytes(range(32))
@@ -121,7 +121,9 @@ def test_the_first_resource_request_without_attestation_is_401(handshake: Handsh
     assert (answer.status_code, problem(answer)) == (401, "TokenNotFound")
 
 
-def test_a_token_of_the_handshake_works_without_the_cookie(clinic: str, handshake: Handshake, member: SimulatedMember) -> None:
+def test_a_token_of_the_handshake_works_without_the_cookie(
+    clinic: str, handshake: Handshake, member: SimulatedMember
+) -> None:
     """Passport mode: the bearer token alone is enough, and only the one that this broker signed."""
     handshake.key = EphemeralTeeKey("ML-KEM-768")
     handshake.auth()
@@ -146,7 +148,9 @@ def test_an_expired_token_is_refused(clinic: str, handshake: Handshake, world: B
     assert problem(handshake.get(authorization=f"Bearer {token}")) == "TokenVerifierError"
 
 
-def test_the_release_is_the_jwe_that_existing_clients_rebuild(admin, world: BrokerWorld, handshake: Handshake) -> None:
+def test_the_release_is_the_jwe_that_existing_clients_rebuild(
+    admin: Admin, world: BrokerWorld, handshake: Handshake
+) -> None:
     """Protected header in the exact order that peers authenticate: alg, enc, then the rest; five members, no padding."""
     from qnsp_policy.testing.services import release_policy, tenant_object
 
@@ -269,9 +273,7 @@ def test_initdata_that_the_hardware_carries_passes(http: httpx.Client, member: S
 
     body = 'version = "0.1.0"\nalgorithm = "sha256"\n'
     carrying = replace(member, host_data=hashlib.sha256(body.encode()).digest())
-    BrokerSession(
-        http, get_report=carrying.report, new_key=EphemeralTeeKey, initdata=body.encode()
-    ).attest()
+    BrokerSession(http, get_report=carrying.report, new_key=EphemeralTeeKey, initdata=body.encode()).attest()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b'{"version": ' + b"[" * 5000], ids=repr)
@@ -289,7 +291,9 @@ def test_a_body_over_two_mebibytes_is_refused_before_it_is_read(http: httpx.Clie
     assert problem(http.post("/kbs/v0/auth", content=iter([too_long]))) == "PayloadTooLarge"
 
 
-@pytest.mark.parametrize("path", ["clinic/model", "clinic/model/a/b", "clinic/../minilm", "clinic/model/.hidden", "clinic//x"])
+@pytest.mark.parametrize(
+    "path", ["clinic/model", "clinic/model/a/b", "clinic/../minilm", "clinic/model/.hidden", "clinic//x"]
+)
 def test_a_path_that_is_none_is_400(clinic: str, handshake: Handshake, path: str) -> None:
     """Exactly three segments of the protocol's alphabet."""
     handshake.auth()

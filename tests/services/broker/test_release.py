@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import httpx
 import pytest
 
 from qnsp_policy.services.guest.rcar import BrokerSession, Denied
-from qnsp_policy.testing.services import BrokerWorld, SimulatedMember
+from qnsp_policy.testing.services import Admin, BrokerWorld, SimulatedMember
 
 RESOURCE = "clinic/model/minilm"
 DATA_KEY = bytes(range(32))
@@ -51,7 +51,7 @@ def test_another_tenants_path_is_denied(clinic: str, guest: Guest, member: Simul
 
 
 def test_a_floor_that_is_not_met_is_named_in_the_ledger(
-    admin, guest: Guest, member: SimulatedMember, world: BrokerWorld
+    admin: Admin, guest: Guest, member: SimulatedMember, world: BrokerWorld
 ) -> None:
     """The example of the design: an old SNP version is refused as such."""
     from qnsp_policy.testing.services import release_policy, tenant_object
@@ -60,7 +60,7 @@ def test_a_floor_that_is_not_met_is_named_in_the_ledger(
         {
             "tenant/clinic": tenant_object("clinic"),
             f"resource/{RESOURCE}": world.sealed_key(RESOURCE, DATA_KEY),
-            f"release-policy/{RESOURCE}": release_policy(RESOURCE, member.alternative(**{"tcb.reported.snp": 15})),
+            f"release-policy/{RESOURCE}": release_policy(RESOURCE, member.alternative({"tcb.reported.snp": 15})),
         }
     )
     with pytest.raises(Denied, match="QNSP-REL-007"):
@@ -79,7 +79,7 @@ def test_a_classical_key_is_refused_where_the_tier_demands_post_quantum(
 
 
 def test_absent_is_told_only_to_whom_the_policy_admits(
-    admin, guest: Guest, member: SimulatedMember, stranger: SimulatedMember
+    admin: Admin, guest: Guest, member: SimulatedMember, stranger: SimulatedMember
 ) -> None:
     """404 comes after the policy: a stranger cannot probe what is stored."""
     from qnsp_policy.testing.services import release_policy, tenant_object
@@ -113,7 +113,7 @@ def test_a_release_is_recorded_with_what_allowed_it(
 
 
 def test_a_revocation_works_at_once_with_the_administrators_signature_alone(
-    clinic: str, admin, guest: Guest, member: SimulatedMember
+    clinic: str, admin: Admin, guest: Guest, member: SimulatedMember
 ) -> None:
     """Tightening needs no plan; the same session loses the resource."""
     session = guest(member)
@@ -131,7 +131,7 @@ def test_simulated_hardware_is_refused_in_production(world: BrokerWorld) -> None
         world.configuration(environment="production", tls={"mode": "in-process"})
 
 
-def records(world: BrokerWorld) -> list[dict]:
+def records(world: BrokerWorld) -> list[dict[str, Any]]:
     """Every record of the broker's log, oldest first."""
     from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
     from qnsp_policy.kernel.ledger.store_edge import LedgerReader

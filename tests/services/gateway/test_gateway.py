@@ -259,7 +259,12 @@ def listening(gateway: GatewayWorld) -> Iterator[str]:
     gateway.clock.now = datetime.now(UTC).replace(microsecond=0)
     settings = gateway.settings()
     config = uvicorn_config(
-        gateway.app(settings), host="127.0.0.1", port=port, tls=listener_tls(settings), log_level="error", lifespan="off"
+        gateway.app(settings),
+        host="127.0.0.1",
+        port=port,
+        tls=listener_tls(settings),
+        log_level="error",
+        lifespan="off",
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ def test_the_official_openai_client_gets_a_verified_answer(line: ServiceLine) ->
 
     endpoint = open_endpoint(line.url, line.trust(), api_key=line.api_key, allow_simulated=True)
     kept = []
-    http = endpoint.client(lambda answer, verified: kept.append((answer, verified)))
+    http: Any = endpoint.client(lambda answer, verified: kept.append((answer, verified)))
     with openai.OpenAI(base_url=endpoint.base_url, api_key="unused", http_client=http, max_retries=0) as client:
         result = client.embeddings.create(model="tiny", input="chest pain", encoding_format="float")
     assert len(result.data[0].embedding) == 4
@@ -85,7 +86,7 @@ def test_classical_tls_is_refused(line: ServiceLine) -> None:
     """No silent classical fallback: a stock TLS 1.3 client cannot connect where no exception is declared."""
     for port in (line.broker_port, line.endpoint_port):
         with pytest.raises(httpx.TransportError):
-            httpx.get(f"https://127.0.0.1:{port}/healthz", verify=False)  # noqa: S501
+            httpx.get(f"https://127.0.0.1:{port}/healthz", verify=False)
 
 
 def test_the_model_is_nowhere_on_disk(line: ServiceLine) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import socketserver
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 MODEL = os.read(int(os.environ["QNSP_MODEL_FD"]), 1 << 20)
 
@@ -12,10 +13,10 @@ MODEL = os.read(int(os.environ["QNSP_MODEL_FD"]), 1 << 20)
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.reply({"status": "ok"})
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
         data = [
@@ -29,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
         self.reply({"object": "list", "model": os.environ["QNSP_MODEL_NAME"], "data": data, "usage": usage})
 
-    def reply(self, value):
+    def reply(self, value: Any) -> None:
         raw = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -37,11 +38,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def address_string(self):
+    def address_string(self) -> str:
         return "local"
 
-    def log_message(self, *_):
-        pass
+    def log_message(self, *_: object) -> None:
+        """Nothing is logged."""
 
 
 class Server(socketserver.ThreadingUnixStreamServer):
