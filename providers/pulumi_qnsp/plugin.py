@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from pulumi_qnsp.kinds import Setting
@@ -26,6 +26,27 @@ def setting_of(environment: Mapping[str, str]) -> Setting:
         plan_digest=environment.get("QNSP_PLAN_DIGEST", ""),
         operator_key=Path(key) if key else None,
     )
+
+
+async def attach(environment: Mapping[str, str]) -> tuple[int, Callable[[], None], Callable[[], Awaitable[None]]]:
+    """Serve a provider within a process that runs the engine, instead of as a plugin (PULUMI_DEBUG_PROVIDERS).
+
+    Args:
+        environment: what a plugin process would have been given.
+
+    Returns:
+        The port, a function that makes it stop waiting, and one that ends it.
+    """
+    from pulumi_qnsp.provider import QnspProvider, default_kinds
+    from pulumi_qnsp.server import listen
+
+    setting = setting_of(environment)
+    server, port = await listen(QnspProvider(setting, default_kinds()))
+
+    async def stop() -> None:
+        await server.stop(0)
+
+    return port, setting.cancelled.set, stop
 
 
 def main() -> None:
@@ -45,4 +66,4 @@ def main() -> None:
         asyncio.run(serve(provider, started=started, engine=addresses[0] if addresses else ""))
 
 
-__all__ = ["main", "setting_of"]
+__all__ = ["attach", "main", "setting_of"]

@@ -68,21 +68,25 @@ async def _told(call: Callable[[Any, Any], Awaitable[Any]], request: Any, contex
         await context.abort(grpc.StatusCode.UNKNOWN, str(error) or type(error).__name__)
 
 
-async def serve(provider: QnspProvider, *, started: Callable[[int], None], engine: str = "") -> None:
-    """Serve until cancelled.
+async def listen(provider: QnspProvider, *, engine: str = "") -> tuple[grpc.aio.Server, int]:
+    """Start serving on a free port of the loopback interface.
 
     Args:
         provider: what to serve.
-        started: called with the port on the loopback interface.
         engine: the engine's address, if it started us.
     """
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="qnsp-provider"))
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(
-        Servicer([], VERSION, provider, engine_address=engine), server
-    )
+    servicer = Servicer([], VERSION, provider, engine_address=engine)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    return server, port
+
+
+async def serve(provider: QnspProvider, *, started: Callable[[int], None], engine: str = "") -> None:
+    """Serve until cancelled, as a plugin process; `started` is called with the port."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="qnsp-provider"))
+    server, port = await listen(provider, engine=engine)
     started(port)
     try:
         await server.wait_for_termination()
@@ -90,4 +94,4 @@ async def serve(provider: QnspProvider, *, started: Callable[[int], None], engin
         await server.stop(0)
 
 
-__all__ = ["Servicer", "serve"]
+__all__ = ["THREADS", "Servicer", "listen", "serve"]

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from qnsp_policy.errors import EngineError, PlanRefused, QnspError
 from qnsp_policy.pipeline.engine import records
+from qnsp_policy.pipeline.engine.attached import ProviderHost
 from qnsp_policy.pipeline.engine.deviations import deviations
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
@@ -60,10 +61,13 @@ def apply(
         ApplyFailed: some units failed; the rest is done and recorded.
         KeyboardInterrupt: interrupted; state is saved and the lease free.
     """
-    with Lease.acquire(
-        settings.backend, purpose=f"apply of plan {order.plan_digest[:19]}", wait_seconds=lock_timeout, clock=clock
-    ) as lease:
-        return _Run(order, settings, lease, events, clock).run()
+    with (
+        Lease.acquire(
+            settings.backend, purpose=f"apply of plan {order.plan_digest[:19]}", wait_seconds=lock_timeout, clock=clock
+        ) as lease,
+        ProviderHost() as host,
+    ):
+        return _Run(order, settings, lease, events, clock, host).run()
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class _Run:
     lease: Lease
     events: Listener
     clock: Clock
+    host: ProviderHost
     outcomes: dict[str, UnitOutcome] = field(default_factory=dict)
     previewed: set[str] = field(default_factory=set)
     processes: Processes = field(default_factory=Processes)
@@ -82,7 +87,7 @@ class _Run:
     def run(self) -> ApplyRecord:
         started = self.clock()
         backend = self.settings.backend
-        self.processes = Processes(self.lease.owns, self.lease.disown)
+        self.processes = Processes(self.lease.owns, self.lease.disown, self.host.cancel)
         if self.lease.took_over is not None:
             self.events(Event(EventKind.TAKEOVER, text=self.lease.record.takeover))
         recorded = records.read_state(backend)
@@ -304,7 +309,7 @@ class _Run:
         return Unit(before.id, before.program, dict(before.inputs), before.depends_on)
 
     def _driver(self, unit: Unit) -> StackDriver:
-        return StackDriver(self.settings, unit, self.processes, self.events, self.plan_file, self.order.plan_digest)
+        return StackDriver(self.settings, unit, self.processes, self.events, self.plan_file, self.order.plan_digest, self.host)
 
     def _now_recorded(self, unit: Unit) -> Iterable[RecordedUnit]:
         for reference in unit.references:

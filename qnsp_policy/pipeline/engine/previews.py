@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qnsp_policy.pipeline.engine import programs
+from qnsp_policy.pipeline.engine.attached import ProviderHost
 from qnsp_policy.pipeline.engine.events import Listener, ignore
 from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
@@ -30,10 +31,16 @@ class PulumiPreviews:
         if not requests:
             return {}
         settings = self._settings()
-        processes = Processes()
+        with ProviderHost() as host:
+            return self._preview(requests, settings, host)
+
+    def _preview(
+        self, requests: Sequence[PreviewRequest], settings: EngineSettings, host: ProviderHost
+    ) -> Mapping[str, tuple[PlannedStep, ...]]:
+        processes = Processes(on_cancel=host.cancel)
 
         def one(request: PreviewRequest) -> tuple[PlannedStep, ...]:
-            driver = StackDriver(settings, request.unit, processes, self._listener)
+            driver = StackDriver(settings, request.unit, processes, self._listener, host=host)
             return told(driver.preview(refresh=True), request.unit)
 
         with ThreadPoolExecutor(settings.parallel, thread_name_prefix="preview") as pool:

@@ -26,6 +26,7 @@ from qnsp_policy.errors import EngineError, OperatorError, QnspError
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.kernel.processes_edge import ProcessIdentity, exec_argv, identify, send_signal
 from qnsp_policy.pipeline.engine import programs
+from qnsp_policy.pipeline.engine.attached import ProviderHost
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.engine.settings import PROJECT, EngineSettings
 from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Step, Unit
@@ -72,14 +73,16 @@ class Processes:
 
     Args:
         began, ended: told of each process, for the lease's record.
+        on_cancel: told when the run is to end.
     """
 
     def __init__(
         self,
         began: Callable[[ProcessIdentity | None], None] = lambda _: None,
         ended: Callable[[ProcessIdentity | None], None] = lambda _: None,
+        on_cancel: Callable[[], None] = lambda: None,
     ) -> None:
-        self._began, self._ended = began, ended
+        self._began, self._ended, self._on_cancel = began, ended, on_cancel
         self._running: set[ProcessIdentity] = set()
         self._lock = threading.Lock()
         self.cancelled = threading.Event()
@@ -104,6 +107,7 @@ class Processes:
     def cancel(self) -> None:
         """Ask every engine process to finish what is in flight, save its state and end."""
         self.cancelled.set()
+        self._on_cancel()
         self._signal(signal.SIGINT)
 
     def kill(self) -> None:
@@ -128,7 +132,7 @@ class StackDriver:
         listener: told of steps.
         plan: file of the plan's envelope that authorises this run.
         plan_digest: its digest.
-        attach: `name:port` of providers that run already (PULUMI_DEBUG_PROVIDERS), "" to let the engine start plugins.
+        host: serves providers within this process; None lets the engine start plugins from PATH.
     """
 
     settings: EngineSettings
@@ -137,7 +141,8 @@ class StackDriver:
     listener: Listener
     plan: Path | None = None
     plan_digest: str = ""
-    attach: str = ""
+    host: ProviderHost | None = None
+    _attached: str = ""
     _errors: list[str] = field(default_factory=list)
     _stack: Any = None
     _loops: list[asyncio.AbstractEventLoop] = field(default_factory=list)
@@ -299,7 +304,7 @@ class StackDriver:
         """
         from pulumi.automation.errors import ConcurrentUpdateError
 
-        with self._told(what):
+        with self._told(what), self._providers():
             try:
                 call()
             except ConcurrentUpdateError:
@@ -308,6 +313,19 @@ class StackDriver:
                 self._errors.clear()
                 self._open().run(["cancel", "--yes"])
                 call()
+
+    @contextlib.contextmanager
+    def _providers(self) -> Iterator[None]:
+        if self.host is None:
+            yield
+            return
+        environment = self.settings.process_environment(plan=self.plan, plan_digest=self.plan_digest)
+        with self.host.attached(environment) as addresses:
+            self._attached = addresses
+            try:
+                yield
+            finally:
+                self._attached = ""
 
     def _diagnostic(self, event: EngineEvent) -> None:
         diagnostic = event.diagnostic_event
@@ -341,8 +359,6 @@ def _open_stack(driver: StackDriver) -> Any:
 
     settings = driver.settings
     environment = settings.process_environment(plan=driver.plan, plan_digest=driver.plan_digest)
-    if driver.attach:
-        environment["PULUMI_DEBUG_PROVIDERS"] = driver.attach
     work_dir = settings.folder / "stacks" / driver.name
     work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -363,6 +379,8 @@ def _open_stack(driver: StackDriver) -> Any:
         ) -> CommandResult:
             del on_output, on_error
             env = {**additional_env, **environment, "PULUMI_AUTOMATION_API": "true"}
+            if driver._attached:  # noqa: SLF001 - one class in two functions
+                env["PULUMI_DEBUG_PROVIDERS"] = driver._attached  # noqa: SLF001
             argv = exec_argv([self.command, "--non-interactive", *args])
             with (
                 subprocess.Popen(  # noqa: S603 - the pinned CLI
