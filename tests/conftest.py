@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from qnsp_policy.workflows.init import init_workspace
+
+settings.register_profile("steady", deadline=None)  # a loaded machine is no failed property
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

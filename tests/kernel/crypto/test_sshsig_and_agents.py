@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from qnsp_policy.errors import OperatorError, PeerError, QnspError
 from qnsp_policy.kernel.crypto import dsse, signatures, sshsig
 from qnsp_policy.kernel.crypto.keys import PublicKey, generate
+from qnsp_policy.kernel.crypto.signer import KeySignature
 from qnsp_policy.kernel.crypto.ssh_edge import SshSigner, read_public_key
 
 needs_openssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
@@ -166,6 +167,20 @@ def test_an_agent_signs(key_files: dict[str, Path], agent: dict[str, str], monke
     key_files["ed25519"].unlink()
     (signature,) = SshSigner("bob", public).sign(DATA)
     signatures.verify(public, signature.signature, DATA)
+
+
+def test_one_point_known_as_plain_and_as_ssh_key() -> None:
+    """The ids are equal, the signatures are not interchangeable: each verifies as what it is."""
+    plain = PublicKey("Ed25519", SK_ED_KEY.raw)
+    assert plain.key_id == SK_ED_KEY.key_id
+    message = dsse.pae("t", DATA)
+    for value, expected in ((security_key(SK_ED_KEY, message), SK_ED_KEY), (SK_ED.sign(message), plain)):
+        envelope = dsse.Envelope("t", DATA, (KeySignature(plain.key_id, value),))
+        found = dsse.verified_keys(envelope, [plain, SK_ED_KEY], payload_type="t")
+        assert found.keys == (expected,)
+        other = plain if expected is SK_ED_KEY else SK_ED_KEY
+        with pytest.raises(PeerError, match="QNSP-SIG-00"):
+            dsse.verify(envelope, [other], payload_type="t")
 
 
 @needs_openssh

@@ -238,6 +238,19 @@ def test_a_lost_tile_is_told(tmp_path: Path) -> None:
         LedgerReader(tmp_path, ORIGIN, SIGNER.public_keys).read(3)
 
 
+def test_a_reader_with_an_older_checkpoint(tmp_path: Path) -> None:
+    """A reader that took the checkpoint just before the writer went on finds its entries in the wider tiles."""
+    log = fill(tmp_path, 3)
+    old = (tmp_path / "checkpoint").read_bytes()
+    log.append_many([record(number) for number in range(3, 8)], NOW)
+    (tmp_path / "checkpoint").write_bytes(old)
+    reader = LedgerReader(tmp_path, ORIGIN, SIGNER.public_keys)
+    assert reader.read(2).data["number"] == 2
+    assert verify_proof(reader.prove(1), reader.entry(1), ORIGIN, reader.keys).index == 1
+    with pytest.raises(OperatorError, match="QNSP-LDG-013"):
+        reader.read(3)
+
+
 def test_an_empty_log(tmp_path: Path) -> None:
     """Nothing is there yet, and that is no error."""
     reader = LedgerReader(tmp_path / "none", ORIGIN, SIGNER.public_keys)
