@@ -124,7 +124,7 @@ def _endpoint(workspace: Workspace, name: str) -> Endpoint:
 def endpoint_url(workspace: Workspace, name: str) -> str:
     """Where an endpoint listens."""
     endpoint = _endpoint(workspace, name)
-    scheme = "http" if endpoint.spec.tls == "insecure-plaintext" else "https"
+    scheme = "http" if endpoint.spec.tls.mode == "insecure-plaintext" else "https"
     return f"{scheme}://{endpoint.spec.listen}"
 
 
