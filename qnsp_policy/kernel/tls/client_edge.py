@@ -23,8 +23,8 @@ from qnsp_policy.kernel.tls.identity import PeerIdentity, verify_peer
 _RECORD = 64 * 1024
 
 
-class _Measured:
-    """Shared by the streams of one transport."""
+class Measured:
+    """What the streams of one transport share: who the peer must be, and the newest handshake."""
 
     def __init__(self, identity: PeerIdentity, minimum: str) -> None:
         self.identity = identity
@@ -44,7 +44,7 @@ class _Measured:
 
 
 class _TlsStream(httpcore.NetworkStream):
-    def __init__(self, raw: httpcore.NetworkStream, measured: _Measured, host: str, timeout: float | None) -> None:
+    def __init__(self, raw: httpcore.NetworkStream, measured: Measured, host: str, timeout: float | None) -> None:
         self._raw, self._engine = raw, measured.engine(host)
         while (done := self._engine.handshake()) is None:
             self._exchange(timeout)
@@ -89,7 +89,7 @@ class _TlsStream(httpcore.NetworkStream):
 class _Stream(httpcore.NetworkStream):
     """A TCP stream whose `start_tls` is ours."""
 
-    def __init__(self, raw: httpcore.NetworkStream, measured: _Measured, host: str) -> None:
+    def __init__(self, raw: httpcore.NetworkStream, measured: Measured, host: str) -> None:
         self._raw, self._measured, self._host = raw, measured, host
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -118,7 +118,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, measured: _Measured) -> None:
+    def __init__(self, measured: Measured) -> None:
         self._measured, self._tcp = measured, httpcore.SyncBackend()
 
     def connect_tcp(
@@ -156,7 +156,7 @@ class PinnedTransport(httpx.HTTPTransport):
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         super().__init__(verify=unused, trust_env=False, retries=retries)
         self._pool.close()
-        self._measured = _Measured(identity, minimum)
+        self._measured = Measured(identity, minimum)
         chosen = limits or httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
         self._pool = httpcore.ConnectionPool(
             ssl_context=unused,
@@ -191,7 +191,7 @@ def probe(host: str, port: int, identity: PeerIdentity, *, timeout: float = 5.0)
         PeerError: the peer is not who it must be, or the handshake failed.
         httpcore.NetworkError, httpcore.TimeoutException: nobody answers.
     """
-    measured = _Measured(identity, "1.3")
+    measured = Measured(identity, "1.3")
     stream = _Backend(measured).connect_tcp(host, port, timeout)
     stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), host, timeout).close()
     if measured.last is None:
@@ -199,4 +199,4 @@ def probe(host: str, port: int, identity: PeerIdentity, *, timeout: float = 5.0)
     return measured.last
 
 
-__all__ = ["PinnedTransport", "probe"]
+__all__ = ["Measured", "PinnedTransport", "probe"]

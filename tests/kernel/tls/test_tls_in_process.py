@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -25,6 +26,7 @@ from starlette.routing import Route
 
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.crypto.keys import PrivateKey, generate
+from qnsp_policy.kernel.tls.async_client_edge import AsyncPinnedTransport
 from qnsp_policy.kernel.tls.certificate import certificate_key, self_signed, spki_pin
 from qnsp_policy.kernel.tls.client_edge import PinnedTransport, probe
 from qnsp_policy.kernel.tls.engine import Engine, Handshake, client_context, server_context
@@ -97,6 +99,26 @@ def test_a_request_over_hybrid_tls(port: int, tls: ServerTls) -> None:
     assert found is not None
     assert (found.version, found.group, found.post_quantum) == ("TLSv1.3", "X25519MLKEM768", True)
     assert tls.negotiated["X25519MLKEM768"] >= 1
+
+
+def test_the_same_in_an_event_loop(port: int) -> None:
+    """The asynchronous transport measures, pins and refuses as the other does."""
+
+    async def calls() -> None:
+        transport = AsyncPinnedTransport(PIN)
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert (await client.post(f"https://127.0.0.1:{port}/", content=b"y" * 2_000_000)).text == "https 2000000"
+            assert len((await client.get(f"https://localhost:{port}/large")).content) == 3_000_000
+            with pytest.raises(httpx.UnsupportedProtocol):
+                await client.get(f"http://127.0.0.1:{port}/")
+        assert transport.last_handshake is not None
+        assert transport.last_handshake.group == "X25519MLKEM768"
+        other = PeerIdentity(pins=(spki_pin(generate("Ed25519").public),))
+        async with httpx.AsyncClient(transport=AsyncPinnedTransport(other)) as client:
+            with pytest.raises(PeerError, match="QNSP-SIG-060"):
+                await client.get(f"https://127.0.0.1:{port}/")
+
+    asyncio.run(calls())
 
 
 def test_another_key_than_the_pinned_one(port: int) -> None:
