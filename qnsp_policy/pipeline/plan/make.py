@@ -261,9 +261,7 @@ def _trust(
     inputs = [unit.inputs for unit in remaining.values()]
     placed = {(g.broker, g.resource, g.enclave, g.grant): g for g in grants}
     head = [
-        replace(g, place=placed[key].place, places=placed[key].places)
-        if (key := (g.broker, g.resource, g.enclave, g.grant)) in placed
-        else g
+        replace(g, places=placed[key].places) if (key := (g.broker, g.resource, g.enclave, g.grant)) in placed else g
         for policy in policies_of(inputs).values()
         for g in policy.grants
     ]
@@ -281,6 +279,7 @@ def _trust(
         changes_anything=any(action.op is not Op.NO_OP for action in done),
     )
     changed = proposed.digest != judge.digest
+    changes = {(change.broker, change.resource, change.enclave) for change in diff.changes}
     trust: Json = {
         "base": [policy.to_json() for policy in base.values()],
         "tenantsBefore": [voice_to_json(voice) for voice in before.values()],
@@ -288,7 +287,9 @@ def _trust(
         "crossTenant": cross_tenant(workspace, grants).to_json(),
         "destroys": [loss.to_json() for loss in destroys],
         "trustRoot": {"next": proposed.to_json(), "changes": root_changes(judge, proposed)} if changed else None,
-        "places": {f"{g.grant} {g.resource} {g.enclave}": str(g.place) for g in head if g.place.file},
+        "places": {
+            f"{g.grant} {g.resource} {g.enclave}": str(g.place) for g in head if g.key in changes and g.place.file
+        },
     }
     trust["rendered"] = render_trust(trust)
     return trust, diff, needs

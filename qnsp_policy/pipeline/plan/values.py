@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from qnsp_policy.errors import Place
 from qnsp_policy.pipeline.plan.structure import Difference
 from qnsp_policy.pipeline.trust.objects import unit_digest
+from qnsp_policy.pipeline.trust.places import NOWHERE, SELF
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
 
 Json = dict[str, Any]
@@ -47,8 +48,8 @@ class Unit:
         inputs: plain JSON; everything the program needs.
         depends_on: ids of units that come before it, those of `references` included, sorted.
         references: outputs of other units.
-        place: the document it comes from; not part of the digest.
-        places: by a prefix of a difference's path, where that part of the inputs is declared; not part of the digest.
+        places: where it is declared (""), and by a prefix of a difference's path where that part of the inputs is; not
+            part of the digest.
     """
 
     id: str
@@ -56,8 +57,12 @@ class Unit:
     inputs: Json
     depends_on: tuple[str, ...]
     references: tuple[Reference, ...] = ()
-    place: Place = field(default=Place(""), compare=False)
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def place(self) -> Place:
+        """The document it comes from; `NOWHERE` when it was read back from JSON."""
+        return self.places.get(SELF, NOWHERE)
 
     @property
     def digest(self) -> str:
@@ -89,7 +94,7 @@ class Unit:
 
     def place_of(self, path: str) -> Place:
         """Where the part of the inputs at `path` is declared: the longest known prefix, else the unit's document."""
-        known = [prefix for prefix in self.places if path.startswith(prefix)]
+        known = [prefix for prefix in self.places if prefix and path.startswith(prefix)]
         return self.places[max(known, key=len)] if known else self.place
 
 
@@ -141,7 +146,7 @@ class Reason:
     """Why something changes: in words, and the document line that causes it (no file: it is not a document's doing)."""
 
     text: str
-    place: Place = Place("")  # noqa: RUF009 - frozen
+    place: Place = NOWHERE
 
     def to_json(self) -> Json:
         return {"text": self.text, "place": str(self.place) if self.place.file else None}

@@ -10,12 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from qnsp_policy.errors import Place
 from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, EvidenceKind
 from qnsp_policy.pipeline.trust.values import EffectiveGrant, Guardrail, GuardrailKind, Json, Origin
-
-UNPLACED = Place("")
-"""The place of a value that was read back from JSON: its document is no longer at hand."""
 
 
 def time_to_text(moment: datetime) -> str:
@@ -162,14 +158,12 @@ def grant_from_json(value: object, *, broker: str, tenant: str, resource: str) -
         not_after=time_from_text(found["notAfter"]) if found["notAfter"] else None,
         alternatives=tuple(alternative_from_json(a) for a in found["alternatives"]),
         guardrails=tuple(guardrail_from_json(g) for g in found["guardrails"]),
-        place=UNPLACED,
         implicit=found["implicit"],
         origins={name: origin_from_json(origin) for name, origin in found["origins"].items()},
     )
 
 
 __all__ = [
-    "UNPLACED",
     "alternative_from_json",
     "alternative_to_json",
     "grant_from_json",

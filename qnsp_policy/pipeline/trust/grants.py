@@ -7,8 +7,11 @@ trust diff and never slips in under an old one. An Endpoint implies a grant of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 
 from qnsp_policy.errors import Place
 from qnsp_policy.pipeline.model.kinds import (
@@ -35,6 +38,7 @@ from qnsp_policy.pipeline.trust.guardrails import (
     tier_guardrails,
 )
 from qnsp_policy.pipeline.trust.initdata import initdata
+from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 from qnsp_policy.pipeline.trust.values import BlockedGrant, EffectiveGrant
 
 
@@ -73,42 +77,46 @@ def endpoint_tenant(workspace: Workspace, endpoint: Endpoint) -> Address:
 
 
 def _all(workspace: Workspace, attachments: Mapping[str, bytes]) -> Iterator[EffectiveGrant | BlockedGrant]:
-    builder = _Builder(workspace, attachments, {})
-    given: list[tuple[Grant, EffectiveGrant]] = []
+    builder = _Builder(workspace, attachments, _declared(workspace), {})
+    by_enclave: defaultdict[str, list[EffectiveGrant]] = defaultdict(list)
     for grant in workspace.of_kind(Grant):
         for resource in builder.expanded(grant):
             for enclave in grant.spec.to:
                 one = builder.grant(grant, resource, workspace.find(enclave, Enclave))
                 if isinstance(one, EffectiveGrant):
-                    given.append((grant, one))
+                    by_enclave[one.enclave].append(one)
                 yield one
     for endpoint in workspace.of_kind(Endpoint):
-        yield from builder.implied(endpoint, given)
+        yield from builder.implied(endpoint, by_enclave[str(endpoint.spec.enclave)])
+
+
+def _declared(workspace: Workspace) -> tuple[str, ...]:
+    """Every resource that documents name: wrapped keys of hierarchies, keys of artefacts; sorted."""
+    found = {
+        f"{hierarchy.spec.tenant.split('/')[-1]}/{key.name}"
+        for hierarchy in workspace.of_kind(KeyHierarchy)
+        for key in hierarchy.spec.keys
+        if key.wrapped_by is not None
+    }
+    for artefact in workspace.of_kind(Artefact):
+        if artefact.spec.encryption is not None:
+            found.add(str(artefact.spec.encryption.key))
+    return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
 class _Builder:
     workspace: Workspace
     attachments: Mapping[str, bytes]
+    declared: tuple[str, ...]
     initdata: dict[Address, bytes]
 
     def expanded(self, grant: Grant) -> tuple[str, ...]:
         """The resources of a grant with every wildcard replaced by what is declared."""
-        declared = {
-            f"{hierarchy.spec.tenant.split('/')[-1]}/{key.name}"
-            for hierarchy in self.workspace.of_kind(KeyHierarchy)
-            for key in hierarchy.spec.keys
-            if key.wrapped_by is not None
-        }
-        declared |= {
-            str(artefact.spec.encryption.key)
-            for artefact in self.workspace.of_kind(Artefact)
-            if artefact.spec.encryption is not None
-        }
         found: dict[str, None] = {}
         for resource in grant.spec.resources:
             if resource.wildcard:
-                found |= dict.fromkeys(sorted(r for r in declared if r.startswith(resource[:-1])))
+                found |= dict.fromkeys(r for r in self.declared if r.startswith(resource[:-1]))
             else:
                 found[str(resource)] = None
         return tuple(found)
@@ -118,10 +126,16 @@ class _Builder:
         index = next(
             (n for n, written in enumerate(grant.spec.resources) if written == resource or written.wildcard), 0
         )
-        place = self.workspace.place(grant.address, "spec", "resources", index)
+        written_at = ("spec", "resources", index)
         blocked = self._blocked(grant, resource, tenant, enclave)
         if blocked:
-            return BlockedGrant(str(grant.address), resource, str(enclave.address), blocked, place)
+            return BlockedGrant(
+                str(grant.address),
+                resource,
+                str(enclave.address),
+                blocked,
+                self.workspace.place(grant.address, *written_at),
+            )
         workspace, spec = self.workspace, grant.spec
         values = workspace.find(enclave.spec.reference_values, ReferenceValues)
         found = reference.alternatives(
@@ -153,31 +167,32 @@ class _Builder:
             not_after=min(known) if known else None,
             alternatives=found,
             guardrails=rails,
-            place=place,
             origins={alternative.name: reference.origin(values, alternative, data) for alternative in found},
-            places=self._places(grant, values, tenant, {rail.source for rail in rails}, [a.name for a in found]),
+            places=self._places(
+                grant, written_at, values, tenant, {rail.source for rail in rails}, [a.name for a in found]
+            ),
         )
 
     def _places(
-        self, grant: Grant, values: ReferenceValues, tenant: Address, sources: set[str], names: list[str]
+        self,
+        grant: Grant,
+        written_at: tuple[str | int, ...],
+        values: ReferenceValues,
+        tenant: Address,
+        sources: AbstractSet[str],
+        names: Sequence[str],
     ) -> Mapping[str, Place]:
         place = self.workspace.place
-        found = {
-            "lease": place(grant.address, "spec", "lease"),
-            "purpose": place(grant.address, "spec", "purpose"),
-            "notBefore": place(grant.address, "spec", "notBefore"),
-            "notAfter": place(grant.address, "spec", "notAfter"),
-        }
+        found = {SELF: partial(place, grant.address, *written_at)}
+        for field in ("lease", "purpose", "notBefore", "notAfter"):
+            found[field] = partial(place, grant.address, "spec", field)
         for source in sources:
-            address = Address(source)
-            if address in self.workspace.documents:
-                found[source] = place(address, "spec")
-            else:
-                found[source] = place(tenant, "spec", "tier")
+            known = Address(source) in self.workspace.documents
+            found[source] = partial(place, Address(source), "spec") if known else partial(place, tenant, "spec", "tier")
         for name in names:
             index = int(name.split("#")[1].split("/")[0])
-            found[name] = place(values.address, "spec", "alternatives", index)
-        return found
+            found[name] = partial(place, values.address, "spec", "alternatives", index)
+        return LazyPlaces(found)
 
     def _initdata(self, enclave: Address) -> bytes:
         if enclave not in self.initdata:
@@ -227,17 +242,15 @@ class _Builder:
                 return f"revoked by {revocation.address}: {revocation.spec.reason}"
         return ""
 
-    def implied(
-        self, endpoint: Endpoint, given: list[tuple[Grant, EffectiveGrant]]
-    ) -> Iterator[EffectiveGrant | BlockedGrant]:
+    def implied(self, endpoint: Endpoint, given: Sequence[EffectiveGrant]) -> Iterator[EffectiveGrant | BlockedGrant]:
         """An endpoint's configuration goes wherever its model's key goes, under the same conditions."""
         model = self.workspace.find(endpoint.spec.model, Artefact)
         key = str(model.spec.encryption.key) if model.spec.encryption else None
         resource, tenant = endpoint_resource(self.workspace, endpoint), endpoint_tenant(self.workspace, endpoint)
         seen: set[str] = set()
-        for _, grant in given:
+        for grant in given:
             fits = grant.resource == key if key else grant.tenant == tenant
-            if fits and grant.enclave == endpoint.spec.enclave and grant.broker not in seen:
+            if fits and grant.broker not in seen:
                 seen.add(grant.broker)
                 yield EffectiveGrant(
                     grant=str(endpoint.address),
@@ -251,10 +264,9 @@ class _Builder:
                     not_after=grant.not_after,
                     alternatives=grant.alternatives,
                     guardrails=grant.guardrails,
-                    place=self.workspace.place(endpoint.address),
                     implicit=True,
                     origins=grant.origins,
-                    places=grant.places,
+                    places=_at(grant.places, partial(self.workspace.place, endpoint.address)),
                 )
         if not seen:
             yield BlockedGrant(
@@ -264,6 +276,11 @@ class _Builder:
                 f"no grant in effect releases the model of {endpoint.address} to its enclave",
                 self.workspace.place(endpoint.address, "spec", "model"),
             )
+
+
+def _at(places: Mapping[str, Place], own: Callable[[], Place]) -> Mapping[str, Place]:
+    """The same places for a grant that is written elsewhere."""
+    return LazyPlaces({name: partial(places.__getitem__, name) for name in places} | {SELF: own})
 
 
 def _regions(platform: Platform) -> tuple[str, ...]:

@@ -27,8 +27,11 @@ def broker_url(broker: KeyBroker) -> str:
 
 def brokers_of(workspace: Workspace, enclave: Enclave) -> tuple[KeyBroker, ...]:
     """The brokers that serve a tenant of this enclave, by name."""
-    tenants = set(enclave.spec.tenants)
-    return tuple(broker for broker in workspace.of_kind(KeyBroker) if tenants & set(broker.spec.tenants))
+    return tuple(
+        broker
+        for broker in workspace.of_kind(KeyBroker)
+        if any(tenant in broker.spec.tenants for tenant in enclave.spec.tenants)
+    )
 
 
 def initdata(workspace: Workspace, enclave: Address) -> bytes:

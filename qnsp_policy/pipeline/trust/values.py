@@ -14,6 +14,7 @@ from typing import Any
 
 from qnsp_policy.errors import Place
 from qnsp_policy.kernel.attestation.values import Alternative
+from qnsp_policy.pipeline.trust.places import NOWHERE, SELF
 
 
 class GuardrailKind(StrEnum):
@@ -86,10 +87,10 @@ class EffectiveGrant:
         not_after: the last moment of the grant; None where the document gives no date.
         alternatives: one of them must hold whole.
         guardrails: all of them must hold.
-        place: where the grant is written.
         implicit: True when it follows from an Endpoint document.
         origins: by alternative name.
-        places: by alternative name, where the reference values are written.
+        places: where it is written ("") and what it is made of: by field, by alternative name, by guardrail source. Not
+            part of the value: two grants that say the same are equal wherever they stand.
     """
 
     grant: str
@@ -103,10 +104,14 @@ class EffectiveGrant:
     not_after: datetime | None
     alternatives: tuple[Alternative, ...]
     guardrails: tuple[Guardrail, ...]
-    place: Place
     implicit: bool = False
     origins: Mapping[str, Origin] = field(default_factory=dict)
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def place(self) -> Place:
+        """Where the grant is written; `NOWHERE` when it was read back from JSON."""
+        return self.places.get(SELF, NOWHERE)
 
     @property
     def lease_limit(self) -> int:

@@ -10,7 +10,6 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnsp_policy.errors import Place
 from qnsp_policy.kernel.attestation.values import (
     Alternative,
     AssuranceClass,
@@ -93,7 +92,6 @@ def grants(draw: st.DrawFn, name: str = "Grant/g") -> EffectiveGrant:
         not_after=draw(st.sampled_from(LATER)),
         alternatives=tuple(several.values()),
         guardrails=tuple(draw(st.lists(guardrails, max_size=2))),
-        place=Place("g.yaml", 1),
         origins={a: Origin("ReferenceValues/a", {"kernel": draw(st.sampled_from("12"))}) for a in several},
     )
 
@@ -164,7 +162,7 @@ def test_a_grant_survives_its_json(grant: EffectiveGrant) -> None:
     """Reading back what was written gives the same grant but for places, so its diff is empty."""
     where = {"broker": grant.broker, "tenant": grant.tenant, "resource": grant.resource}
     again = grant_from_json(grant_to_json(grant), **where)
-    assert replace(again, place=grant.place, places=grant.places) == grant
+    assert again == grant
     assert not trust_diff([grant], [again])
 
 
@@ -249,7 +247,6 @@ def test_members_of_two_tuples_never_combine() -> None:
         None,
         (first, second),
         (),
-        Place("g.yaml"),
     )
     policy = ReleasePolicy(grant.broker, grant.tenant, grant.resource, (grant,))
     for measurement, snp, allowed in (

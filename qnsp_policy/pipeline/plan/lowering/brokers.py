@@ -18,6 +18,7 @@ from qnsp_policy.pipeline.plan.lowering.context import (
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.trust.codec import time_to_text
 from qnsp_policy.pipeline.trust.guardrails import guardrails_of_revocation
+from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.pipeline.trust.values import GuardrailKind
 
@@ -32,8 +33,8 @@ def platform_unit(context: Lowering, platform: Platform) -> Unit:
             "state": f"{RUN}/supervisor.json",
             "logs": f"{RUN}/logs",
         }
-    place = context.workspace.place(platform.address)
-    return Unit(f"platform/{platform.name}", "platform", inputs, (), place=place)
+    places = LazyPlaces({SELF: context.place(platform.address)})
+    return Unit(f"platform/{platform.name}", "platform", inputs, (), places=places)
 
 
 def broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
@@ -48,14 +49,13 @@ def broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
         "objects": [broker_object("trust-root", "current", context.proposed.to_json()), *_revocations(context, broker)],
     }
     places = {
-        "processes": workspace.place(address, "spec"),
-        "objects[trust-root": workspace.place(workspace.trust_root.address),
+        SELF: context.place(address),
+        "processes": context.place(address, "spec"),
+        "objects[trust-root": context.place(workspace.trust_root.address),
     }
     for revocation in workspace.of_kind(Revocation):
-        places[f"objects[revocation/{revocation.name}]"] = workspace.place(revocation.address)
-    return Unit(
-        unit_id, "broker", inputs, (f"platform/{platform.name}",), place=workspace.place(address), places=places
-    )
+        places[f"objects[revocation/{revocation.name}]"] = context.place(revocation.address)
+    return Unit(unit_id, "broker", inputs, (f"platform/{platform.name}",), places=LazyPlaces(places))
 
 
 def _pin(context: Lowering, unit_id: str, broker: KeyBroker) -> TrustRootValue:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
-from qnsp_policy.errors import OperatorError
+from qnsp_policy.errors import OperatorError, Place
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.kernel.crypto.keys import PublicKey
-from qnsp_policy.pipeline.model.kinds import KeyBroker, Platform
+from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, KeyBroker, Platform
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.trust.initdata import broker_url
@@ -22,7 +24,7 @@ Json = dict[str, Any]
 RUN = ".qnsp/run"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lowering:
     """The inputs of lowering.
 
@@ -43,6 +45,35 @@ class Lowering:
     proposed: TrustRootValue
     workspace_id: str
     attachments: Mapping[str, bytes]
+
+    @cached_property
+    def policies_of_tenant(self) -> Mapping[tuple[str, str], Sequence[ReleasePolicy]]:
+        """Release policies by (broker, tenant), each list sorted by resource."""
+        found: defaultdict[tuple[str, str], list[ReleasePolicy]] = defaultdict(list)
+        for policy in self.policies.values():
+            found[policy.broker, policy.tenant].append(policy)
+        return found
+
+    @cached_property
+    def sealed_of_tenant(self) -> Mapping[str, Sequence[Artefact]]:
+        """Sealed artefacts by the name of the tenant whose key opens them."""
+        found: defaultdict[str, list[Artefact]] = defaultdict(list)
+        for artefact in self.workspace.of_kind(Artefact):
+            if artefact.spec.encryption is not None:
+                found[artefact.spec.encryption.key.tenant].append(artefact)
+        return found
+
+    @cached_property
+    def endpoints_of_enclave(self) -> Mapping[str, Sequence[Endpoint]]:
+        """Endpoints by the address of their enclave."""
+        found: defaultdict[str, list[Endpoint]] = defaultdict(list)
+        for endpoint in self.workspace.of_kind(Endpoint):
+            found[endpoint.spec.enclave].append(endpoint)
+        return found
+
+    def place(self, address: Address, *path: str | int) -> Callable[[], Place]:
+        """Where something is declared, found when somebody asks."""
+        return partial(self.workspace.place, address, *path)
 
     def attachment(self, path: str, needed_by: Address, *where: str) -> bytes:
         """The bytes of a file that a document names.

@@ -21,6 +21,7 @@ from qnsp_policy.pipeline.plan.lowering.tenants import api_key, quotas
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.trust.grants import endpoint_resource, endpoint_tenant
 from qnsp_policy.pipeline.trust.initdata import brokers_of, host_data, initdata
+from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 
 SIMULATED_TCB = {"bootloader": 4, "tee": 0, "snp": 22, "microcode": 213}
 """What the simulator reports as its TCB: current firmware of the Milan line, so that sensible floors are met."""
@@ -61,20 +62,21 @@ def enclave_unit(context: Lowering, enclave: Enclave) -> Unit:
             inputs["processes"] += _member(context, enclave, image, brokers, data, number)
     depends = [f"platform/{platform.name}", *(f"broker/{broker.name}" for broker in brokers)]
     depends += [f"tenant/{tenant.split('/')[-1]}" for tenant in spec.tenants]
-    place = workspace.place(enclave.address)
     return Unit(
         f"enclave/{enclave.name}",
         "enclave",
         inputs,
         tuple(sorted(depends)),
-        place=place,
-        places={
-            "enclave.measurements": workspace.place(values.address, "spec", "alternatives"),
-            "enclave.image": workspace.place(image.address),
-            "enclave.members": workspace.place(enclave.address, "spec", "size"),
-            "enclave.vcpus": workspace.place(enclave.address, "spec", "size"),
-            "enclave.tenants": workspace.place(enclave.address, "spec", "tenants"),
-        },
+        places=LazyPlaces(
+            {
+                SELF: context.place(enclave.address),
+                "enclave.measurements": context.place(values.address, "spec", "alternatives"),
+                "enclave.image": context.place(image.address),
+                "enclave.members": context.place(enclave.address, "spec", "size"),
+                "enclave.vcpus": context.place(enclave.address, "spec", "size"),
+                "enclave.tenants": context.place(enclave.address, "spec", "tenants"),
+            }
+        ),
     )
 
 
@@ -117,8 +119,7 @@ def _member(
         "image": str(image.spec.location),
         "endpoints": [
             {"name": endpoint.name, "resource": endpoint_resource(context.workspace, endpoint)}
-            for endpoint in context.workspace.of_kind(Endpoint)
-            if endpoint.spec.enclave == enclave.address
+            for endpoint in context.endpoints_of_enclave.get(enclave.address, ())
         ],
         "workdir": f"{RUN}/guest/{member}",
         "artefacts": ".",
@@ -176,8 +177,7 @@ def endpoint_unit(context: Lowering, endpoint: Endpoint) -> Unit:
         "endpoint",
         inputs,
         tuple(sorted(depends)),
-        place=workspace.place(address),
-        places={"brokers": workspace.place(address, "spec")},
+        places=LazyPlaces({SELF: context.place(address), "brokers": context.place(address, "spec")}),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from qnsp_policy.errors import OperatorError, PeerError
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from qnsp_policy.errors import OperatorError, PeerError, Place
 from qnsp_policy.kernel.crypto.canonical import parse_object
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.kernel.sealed.header import SealedKey
@@ -14,6 +17,7 @@ from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.trust.approvals import TenantVoice
 from qnsp_policy.pipeline.trust.codec import time_to_text
 from qnsp_policy.pipeline.trust.objects import voice_to_json
+from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 
 
 def tenant_unit(context: Lowering, tenant: Tenant) -> Unit:
@@ -24,27 +28,38 @@ def tenant_unit(context: Lowering, tenant: Tenant) -> Unit:
         "tenant": {"name": tenant.name, **voice_to_json(voice(workspace, tenant))},
         "brokers": [{"broker": connection(broker), "objects": _objects(context, tenant, broker)} for broker in brokers],
     }
-    places = {"tenant.owners": workspace.place(address, "spec", "owners")}
-    for broker in brokers:
-        prefix = f"brokers[{broker.address}].objects"
-        for artefact in _sealed(workspace, tenant):
-            places[f"{prefix}[resource/{artefact.spec.encryption.key}]"] = workspace.place(artefact.address)  # type: ignore[union-attr]
-        for (holder, resource), policy in context.policies.items():
-            if holder == broker.address and policy.tenant == address:
-                path = f"{prefix}[release-policy/{resource}]"
-                places[path] = policy.grants[0].place
-                for grant in policy.grants:
-                    entry = f"{path}.object.grants[{grant.grant} to {grant.enclave}]"
-                    places[entry] = grant.place
-                    places |= {f"{entry}.alternatives[{n}]": p for n, p in grant.places.items() if "#" in n}
     return Unit(
         f"tenant/{tenant.name}",
         "tenant",
         inputs,
         tuple(sorted(f"broker/{broker.name}" for broker in brokers)),
-        place=workspace.place(address),
-        places=places,
+        places=_places(context, tenant, brokers),
     )
+
+
+def _places(context: Lowering, tenant: Tenant, brokers: Sequence[KeyBroker]) -> LazyPlaces:
+    """Where each object of the unit is declared, down to the alternatives of its policies."""
+    found: dict[str, Callable[[], Place]] = {
+        SELF: context.place(tenant.address),
+        "tenant.owners": context.place(tenant.address, "spec", "owners"),
+    }
+    for broker in brokers:
+        prefix = f"brokers[{broker.address}].objects"
+        found[f"{prefix}[tenant/{tenant.name}]"] = context.place(tenant.address)
+        for artefact in context.sealed_of_tenant.get(tenant.name, ()):
+            if artefact.spec.encryption is not None:
+                found[f"{prefix}[resource/{artefact.spec.encryption.key}]"] = context.place(artefact.address)
+        for policy in context.policies_of_tenant.get((broker.address, tenant.address), ()):
+            path = f"{prefix}[release-policy/{policy.resource}]"
+            for grant in policy.grants:
+                entry = f"{path}.object.grants[{grant.grant} to {grant.enclave}]"
+                found |= {
+                    f"{entry}.alternatives[{name}]" if "#" in name else entry: partial(grant.places.__getitem__, name)
+                    for name in grant.places
+                    if name == SELF or "#" in name
+                }
+                found.setdefault(path, found[entry])
+    return LazyPlaces(found)
 
 
 def voice(workspace: Workspace, tenant: Tenant) -> TenantVoice:
@@ -59,19 +74,10 @@ def voice(workspace: Workspace, tenant: Tenant) -> TenantVoice:
     )
 
 
-def _sealed(workspace: Workspace, tenant: Tenant) -> list[Artefact]:
-    return [
-        artefact
-        for artefact in workspace.of_kind(Artefact)
-        if artefact.spec.encryption is not None and artefact.spec.encryption.key.tenant == tenant.name
-    ]
-
-
 def _objects(context: Lowering, tenant: Tenant, broker: KeyBroker) -> list[Json]:
     policies = [
-        broker_object("release-policy", resource, policy.to_json())
-        for (holder, resource), policy in context.policies.items()
-        if holder == broker.address and policy.tenant == tenant.address
+        broker_object("release-policy", policy.resource, policy.to_json())
+        for policy in context.policies_of_tenant.get((broker.address, tenant.address), ())
     ]
     return [
         broker_object("tenant", tenant.name, tenant_object(context.workspace, tenant)),
@@ -84,7 +90,7 @@ def _keys(context: Lowering, tenant: Tenant, broker: KeyBroker) -> list[Json]:
     """The sealed keys of the tenant's artefacts that are sealed to this broker, one a resource."""
     found: dict[str, Json] = {}
     unwrap = PublicKey.from_jwk(broker.spec.identity.unwrap).key_id
-    for artefact in _sealed(context.workspace, tenant):
+    for artefact in context.sealed_of_tenant.get(tenant.name, ()):
         encryption = artefact.spec.encryption
         if encryption is None:
             continue
