@@ -26,8 +26,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from qnsp_policy.errors import EngineError, OperatorError
 
 _F_ADD_SEALS, _SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8  # fcntl(2): seal, shrink, grow, write
@@ -131,27 +129,30 @@ def wait_until_ready(child: Child, offered: UpstreamAddress, seconds: float) -> 
         EngineError: `QNSP-GST-031`: it ended, or did not answer in time.
     """
     deadline = time.monotonic() + seconds
-    ways = {
-        UpstreamAddress(offered.socket, 0): ("http://upstream/healthz", httpx.HTTPTransport(uds=offered.socket)),
-        UpstreamAddress("", offered.port): (f"http://127.0.0.1:{offered.port}/healthz", httpx.HTTPTransport()),
-    }
     while time.monotonic() < deadline:
         status = child.ended()
         if status is not None:
             raise EngineError("QNSP-GST-031", f"{child.name} ended with status {status} before it was ready")
-        for address, (url, transport) in ways.items():
-            with contextlib.suppress(httpx.TransportError):
-                request = httpx.Request(
-                    "GET", url, extensions={"timeout": {"connect": 2, "read": 5, "write": 5, "pool": 5}}
-                )
-                response = transport.handle_request(request)
-                response.close()
-                if response.status_code < 500:
-                    return address
+        for address in (UpstreamAddress(offered.socket, 0), UpstreamAddress("", offered.port)):
+            if _answers(address):
+                return address
         time.sleep(0.05)
     raise EngineError(
-        "QNSP-GST-031", f"{child.name} did not answer on {offered.socket} or port {offered.port} within {seconds:.0f} s"
+        "QNSP-GST-031",
+        f"{child.name} did not answer on {offered.socket} or port {offered.port} within {seconds:.0f} s",
     )
+
+
+def _answers(address: UpstreamAddress) -> bool:
+    """Whether `GET /healthz` is answered below 500."""
+    family = socket_module.AF_UNIX if address.socket else socket_module.AF_INET
+    with contextlib.suppress(OSError), socket_module.socket(family) as connection:
+        connection.settimeout(5.0)
+        connection.connect(address.socket or ("127.0.0.1", address.port))
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: upstream\r\nConnection: close\r\n\r\n")
+        words = connection.recv(64).split()
+        return len(words) > 1 and words[1].isdigit() and int(words[1]) < 500
+    return False
 
 
 __all__ = ["Child", "UpstreamAddress", "command_of", "free_port", "memory_file", "wait_until_ready"]

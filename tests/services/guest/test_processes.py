@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,11 @@ from qnsp_policy.client.transport_edge import open_endpoint
 from qnsp_policy.client.verify import verify_answer
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.attestation.values import Verdict
+from qnsp_policy.kernel.crypto.canonical import jcs
+from qnsp_policy.kernel.tls.certificate import spki_pin
+from qnsp_policy.kernel.tls.client_edge import PinnedTransport
+from qnsp_policy.kernel.tls.identity import PeerIdentity
+from qnsp_policy.kernel.wire.api_auth import sign_request
 from qnsp_policy.testing.line import ServiceLine
 
 pytestmark = pytest.mark.functional
@@ -107,3 +114,27 @@ def test_no_payload_is_logged(line: ServiceLine) -> None:
     for path in line.folder.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
+
+
+def test_a_revocation_ends_what_was_being_served(line: ServiceLine) -> None:
+    """An administrator revokes the code; the guest asks again, is denied, and stops upstream and gateway. Last of this file."""
+    url = f"https://127.0.0.1:{line.broker_port}/qnsp/v1/admin/objects/revocation/incident"
+    measurement = line.alternative().equals["measurement"]
+    value = {"format": "qnsp.revocation/v1", "claim": "measurement", "values": [measurement], "reason": "incident"}
+    body = jcs({"object": value})
+    pin = spki_pin(line.broker_tls.public)
+    with httpx.Client(transport=PinnedTransport(PeerIdentity(pins=(pin,)))) as http:
+        headers = sign_request("PUT", url, body, line.admin, datetime.now(UTC))
+        assert http.put(url, content=body, headers=headers).status_code == 200
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", line.endpoint_port), 1).close()
+        except OSError:
+            break
+        time.sleep(0.2)
+    else:
+        raise AssertionError(line.log("guest"))
+    assert "QNSP-REL-011" in line.log("guest")
+    status, outcome = line.fetch("clinic/model/tiny")
+    assert (status, outcome["reason"]) == (3, "QNSP-REL-011")
