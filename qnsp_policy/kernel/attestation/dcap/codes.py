@@ -110,6 +110,8 @@ class Refusal(Enum):
     MODULE_ATTRIBUTES = (92, 13, "module", "SEAMATTRIBUTES are not those of the TDX module identity under their mask")
     MODULE_LEVEL = (93, 13, "module", "the TDX module is below every level of its identity")
     MODULE_REVOKED = (94, 13, "module", "the TCB level of the TDX module is Revoked")
+    EVENT_LOG_FORM = (97, 15, "event-log", "the event log (CCEL) is not well formed")
+    EVENT_LOG = (98, 15, "event-log", "the event log does not add up to the RTMRs")
     DEBUG = (96, 15, "policy", "the TD or enclave can be debugged")
 
     @property

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from qnsp_policy.kernel.attestation import event_log
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.dcap import chain as pck_chain
 from qnsp_policy.kernel.attestation.dcap import documents, tcb
@@ -52,6 +53,7 @@ from qnsp_policy.kernel.attestation.values import (
 from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, is_signed_by, load_certificate
 
 _SHA256: Final = ec.ECDSA(hashes.SHA256())
+_OWN_ENDORSEMENTS: Final = frozenset({"pck-chain", "event-log"})
 _TCB_SIGNING: Final = "TCB Signing"
 
 
@@ -387,8 +389,8 @@ def verify(
     chain = pck_chain.verify(tee, found, anchors, now)
     # 5, 6, 7 signatures
     _quote_signatures(tee, quote, chain)
-    if evidence.endorsements.keys() - {"pck-chain"}:
-        given_along = {name: data for name, data in evidence.endorsements.items() if name != "pck-chain"}
+    if evidence.endorsements.keys() - _OWN_ENDORSEMENTS:
+        given_along = {name: data for name, data in evidence.endorsements.items() if name not in _OWN_ENDORSEMENTS}
         collateral = collateral.joined(Collateral.from_files(given_along))
     try:
         # 8 collateral
@@ -405,6 +407,7 @@ def verify(
     # 15 claims
     body = quote.body
     claims = _td_claims(body) if isinstance(body, TdReport) else _sgx_claims(body)
+    log = _event_log(tee, body, evidence.endorsements.get("event-log")) if isinstance(body, TdReport) else None
     claims |= {
         "version": quote.version,
         "fmspc": chain.identity.fmspc.hex(),
@@ -438,6 +441,7 @@ def verify(
         if debug
         else Statement("debug", good, "the DEBUG attribute is clear"),
         Statement("measurements", Verdict.CLAIMED, _coverage(tee)),
+        *((Statement("event-log", good, f"{log} events add up to RTMR0 to RTMR3"),) if log is not None else ()),
     )
     return VerifiedClaims(
         kind=tee.kind,
@@ -447,6 +451,20 @@ def verify(
         statements=statements,
         not_after=min(ends),
     )
+
+
+def _event_log(tee: Tee, body: TdReport, data: bytes | None) -> int | None:
+    """Step 15: a log that came along must add up to the verified RTMRs; returns the number of its events."""
+    if data is None:
+        return None
+    try:
+        events = event_log.parse(data)
+    except event_log.EventLogError as error:
+        raise refuse(tee, Refusal.EVENT_LOG_FORM, str(error), subject="event log") from error
+    for index, (own, replayed) in enumerate(zip(body.rtmrs, event_log.replay(events), strict=True)):
+        if own != replayed:
+            raise refuse(tee, Refusal.EVENT_LOG, subject=f"RTMR{index}", expected=own.hex(), got=replayed.hex())
+    return len(events)
 
 
 def _coverage(tee: Tee) -> str:
