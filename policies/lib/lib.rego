@@ -17,22 +17,6 @@ texts(value) := value if {
 	}
 }
 
-# A map of numbers.
-numbers(value) := value if {
-	is_object(value)
-	every _, item in value {
-		is_number(item)
-	}
-}
-
-# A map of texts.
-texts_by_name(value) := value if {
-	is_object(value)
-	every _, item in value {
-		is_string(item)
-	}
-}
-
 # What stands in `wanted` and not in `given`, sorted.
 missing(wanted, given) := sort([item | some item in wanted; not item in given]) if {
 	texts(wanted)

@@ -4,7 +4,7 @@ import data.qnsp.rules.crypto["classical-key-agreement"] as rule
 
 good := {"algorithm": "Hybrid", "purpose": "tls", "tenant": "Tenant/t", "tier": "CryptoTier/required"}
 
-tables := {"algorithms": {"Hybrid": {"kind": "tls", "known": true, "final": true, "stateful": false, "hybrid": true, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}, "Classical": {"kind": "tls", "known": true, "final": true, "stateful": false, "hybrid": false, "postQuantum": false, "deprecatedFrom": 5000, "disallowedFrom": 9000}}, "tiers": {"CryptoTier/required": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "required", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}}}
+tables := {"algorithms": {"Hybrid": {"kind": "tls", "known": true, "final": true, "stateful": false, "hybrid": true, "postQuantum": true, "deprecatedFrom": 5000, "disallowedFrom": 9000}, "Classical": {"kind": "tls", "known": true, "final": true, "stateful": false, "hybrid": false, "postQuantum": false, "deprecatedFrom": 5000, "disallowedFrom": 9000}}, "tiers": {"CryptoTier/required": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "required", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100, "other": 1000000}, "event": {"model": "", "other": ""}}}}
 
 world(member) := object.union(tables, {"now": 1000, "environment": "production", "keyExchanges": [member]})
 

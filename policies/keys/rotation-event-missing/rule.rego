@@ -18,7 +18,7 @@ package qnsp.rules.keys["rotation-event-missing"]
 
 import data.qnsp.lib
 
-needed(member) := object.get(lib.texts_by_name(input.tiers[member.tier].event), lib.text(member.keyClass), "")
+needed(member) := lib.text(input.tiers[member.tier].event[member.keyClass])
 
 event_text("") := "after a time"
 

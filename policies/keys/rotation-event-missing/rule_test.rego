@@ -4,7 +4,7 @@ import data.qnsp.rules.keys["rotation-event-missing"] as rule
 
 good := {"name": "model/m", "keyClass": "model", "role": "model", "algorithm": "A", "tier": "CryptoTier/versioned", "custody": "software", "custodyRank": 0, "rotation": 100, "event": "per-version"}
 
-tables := {"tiers": {"CryptoTier/versioned": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100}, "event": {"model": "per-version"}}}}
+tables := {"tiers": {"CryptoTier/versioned": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 1000000}, "event": {"model": "per-version", "other": ""}}}}
 
 world(member) := object.union(tables, {"now": 1000, "environment": "production", "keys": [member]})
 
@@ -26,7 +26,7 @@ test_refuses_another_event if {
 }
 
 test_passes_a_class_that_needs_none if {
-	member := object.union(good, {"keyClass": "data", "event": ""})
+	member := object.union(good, {"keyClass": "other", "event": ""})
 	rule.pass == {0} with input as world(member)
 	rule.fail == set() with input as world(member)
 }

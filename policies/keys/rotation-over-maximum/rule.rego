@@ -20,9 +20,7 @@ package qnsp.rules.keys["rotation-over-maximum"]
 
 import data.qnsp.lib
 
-unbounded := 1099511627776
-
-longest(member) := object.get(lib.numbers(input.tiers[member.tier].maximum), lib.text(member.keyClass), unbounded)
+longest(member) := lib.number(input.tiers[member.tier].maximum[member.keyClass])
 
 pass contains index if {
 	some index, member in input.keys

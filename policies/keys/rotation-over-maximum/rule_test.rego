@@ -4,7 +4,7 @@ import data.qnsp.rules.keys["rotation-over-maximum"] as rule
 
 good := {"name": "model/m", "keyClass": "model", "role": "model", "algorithm": "A", "tier": "CryptoTier/c", "custody": "software", "custodyRank": 0, "rotation": 100, "event": ""}
 
-tables := {"tiers": {"CryptoTier/c": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100}, "event": {"session": "per-connection"}}}}
+tables := {"tiers": {"CryptoTier/c": {"signature": ["A", "B"], "kem": ["A", "B"], "aead": ["A", "B"], "hash": ["A", "B"], "tls": ["A", "B"], "hybrid": "allowed", "custody": "software", "custodyRank": 0, "maximum": {"root": 100, "model": 100, "other": 1000000}, "event": {"model": "", "other": ""}}}}
 
 world(member) := object.union(tables, {"now": 1000, "environment": "production", "keys": [member]})
 
@@ -26,7 +26,7 @@ test_passes_a_shorter_life if {
 }
 
 test_passes_a_class_that_the_tier_leaves_open if {
-	member := object.union(good, {"keyClass": "data", "rotation": 100000})
+	member := object.union(good, {"keyClass": "other", "rotation": 100000})
 	rule.pass == {0} with input as world(member)
 	rule.fail == set() with input as world(member)
 }

@@ -40,7 +40,8 @@ class AlgorithmEntry(TypedDict):
 class TierBar(TypedDict):
     """What one tier, or a tier narrowed by profiles, asks: sets by purpose, lives of keys by class.
 
-    `maximum` holds seconds for classes of keys that live for a time, `event` the event for those that follow one.
+    Every class of keys is in `maximum` (seconds, a bound that is never met where the tier sets none) and in `event`
+    (the event that such keys follow, or nothing).
     """
 
     signature: list[str]

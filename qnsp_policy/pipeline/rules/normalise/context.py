@@ -21,6 +21,7 @@ from qnsp_policy.pipeline.model.kinds import (
 )
 from qnsp_policy.pipeline.model.kinds.shipped import PlatformCapabilitySpec
 from qnsp_policy.pipeline.model.scalars import Moment
+from qnsp_policy.pipeline.model.tiers import ROTATIONS
 from qnsp_policy.pipeline.rules.algorithms import AlgorithmFacts, facts_of
 
 Path = Sequence[str | int]
@@ -40,6 +41,9 @@ class Signer(Protocol):
     def roles(self) -> Sequence[str]:
         """What the TrustRoot lets it do."""
 
+
+KEY_CLASSES = (*ROTATIONS, "other")
+"""Classes of keys whose life a tier bounds, and all others."""
 
 M = TypeVar("M")
 
@@ -179,4 +183,4 @@ def sentence(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
-__all__ = ["APPROVING", "Context", "Located", "Path", "Signer", "seconds", "sentence"]
+__all__ = ["APPROVING", "KEY_CLASSES", "Context", "Located", "Path", "Signer", "seconds", "sentence"]

@@ -13,6 +13,7 @@ from qnsp_policy.pipeline.model.kinds import Artefact, CryptoTier, Endpoint, Key
 from qnsp_policy.pipeline.model.tiers import CUSTODY_ORDER
 from qnsp_policy.pipeline.rules.algorithms import algorithm_of_jwk
 from qnsp_policy.pipeline.rules.inputs import (
+    UNBOUNDED,
     AlgorithmEntry,
     AlgorithmUse,
     KeyExchange,
@@ -21,7 +22,7 @@ from qnsp_policy.pipeline.rules.inputs import (
     TierSet,
     TierUse,
 )
-from qnsp_policy.pipeline.rules.normalise.context import Context, Located, Path, seconds, sentence
+from qnsp_policy.pipeline.rules.normalise.context import KEY_CLASSES, Context, Located, Path, seconds, sentence
 
 _SETS = ("kem", "signature", "aead", "hash")
 
@@ -158,9 +159,14 @@ def _bar(tier: ResolvedTier) -> TierBar:
         "hybrid": tier.hybrid,
         "custody": tier.custody,
         "custodyRank": CUSTODY_ORDER.index(tier.custody),
-        "maximum": {name: length for name, length in tier.rotation.items() if length is not None},
-        "event": {name: _EVENTS.get(name, "per-version") for name, length in tier.rotation.items() if length is None},
+        "maximum": {name: tier.rotation.get(name) or UNBOUNDED for name in KEY_CLASSES},
+        "event": {name: _event(tier, name) for name in KEY_CLASSES},
     }
+
+
+def _event(tier: ResolvedTier, key_class: str) -> str:
+    follows_event = key_class in tier.rotation and tier.rotation[key_class] is None
+    return _EVENTS.get(key_class, "per-version") if follows_event else ""
 
 
 def tier_uses(found: Sequence[Use], context: Context) -> Mapping[str, list[Located[TierUse]]]:

@@ -11,7 +11,7 @@ from qnsp_policy.pipeline.model.kinds import KeyBroker, KeyHierarchy
 from qnsp_policy.pipeline.model.scalars import Rotation
 from qnsp_policy.pipeline.model.tiers import CUSTODY_ORDER
 from qnsp_policy.pipeline.rules.inputs import UNBOUNDED, BrokerMember, HierarchyMember, KeyMember
-from qnsp_policy.pipeline.rules.normalise.context import Context, Located, seconds
+from qnsp_policy.pipeline.rules.normalise.context import KEY_CLASSES, Context, Located, seconds
 
 
 def keys(context: Context) -> list[Located[KeyMember]]:
@@ -28,8 +28,9 @@ def _keys(hierarchy: KeyHierarchy, context: Context) -> Iterator[Located[KeyMemb
     for index, key in enumerate(spec.keys):
         signs = context.algorithm(key.algorithm).kind == "signature"
         custody = key.custody or (spec.signing_root if signs else spec.wrapping_root).custody
-        class_ = key.name.partition("/")[0]
-        member = _key(key.name, class_, class_, key.algorithm, custody, key.rotation, tier)
+        role = key.name.partition("/")[0]
+        class_ = role if role in KEY_CLASSES else "other"
+        member = _key(key.name, class_, role, key.algorithm, custody, key.rotation, tier)
         yield Located(hierarchy.address, ("spec", "keys", index), member)
 
 
