@@ -120,15 +120,18 @@ def _shift(line: str, delta: int) -> str:
 
 
 def _tidy(lines: list[tuple[str, bool]]) -> Iterator[str]:
-    """At most one blank line together, but for lines inside of a scalar."""
+    """At most one blank line together, none at the ends of a document; lines inside of a scalar as they are."""
     blank = False
+    begun = False
     for line, inside in lines:
-        if inside or line:
-            yield line
-            blank = False
-        elif not blank:
-            yield line
+        if not (inside or line):
             blank = True
+            continue
+        if blank and begun:
+            yield ""
+        yield line
+        blank = False
+        begun = begun or not _MARKER.match(line)
 
 
 def _verbatim(node: Node, lines: list[str]) -> Iterator[int]:

@@ -58,6 +58,7 @@ class Problem(DocumentError):  # noqa: N818 - the word of the domain: parse resu
 
     Attributes:
         snippet: the source line with carets, "" when the file has none to show.
+        label: what stands behind the carets, such as "did you mean `x`?".
         address: `Kind/name` of the document it stands in, "" when that is not known.
     """
 
@@ -72,6 +73,7 @@ class Problem(DocumentError):  # noqa: N818 - the word of the domain: parse resu
         place: Place | None = None,
         next_step: str | None = None,
         snippet: str = "",
+        label: str = "",
         address: str = "",
     ) -> None:
         super().__init__(
@@ -84,7 +86,12 @@ class Problem(DocumentError):  # noqa: N818 - the word of the domain: parse resu
             next_step=next_step,
         )
         self.snippet = snippet
+        self.label = label
         self.address = address
+
+    def to_json(self) -> dict[str, object]:
+        """The base's members, and `hint` where the caret has a label."""
+        return super().to_json() | ({"hint": self.label} if self.label else {})
 
 
 def draw(lines: Sequence[str], place: Place, label: str = "") -> str:

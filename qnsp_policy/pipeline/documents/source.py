@@ -70,6 +70,7 @@ class SourceDocument:
             message,
             place=place,
             snippet=self.snippet(place, label),
+            label=label,
             address=self.address,
             next_step=next_step,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic_core import PydanticCustomError
+
 from qnsp_policy.errors import DocumentError
 from qnsp_policy.pipeline.documents.problems import nearest, shown
 from qnsp_policy.pipeline.documents.source import PathPart, SourceDocument
@@ -32,33 +34,43 @@ def check_references(
     broken_keys = any(address.startswith("KeyHierarchy/") and address not in typed for address in addressed)
     guesses = MAX_GUESSES
     edges: dict[Address, list[tuple[Address, tuple[PathPart, ...]]]] = {}
-    for address, document in typed.items():
-        value = addressed[address].value
-        for field in reference_fields(KINDS[document.kind]):
-            for path, text in values_at(value, field.steps):
+    for address, source in addressed.items():
+        model = KINDS.get(address.partition("/")[0])
+        if model is None:
+            continue
+        for field in reference_fields(model):
+            for path, text in values_at(source.value, field.steps):
                 target = field.target
+                if address not in typed and not _shaped(target, text):
+                    continue
                 if isinstance(target, RefTo):
                     wanted = Address(target.normalise(text))
                     if target.acyclic:
                         edges.setdefault(address, []).append((wanted, path))
                     if wanted not in known:
-                        problems.append(
-                            _missing(addressed[address], path, wanted, addressed, catalog, guess=guesses > 0)
-                        )
+                        problems.append(_missing(source, path, wanted, addressed, catalog, guess=guesses > 0))
                         guesses -= 1
                 elif target is IdentityName:
-                    if identities is not None and text not in identities and not _declares(document):
-                        problems.append(_no_identity(addressed[address], path, text, identities, project))
+                    if identities is not None and text not in identities and model is not TrustRoot:
+                        problems.append(_no_identity(source, path, text, identities, project))
                 elif target is ResourcePath:
-                    problem = _resource(addressed[address], path, ResourcePath(text), known, keys, broken=broken_keys)
+                    problem = _resource(source, path, ResourcePath(text), known, keys, broken=broken_keys)
                     if problem is not None:
                         problems.append(problem)
     _cycles(edges, addressed, problems)
     _told_once(typed, addressed, problems)
 
 
-def _declares(document: Document) -> bool:
-    return isinstance(document, TrustRoot)
+def _shaped(target: RefTo | type[IdentityName | ResourcePath], text: str) -> bool:
+    """Whether a text of a document that has problems is a reference at all; where not, that was told already."""
+    try:
+        if isinstance(target, RefTo):
+            target.normalise(text)
+        else:
+            target.parse(text)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def _missing(

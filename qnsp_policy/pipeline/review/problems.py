@@ -42,7 +42,7 @@ def _block(problem: QnspError, files: Lines, paint: Paint) -> str:
         lines.append(
             f"  {paint('place', '-->')} {terminal(problem.place.file)}:{problem.place.line}:{problem.place.column}{subject}"
         )
-        lines += _snippet(problem.place, files, paint)
+        lines += _snippet(problem.place, files, paint, terminal(getattr(problem, "label", "")))
     elif problem.subject and problem.subject not in problem.message:
         lines.append(f"   = subject: {terminal(problem.subject)}")
     if problem.expected is not None:
@@ -54,7 +54,7 @@ def _block(problem: QnspError, files: Lines, paint: Paint) -> str:
     return "\n".join(lines)
 
 
-def _snippet(place: Place, files: Lines, paint: Paint) -> list[str]:
+def _snippet(place: Place, files: Lines, paint: Paint, label: str) -> list[str]:
     text = files.line(place.file, place.line)
     if text is None:
         return []
@@ -70,7 +70,7 @@ def _snippet(place: Place, files: Lines, paint: Paint) -> list[str]:
     return [
         f"{' ' * width} |",
         f"{place.line} | {terminal(text)}",
-        f"{' ' * width} | {' ' * before}{paint('bad', '^' * carets)}",
+        f"{' ' * width} | {' ' * before}{paint('bad', '^' * carets)} {label}".rstrip(),
     ]
 
 

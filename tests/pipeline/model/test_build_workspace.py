@@ -271,3 +271,24 @@ def test_keys_that_authors_name_are_plain_words(file: str, old: str, new: str) -
     assert problem.code == "QNSP-DOC-021"
     assert "^" in getattr(problem, "snippet", "")
     assert "\x1b" not in render(problem)
+
+
+def test_references_of_a_wrong_document_are_checked_as_well() -> None:
+    """A document with a wrong field and a wrong reference tells both at once."""
+    files = mutated("endpoints.yaml", "responseSignature:", "responseSignatur:")
+    files["endpoints.yaml"] = files["endpoints.yaml"].replace(b"enclave: Enclave/clinic", b"enclave: Enclave/clinik")
+    assert [problem.code for problem in problems_of(files)] == ["QNSP-REF-002", "QNSP-DOC-014"]
+
+
+def test_the_hint_of_a_caret_is_in_the_json_of_a_problem() -> None:
+    """Machines get what people read behind the caret."""
+    (problem,) = problems_of(mutated("endpoints.yaml", "responseSignature:", "responseSignatur:"))
+    assert problem.to_json() == {
+        "code": "QNSP-DOC-014",
+        "message": "unknown field `responseSignatur`",
+        "subject": "Endpoint/clinic-embeddings",
+        "file": "endpoints.yaml",
+        "line": 32,
+        "column": 3,
+        "hint": "did you mean `responseSignature`?",
+    }
