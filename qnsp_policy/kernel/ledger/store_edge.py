@@ -13,13 +13,13 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from qnsp_policy.errors import LockHeld, OperatorError, PeerError
+from qnsp_policy.errors import LockHeld, OperatorError, PeerError, QnspError
 from qnsp_policy.kernel.crypto import dsse
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.kernel.crypto.signer import KeySignature, Signer
@@ -73,6 +73,17 @@ class AppendedRecord:
     index: int
     leaf_hash: bytes
     checkpoint: Checkpoint
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """What one caller waits for."""
+
+    entries: Sequence[bytes]
+    now: datetime
+    result: tuple[AppendedRecord, ...] = ()
+    error: QnspError | None = None
+    done: bool = False
 
 
 class LedgerReader:
@@ -261,7 +272,8 @@ class FileLedger(LedgerReader):
         """
         super().__init__(folder, origin, signer.public_keys)
         self._signer, self._lock_seconds = signer, lock_seconds
-        self._thread = threading.Lock()
+        self._thread, self._queue_lock = threading.Lock(), threading.Lock()
+        self._queue: list[_Ticket] = []
         self._edge: Edge | None = None
         self._head: Checkpoint | None = None
         try:
@@ -281,23 +293,56 @@ class FileLedger(LedgerReader):
         return self.append_many((record,), now)[0]
 
     def append_many(self, records: Sequence[LedgerRecord], now: datetime) -> tuple[AppendedRecord, ...]:
-        """Appends records under one checkpoint; all or none."""
+        """Appends records under one checkpoint; all or none.
+
+        Threads that append at the same time share one checkpoint: whoever gets the lock writes for all who wait.
+        """
         entries = [record.to_bytes() for record in records]
         if not entries:
             return ()
-        with self._thread, self._locked():
-            try:
-                return self._append(entries, now)
-            except OSError as error:
-                self._edge = None
-                raise _disk(self.folder, error) from error
+        ticket = _Ticket(entries, now)
+        with self._queue_lock:
+            self._queue.append(ticket)
+        with self._thread:
+            if not ticket.done:
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                self._append_batch(batch)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.result
+
+    def _append_batch(self, batch: Sequence[_Ticket]) -> None:
+        try:
+            with self._locked():
+                found = self._append([entry for ticket in batch for entry in ticket.entries], max(t.now for t in batch))
+        except OSError as error:
+            self._edge = None
+            self._settle(batch, (), _disk(self.folder, error))
+        except QnspError as error:
+            self._settle(batch, (), error)
+        except BaseException:
+            self._edge = None
+            self._settle(
+                batch, (), OperatorError("QNSP-LDG-010", "the ledger was interrupted; nothing is known to be recorded")
+            )
+            raise
+        else:
+            self._settle(batch, found, None)
+
+    @staticmethod
+    def _settle(batch: Sequence[_Ticket], found: Sequence[AppendedRecord], error: QnspError | None) -> None:
+        at = 0
+        for ticket in batch:
+            ticket.result = tuple(found[at : at + len(ticket.entries)])
+            ticket.error, ticket.done = error, True
+            at += len(ticket.entries)
 
     def _append(self, entries: Sequence[bytes], now: datetime) -> tuple[AppendedRecord, ...]:
         edge = self._load()
         growth = grow(edge, entries)
         head = sign_checkpoint(self.origin, growth.edge.size, growth.edge.root, self._signer, now)
-        for path, data in growth.files.items():
-            self._write(path, data)
+        self._write(growth.files)
         self._publish(head)
         self._edge, self._head = growth.edge, head
         for path in growth.superseded:
@@ -310,10 +355,10 @@ class FileLedger(LedgerReader):
         if strong:
             message = dsse.pae(STATEMENT_TYPE, head.note)
             found = tuple(KeySignature(key.key_id, self._signer.sign_with(key, message)) for key in strong)
-            self._write(STATEMENT, dsse.Envelope(STATEMENT_TYPE, head.note, found).to_json())
-        self._write(CHECKPOINT, head.note)
+            self._write({STATEMENT: dsse.Envelope(STATEMENT_TYPE, head.note, found).to_json()})
+        self._write({CHECKPOINT: head.note})
         if not (self.folder / _BEGUN).exists():
-            self._write(_BEGUN, b"a log was begun here; without its checkpoint it is damaged, not new\n")
+            self._write({_BEGUN: b"a log was begun here; without its checkpoint it is damaged, not new\n"})
 
     def _load(self) -> Edge:
         """The right edge under the published checkpoint; the last one is kept as long as nobody else has written."""
@@ -361,25 +406,35 @@ class FileLedger(LedgerReader):
         for path in self.folder.glob("*" + _NEW):
             path.unlink(missing_ok=True)
 
-    def _write(self, path: str, data: bytes) -> None:
-        """Replaces a file in one durable step."""
-        target = self.folder / path
-        made = not target.parent.exists()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(target.name + _NEW)
+    def _write(self, files: Mapping[str, bytes]) -> None:
+        """Replaces files durably: all are staged and synced first, then revealed, then their folders are synced."""
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
+            for path, data in files.items():
+                self._stage(path, data)
+            folders = dict.fromkeys(self._reveal(path) for path in files)
         except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            for path in files:
+                with contextlib.suppress(OSError):
+                    (self.folder / (path + _NEW)).unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
-        if made:
-            _sync_folder(target.parent.parent)
+        for folder in folders:
+            _sync_folder(folder)
+
+    def _stage(self, path: str, data: bytes) -> None:
+        staged = self.folder / (path + _NEW)
+        if not staged.parent.exists():
+            staged.parent.mkdir(parents=True)
+            for folder in staged.parent.relative_to(self.folder).parents:
+                _sync_folder(self.folder / folder)
+        with staged.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _reveal(self, path: str) -> Path:
+        target = self.folder / path
+        (self.folder / (path + _NEW)).replace(target)
+        return target.parent
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

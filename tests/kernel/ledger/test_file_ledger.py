@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,28 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
     assert first.check() is not None
 
 
+def test_threads_share_checkpoints(tmp_path: Path) -> None:
+    """Many at once get an index each, in one log that checks; an error of the batch reaches everyone who waited."""
+    log = FileLedger(tmp_path, ORIGIN, SIGNER)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda number: log.append(record(number), NOW), range(64)))
+    assert sorted(one.index for one in found) == list(range(64))
+    assert all(log.read(one.index).data["number"] == number for number, one in enumerate(found))
+    assert len({one.checkpoint.size for one in found}) <= 64
+    log.check()
+    failing = FailingLedger(tmp_path, 0, OSError(errno.ENOSPC, "No space left on device"))
+    with ThreadPoolExecutor(8) as pool:
+        errors = list(pool.map(lambda number: _caught(failing, number), range(8)))
+    assert set(errors) == {"QNSP-LDG-010"}
+    assert log.size == 64
+
+
+def _caught(log: FileLedger, number: int) -> str:
+    with pytest.raises(OperatorError) as caught:
+        log.append(record(number), NOW)
+    return caught.value.code
+
+
 def test_a_held_lock_is_told(tmp_path: Path) -> None:
     """Somebody who writes for too long is named, and nothing is written beside them."""
     log = fill(tmp_path, 1)
@@ -101,23 +124,32 @@ def test_a_held_lock_is_told(tmp_path: Path) -> None:
 
 
 class FailingLedger(FileLedger):
-    """Stops at the n-th write, as a full disk or a crash would."""
+    """Stops at the n-th step (staging or revealing a file), as a full disk or a crash would."""
 
     def __init__(self, folder: Path, after: int, error: BaseException) -> None:
         super().__init__(folder, ORIGIN, SIGNER)
         self.left, self.error = after, error
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _step(self) -> None:
         if self.left == 0:
-            (self.folder / (path + ".new")).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / (path + ".new")).write_bytes(data[: len(data) // 2])
             raise self.error
         self.left -= 1
-        super()._write(path, data)
+
+    def _stage(self, path: str, data: bytes) -> None:
+        try:
+            self._step()
+        except BaseException:
+            super()._stage(path, data[: len(data) // 2])
+            raise
+        super()._stage(path, data)
+
+    def _reveal(self, path: str) -> Path:
+        self._step()
+        return super()._reveal(path)
 
 
 @pytest.mark.parametrize("before", [0, 3, 254, 255, 256])
-@pytest.mark.parametrize("after", range(4))
+@pytest.mark.parametrize("after", range(10))
 def test_a_crash_at_any_write_loses_nothing(tmp_path: Path, before: int, after: int) -> None:
     """Whatever was published before stays readable and provable, and appending goes on with other records."""
     if before:
@@ -138,7 +170,7 @@ def test_a_crash_at_any_write_loses_nothing(tmp_path: Path, before: int, after: 
     assert not list(tmp_path.rglob("*.new"))
 
 
-@pytest.mark.parametrize("after", range(3))
+@pytest.mark.parametrize("after", range(6))
 def test_a_full_disk_is_an_operators_error(tmp_path: Path, after: int) -> None:
     """ENOSPC names the ledger and the next step; the same process can go on once there is room."""
     fill(tmp_path, 5)
