@@ -56,7 +56,7 @@ class Changes:
     replaces: frozenset[str] = frozenset()
 
 
-class InitFailed(QnspError):
+class InitFailed(QnspError):  # noqa: N818 - named as the engine names this outcome
     """The resource was made but is not fit for use; it is recorded, so that the next run updates or deletes it."""
 
     def __init__(self, code: str, message: str, resource_id: str, outputs: Json) -> None:

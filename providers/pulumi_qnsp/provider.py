@@ -117,7 +117,7 @@ class QnspProvider(api.Provider):
 
 def _type_of(urn: str) -> str:
     # urn:pulumi:<stack>::<project>::<parent type>$<type>::<name>
-    return urn.split("::")[2].split("$")[-1]
+    return urn.split("::")[2].rsplit("$", maxsplit=1)[-1]
 
 
 __all__ = ["VERSION", "QnspProvider", "default_kinds"]

@@ -32,7 +32,7 @@ def plain(value: PropertyValue) -> Any:
     if isinstance(inner, Mapping):
         return {name: plain(member) for name, member in inner.items()}
     if isinstance(inner, Sequence):
-        return [plain(member) for member in inner]
+        return [plain(member) for member in inner if isinstance(member, PropertyValue)]
     raise TypeError(f"{type(inner).__name__} is not a value of a resource of ours")
 
 

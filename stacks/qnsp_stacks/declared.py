@@ -49,6 +49,7 @@ def outline_of(resources: Iterable[Declared]) -> tuple[Step, ...]:
 def make(resources: Iterable[Declared]) -> Mapping[str, pulumi.CustomResource]:
     """Register the resources with the running Pulumi program, by name."""
     import pulumi
+
     from pulumi_qnsp import resources as classes
 
     made: dict[str, pulumi.CustomResource] = {}

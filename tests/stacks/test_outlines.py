@@ -89,7 +89,7 @@ class Recorder(mocks.Mocks):
         self.made.append(args)
         return f"{args.name}-id", {**args.inputs, "pid": 1, "keyId": "k", "assurance": "a"}
 
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: mocks.MockCallArgs) -> Any:
         return {}
 
 

@@ -91,7 +91,7 @@ class Readiness:
         if (http is None) == (file is None):
             raise _bad("readiness needs exactly one of http and file")
         timeout = members.get("timeoutSeconds", 30)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 3600:  # noqa: PLR2004
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 3600:
             raise _bad("readiness.timeoutSeconds is not a number of seconds up to 3600")
         if http is not None and not _text(http, "readiness.http").startswith(("http://", "https://")):
             raise _bad("readiness.http is not a URL")
@@ -284,12 +284,12 @@ class Request:
             return cls(op)
         if op == "ensure":
             wait = members.get("waitSeconds", 0)
-            if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 3600:  # noqa: PLR2004
+            if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 3600:
                 raise _bad("waitSeconds is not a number of seconds up to 3600")
             return cls(op, process=ProcessSpec.from_json(members.get("process")), wait_seconds=float(wait))
         if op in {"stop", "logs"}:
             lines = members.get("lines", 50)
-            if isinstance(lines, bool) or not isinstance(lines, int) or not 0 < lines <= 10_000:  # noqa: PLR2004
+            if isinstance(lines, bool) or not isinstance(lines, int) or not 0 < lines <= 10_000:
                 raise _bad("lines is not a number up to 10000")
             return cls(op, name=_text(members.get("name"), "name"), lines=lines)
         raise _bad("op is none of ping, ensure, stop, list, logs, shutdown")

@@ -309,7 +309,9 @@ class _Run:
         return Unit(before.id, before.program, dict(before.inputs), before.depends_on)
 
     def _driver(self, unit: Unit) -> StackDriver:
-        return StackDriver(self.settings, unit, self.processes, self.events, self.plan_file, self.order.plan_digest, self.host)
+        return StackDriver(
+            self.settings, unit, self.processes, self.events, self.plan_file, self.order.plan_digest, self.host
+        )
 
     def _now_recorded(self, unit: Unit) -> Iterable[RecordedUnit]:
         for reference in unit.references:

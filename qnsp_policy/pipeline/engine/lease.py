@@ -86,7 +86,7 @@ class LeaseRecord:
         try:
             value = json.loads(data)
             if value["format"] != FORMAT:
-                raise ValueError(value["format"])  # noqa: TRY301 - every way of being wrong ends below
+                raise ValueError(value["format"])
             return cls(
                 token=int(value["token"]),
                 user=str(value["user"]),

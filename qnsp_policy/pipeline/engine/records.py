@@ -158,7 +158,7 @@ def as_far_as(desired: Any, recorded: Any, held: Mapping[str, str]) -> Any:
         recorded: its inputs before, None for a new unit.
         held: resource name (`<broker>/<kind>/<name>`) -> digest, as the stack's state holds them.
     """
-    before = {name: item for name, item in _objects(recorded)} if recorded is not None else {}
+    before = dict(_objects(recorded)) if recorded is not None else {}
     return _filtered(desired, before, held)
 
 
@@ -167,10 +167,11 @@ def _filtered(value: Any, before: Mapping[str, Any], held: Mapping[str, str]) ->
         filtered = {name: _filtered(member, before, held) for name, member in value.items()}
         connection = value.get("broker")
         if isinstance(connection, dict) and isinstance(value.get("objects"), list):
-            kept = {}
-            for name, item in [*before.items(), *_objects(value)]:
-                if name.startswith(f"{connection.get('name')}/") and held.get(name) == item.get("digest"):
-                    kept[name] = item
+            kept = {
+                name: item
+                for name, item in [*before.items(), *_objects(value)]
+                if name.startswith(f"{connection.get('name')}/") and held.get(name) == item.get("digest")
+            }
             filtered["objects"] = [kept[name] for name in sorted(kept)]
         return filtered
     if isinstance(value, list):

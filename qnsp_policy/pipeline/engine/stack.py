@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -439,13 +438,13 @@ def deployment_of(exported: Any) -> Deployment:
     ours = []
     held = {}
     for resource in resources:
-        token = str(resource.get("type", ""))
-        if token == "pulumi:pulumi:Stack":
+        kind = str(resource.get("type", ""))
+        if kind == "pulumi:pulumi:Stack":
             outputs = dict(resource.get("outputs") or {})
-        elif not token.startswith(_OWN_TYPES):
+        elif not kind.startswith(_OWN_TYPES):
             name = str(resource["urn"]).rsplit("::", 1)[-1]
-            ours.append((token, name))
-            if token.startswith("qnsp:broker:"):
+            ours.append((kind, name))
+            if kind.startswith("qnsp:broker:"):
                 held[name] = str((resource.get("outputs") or {}).get("digest", ""))
     pending = len(deployment.get("pending_operations") or [])
     return Deployment(sha256_digest(jcs(deployment)), outputs, tuple(ours), held, pending)

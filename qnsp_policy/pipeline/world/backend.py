@@ -26,7 +26,7 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 
-class Conflict(OperatorError):
+class Conflict(OperatorError):  # noqa: N818 - as HTTP names it
     """A conditional write met another content than it was made for (QNSP-LCK-010)."""
 
     def __init__(self, key: str) -> None:

@@ -72,12 +72,13 @@ class FileBackend:
 
     def list(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, sorted; leftovers of interrupted writes are not among them."""
-        found = []
         with _as_ours(self._store):
-            for folder, _, names in os.walk(self._store):
-                for name in names:
-                    if not name.startswith("."):
-                        found.append((Path(folder) / name).relative_to(self._store).as_posix())
+            found = [
+                (Path(folder) / name).relative_to(self._store).as_posix()
+                for folder, _, names in os.walk(self._store)
+                for name in names
+                if not name.startswith(".")
+            ]
         return sorted(key for key in found if key.startswith(prefix))
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:

@@ -85,7 +85,7 @@ def _get(url: str, *, secure: bool) -> tuple[bytes, bytes | None]:
                 answer += chunk
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split()
-    if len(words) < 2 or words[1] != b"200":  # noqa: PLR2004
+    if len(words) < 2 or words[1] != b"200":
         raise ConnectionError(
             0, f"{url} answered {words[1].decode('ascii', 'replace') if len(words) > 1 else 'nothing'}"
         )

@@ -226,7 +226,7 @@ async def _serve(config: Config, lock: int, writer: int | None) -> None:
     config.socket.unlink(missing_ok=True)
     old = os.umask(0o177)
     # The folder may lie deeper than the 108 bytes a socket's address holds; the current folder is the run folder.
-    address = os.path.relpath(config.socket, config.run_dir)
+    address = os.path.relpath(config.socket, config.run_dir)  # noqa: ASYNC240 - text only, no disk
     server = await asyncio.start_unix_server(converse, path=address, limit=MAX_LINE)
     os.umask(old)
     _say(writer, "ready")

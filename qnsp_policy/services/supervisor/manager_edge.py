@@ -250,8 +250,8 @@ class Manager:
         except ProcessLookupError:
             return
         loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+        ended: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(descriptor, _finish, ended)
         try:
             if is_running(identity):
                 await ended
@@ -291,6 +291,11 @@ class Manager:
     def _save(self) -> None:
         entries = [Entry(managed.spec, managed.identity, managed.restarts) for managed in self._table.values()]
         write_atomically(self._state_file, dump(entries))
+
+
+def _finish(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -55,7 +55,7 @@ def _http(url: str) -> str:
     except OSError as error:
         return f"{url}: {error.strerror or error}"
     line = answer.split(b"\r\n", 1)[0].split()
-    if len(line) >= 2 and line[0].startswith(b"HTTP/") and line[1][:1] == b"2":  # noqa: PLR2004
+    if len(line) >= 2 and line[0].startswith(b"HTTP/") and line[1][:1] == b"2":
         return ""
     return f"{url}: answered {line[1].decode('ascii', 'replace') if len(line) > 1 else 'nothing'}"
 

@@ -94,7 +94,7 @@ def marked(key: str) -> list[Marked]:
             parts = process.environ().get(MARKER, "").split("/")
         except (psutil.Error, OSError):
             continue
-        if len(parts) == 4 and parts[0] == key:  # noqa: PLR2004
+        if len(parts) == 4 and parts[0] == key:
             identity = identify(process.pid)
             if identity is not None:
                 found.append(Marked(identity, parts[1], parts[2], parts[3]))

@@ -70,9 +70,10 @@ def engine_processes(toy: ToyWorkspace) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("QNSP_WORKSPACE") == str(toy.folder) and process.status() != psutil.STATUS_ZOMBIE:
-                if "supervisor" not in " ".join(process.cmdline()) and "QNSP_SUPERVISED" not in process.environ():
-                    found.append(" ".join(process.cmdline())[:120])
+            environment, words = process.environ(), " ".join(process.cmdline())
+            ours = environment.get("QNSP_WORKSPACE") == str(toy.folder) and "QNSP_SUPERVISED" not in environment
+            if ours and "supervisor" not in words and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(words[:120])
         except (psutil.Error, OSError):
             continue
     return found
@@ -87,7 +88,7 @@ def wait_for_quiet(toy: ToyWorkspace, seconds: float) -> None:
 
 def declared(runner: Path) -> list[str]:
     scope: dict[str, object] = {}
-    exec((runner / "tests_crash_units.py").read_text(), scope)  # noqa: S102
+    exec((runner / "tests_crash_units.py").read_text(), scope)
     units = scope["units"]()  # type: ignore[operator]
     return sorted(process["name"] for unit in units for process in unit.inputs.get("processes", []))
 
@@ -112,7 +113,9 @@ def finish(runner: Path, toy: ToyWorkspace) -> None:
 
 def _ready_file(process: psutil.Process, toy: ToyWorkspace) -> bool:
     try:
-        return process.cwd() == str(toy.folder) and "-c" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+        return (
+            process.cwd() == str(toy.folder) and "-c" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+        )
     except (psutil.Error, OSError):
         return False
 

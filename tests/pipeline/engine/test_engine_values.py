@@ -25,7 +25,9 @@ def test_waves_follow_dependencies() -> None:
 
 def test_references_are_filled_from_outputs() -> None:
     """The member at the pointer is replaced; the unit's own inputs stay untouched."""
-    unit = Unit("x/a", "x", {"brokers": [{"url": ""}], "a/b": {"~": 1}}, (), (Reference("b/main", "url", "/brokers/0/url"),))
+    unit = Unit(
+        "x/a", "x", {"brokers": [{"url": ""}], "a/b": {"~": 1}}, (), (Reference("b/main", "url", "/brokers/0/url"),)
+    )
     recorded = {"b/main": RecordedUnit("b/main", "b", "", {}, outputs={"url": "https://x"})}
     assert resolve(unit, recorded).inputs["brokers"] == [{"url": "https://x"}]
     assert unit.inputs["brokers"] == [{"url": ""}]
@@ -46,7 +48,10 @@ def step(op: Op, name: str = "a", *, parent: str | None = None, **security: Any)
 @pytest.mark.parametrize(
     ("previewed", "text"),
     [
-        ([step(Op.CREATE, digest="1"), step(Op.CREATE, "b")], "create of qnsp:broker:ReleasePolicy b is not in the plan"),
+        (
+            [step(Op.CREATE, digest="1"), step(Op.CREATE, "b")],
+            "create of qnsp:broker:ReleasePolicy b is not in the plan",
+        ),
         ([step(Op.REPLACE, digest="1")], "would be replaced; the plan holds create"),
         ([step(Op.DELETE, digest="1")], "would be deleted; the plan holds create"),
         ([step(Op.CREATE, digest="2")], "digest is another than in the plan"),
@@ -87,11 +92,15 @@ def test_a_replacement_is_one_step() -> None:
 
 def test_exported_state_is_read_once() -> None:
     """Outputs, resources, what brokers were given, open operations, and one digest of it all."""
-    exported = {
+    exported: dict[str, Any] = {
         "version": 3,
         "deployment": {
             "resources": [
-                {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:s::qnsp::pulumi:pulumi:Stack::qnsp-s", "outputs": {"url": "u"}},
+                {
+                    "type": "pulumi:pulumi:Stack",
+                    "urn": "urn:pulumi:s::qnsp::pulumi:pulumi:Stack::qnsp-s",
+                    "outputs": {"url": "u"},
+                },
                 {"type": "pulumi:providers:qnsp", "urn": "urn:pulumi:s::qnsp::pulumi:providers:qnsp::default"},
                 {
                     "type": "qnsp:broker:Tenant",
@@ -117,7 +126,11 @@ def an_object(name: str, digest: str) -> dict[str, Any]:
 
 def test_inputs_of_an_interrupted_unit_hold_what_was_handed_over() -> None:
     """New objects that a broker got, old ones that it still has, nothing that it was not given."""
-    desired = {"brokers": [{"broker": {"name": "main"}, "objects": [an_object("a", "2"), an_object("b", "1"), an_object("c", "1")]}]}
+    desired: dict[str, Any] = {
+        "brokers": [
+            {"broker": {"name": "main"}, "objects": [an_object("a", "2"), an_object("b", "1"), an_object("c", "1")]}
+        ]
+    }
     recorded = {"brokers": [{"broker": {"name": "main"}, "objects": [an_object("a", "1"), an_object("d", "1")]}]}
     held = {
         "main/release-policy/a": "1",
@@ -125,7 +138,11 @@ def test_inputs_of_an_interrupted_unit_hold_what_was_handed_over() -> None:
         "main/release-policy/d": "1",
     }
     far = records.as_far_as(desired, recorded, held)
-    assert [(item["name"], item["digest"]) for item in far["brokers"][0]["objects"]] == [("a", "1"), ("b", "1"), ("d", "1")]
+    assert [(item["name"], item["digest"]) for item in far["brokers"][0]["objects"]] == [
+        ("a", "1"),
+        ("b", "1"),
+        ("d", "1"),
+    ]
     assert records.as_far_as(desired, None, {})["brokers"][0]["objects"] == []
     assert desired["brokers"][0]["objects"][0]["digest"] == "2"
 

@@ -61,19 +61,23 @@ def test_a_dead_owner_on_this_host_is_taken_over_and_its_engine_ended(backend: F
     gone = subprocess.Popen([sys.executable, "-c", ""])
     dead = identify(gone.pid)
     gone.wait()
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as engine:
-        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
-            ours, other = identify(engine.pid), identify(stranger.pid)
-            assert ours is not None and other is not None and dead is not None
-            reused = ProcessIdentity(other.pid, other.start - 1, other.boot)
-            put(backend, LeaseRecord(7, "u", socket.gethostname(), dead, "apply of plan x", NOW, NOW, (ours, reused)))
-            with Lease.acquire(backend, purpose="y") as held:
-                assert held.token == 8
-                assert held.took_over is not None
-                assert "taken over from u@" in held.record.takeover
-                assert engine.wait(5) != 0
-                assert stranger.poll() is None
-            stranger.kill()
+    with (
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as engine,
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger,
+    ):
+        ours, other = identify(engine.pid), identify(stranger.pid)
+        assert ours is not None
+        assert other is not None
+        assert dead is not None
+        reused = ProcessIdentity(other.pid, other.start - 1, other.boot)
+        put(backend, LeaseRecord(7, "u", socket.gethostname(), dead, "apply of plan x", NOW, NOW, (ours, reused)))
+        with Lease.acquire(backend, purpose="y") as held:
+            assert held.token == 8
+            assert held.took_over is not None
+            assert "taken over from u@" in held.record.takeover
+            assert engine.wait(5) != 0
+            assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_an_owner_on_another_host_holds_it_until_it_expires(backend: FileBackend) -> None:
@@ -90,10 +94,11 @@ def test_whoever_was_taken_over_writes_nothing_more(backend: FileBackend) -> Non
     """The fenced one learns it before it writes, and does not free what is not its own."""
     with Lease.acquire(backend, purpose="old") as old:
         put(backend, LeaseRecord(old.token + 1, "u", "far-host", ProcessIdentity(1, 1, "b"), "new", NOW, NOW))
-        with pytest.raises(LockHeld, match="QNSP-LCK-002.*u@far-host"):
+        with pytest.raises(LockHeld, match=r"QNSP-LCK-002.*u@far-host"):
             old.check()
     found = lease.read(backend)
-    assert found is not None and found[0].purpose == "new"
+    assert found is not None
+    assert found[0].purpose == "new"
 
 
 def test_release_by_force(backend: FileBackend) -> None:
@@ -131,8 +136,10 @@ def test_it_is_renewed_with_every_process_it_owns(backend: FileBackend) -> None:
         me = identify(__import__("os").getpid())
         held.owns(me)
         found = lease.read(backend)
-        assert found is not None and found[0].processes == (me,)
+        assert found is not None
+        assert found[0].processes == (me,)
         held.disown(me)
         found = lease.read(backend)
-        assert found is not None and found[0].processes == ()
+        assert found is not None
+        assert found[0].processes == ()
     time.sleep(0)

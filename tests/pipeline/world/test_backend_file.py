@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -80,7 +81,8 @@ def test_of_many_processes_each_increment_counts(backend: FileBackend, tmp_path:
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "state")]) for _ in range(4)]
     assert [process.wait() for process in running] == [0, 0, 0, 0]
     found = backend.get("n")
-    assert found is not None and found[0] == b"100"
+    assert found is not None
+    assert found[0] == b"100"
 
 
 @pytest.mark.parametrize("key", ["", "/a", "../a", "a/../b", ".hidden", "a//b", "a b", "a\nb", "a" * 600])
@@ -131,7 +133,7 @@ def test_no_file_descriptors_left(backend: FileBackend) -> None:
     held = []
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-        with pytest.raises(OSError, match="Too many open files"):
+        with contextlib.suppress(OSError):
             while True:
                 held.append(os.open("/dev/null", os.O_RDONLY))
         with pytest.raises(OperatorError, match="no file descriptors are left"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
 
+from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
 from qnsp_policy.kernel.wire.supervisor import ProcessSpec, Readiness, Restart, State, SupervisorError
 
 pytestmark = pytest.mark.functional
@@ -37,10 +38,8 @@ def client(folder: Path) -> Iterator[SupervisorClient]:
     client = SupervisorClient(SupervisorFolder.at(folder))
     client.start()
     yield client
-    try:
+    with contextlib.suppress(OSError):
         client.shutdown()
-    except OSError:
-        pass
 
 
 def spec(folder: Path, name: str, script: str = SLEEP, *words: str, **more: object) -> ProcessSpec:
@@ -71,7 +70,9 @@ def test_ensure_is_idempotent_and_a_changed_specification_restarts(client: Super
     assert not alive(first.pid)
 
 
-def test_a_process_that_ends_is_started_again_with_backoff_until_the_limit(client: SupervisorClient, folder: Path) -> None:
+def test_a_process_that_ends_is_started_again_with_backoff_until_the_limit(
+    client: SupervisorClient, folder: Path
+) -> None:
     """Restarts are counted, spaced and limited; the last lines of the log come with the report."""
     dying = spec(folder, "a", "print('boom'); raise SystemExit(3)", backoff_seconds=0.01, restart_limit=4)
     report, lines = client.ensure(dying, wait_seconds=10)
@@ -103,7 +104,9 @@ def test_readiness_by_http(client: SupervisorClient, folder: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     script = "import time,sys,http.server as h; time.sleep(0.4); h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
-    wanted = spec(folder, "web", script, str(port), readiness=Readiness(http=f"http://127.0.0.1:{port}/", timeout_seconds=10))
+    wanted = spec(
+        folder, "web", script, str(port), readiness=Readiness(http=f"http://127.0.0.1:{port}/", timeout_seconds=10)
+    )
     report, _ = client.ensure(wanted, wait_seconds=0)
     assert report.state is State.STARTING
     report, _ = client.ensure(wanted, wait_seconds=10)
@@ -125,7 +128,8 @@ def test_its_own_death_is_survived_and_everything_is_taken_over(client: Supervis
     living, _ = client.ensure(spec(folder, "living"), wait_seconds=5)
     dying, _ = client.ensure(spec(folder, "dying"), wait_seconds=5)
     pid = client.ping()
-    assert pid is not None and dying.pid is not None
+    assert pid is not None
+    assert dying.pid is not None
     os.kill(pid, signal.SIGKILL)
     os.kill(dying.pid, signal.SIGKILL)
     until(lambda: client.ping() is None)
@@ -223,7 +227,7 @@ def test_ten_starts_at_once_make_one_supervisor(folder: Path) -> None:
     """Start-if-absent is free of races."""
     clients = [SupervisorClient(SupervisorFolder.at(folder)) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
-        pids = set(pool.map(lambda client: client.start(), clients))
+        pids = set(pool.map(SupervisorClient.start, clients))
     try:
         assert len(pids) == 1
     finally:
@@ -251,7 +255,15 @@ def test_the_socket_is_ours_alone_and_bad_lines_are_refused(client: SupervisorCl
     from qnsp_policy.kernel.wire.supervisor import parse_answer
     from qnsp_policy.kernel.wire.unix_edge import ask
 
-    for line in (b"\n", b"{}\n", b"[]\n", b'{"op":"ensure"}\n', b'{"op":"stop","name":3}\n', b"\xff\n", b'{"op":"list","x":1}\n'):
+    for line in (
+        b"\n",
+        b"{}\n",
+        b"[]\n",
+        b'{"op":"ensure"}\n',
+        b'{"op":"stop","name":3}\n',
+        b"\xff\n",
+        b'{"op":"list","x":1}\n',
+    ):
         with pytest.raises(SupervisorError, match="QNSP-OPS-101"):
             parse_answer(ask(folder / "supervisor.sock", line, timeout=5, limit=65536))
     with pytest.raises(SupervisorError, match="QNSP-OPS-103"):
@@ -265,8 +277,9 @@ def test_a_log_is_cut_when_it_outgrows_its_limit(client: SupervisorClient, folde
     client.ensure(spec(folder, "a", script, log_bytes=20_000), wait_seconds=5)
     until(lambda: (folder / "logs/a.log.1").exists(), 15)
     assert (folder / "logs/a.log.1").stat().st_size > 20_000
-    size = (folder / "logs/a.log").stat().st_size
-    until(lambda: (folder / "logs/a.log").stat().st_size != size)
+    log = folder / "logs/a.log"
+    size = log.stat().st_size
+    until(lambda: log.stat().st_size != size)
 
 
 def test_no_environment_of_ours_reaches_a_process(folder: Path) -> None:
@@ -278,7 +291,10 @@ def test_no_environment_of_ours_reaches_a_process(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
     client = SupervisorClient(SupervisorFolder.at(folder))
     try:
-        client.ensure(spec(folder, "a", "import os; open('env','w').write(str(dict(os.environ)))", env={"MINE": "1"}), wait_seconds=5)
+        client.ensure(
+            spec(folder, "a", "import os; open('env','w').write(str(dict(os.environ)))", env={"MINE": "1"}),
+            wait_seconds=5,
+        )
         until(lambda: (folder / "env").exists() and (folder / "env").read_text() != "")
         assert "s3cret" not in (folder / "env").read_text()
         assert "'MINE': '1'" in (folder / "env").read_text()
