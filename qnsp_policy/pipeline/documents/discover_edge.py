@@ -9,26 +9,35 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.errors import DocumentError, DocumentErrors, OperatorError, Place
 from qnsp_policy.pipeline.documents.problems import Problem, shown
 from qnsp_policy.pipeline.documents.reader import MAX_FILE
 
-MAX_FILES = 20_000
-MAX_TOTAL = 512 * 1024 * 1024
-MAX_FOLDERS = 50_000
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is read at most: files, folders, bytes of one file, bytes of all files."""
+
+    files: int = 20_000
+    folders: int = 50_000
+    file: int = MAX_FILE
+    total: int = 512 * 1024 * 1024
+
+
 _SUFFIXES = (".yaml", ".yml")
 
 
-def read_folder(root: Path) -> Mapping[str, bytes]:
+def read_folder(root: Path, *, limits: Limits | None = None) -> Mapping[str, bytes]:
     """The bytes of every `*.yaml` and `*.yml` under `root`, by path relative to it with forward slashes.
 
     Raises:
         DocumentErrors: some could not be read; every cause is named.
         OperatorError: `root` is no folder.
     """
-    return _read(root, _SUFFIXES)
+    return _read(root, _SUFFIXES, limits or Limits())
 
 
 def read_signatures(root: Path) -> Mapping[str, bytes]:
@@ -40,10 +49,14 @@ def read_signatures(root: Path) -> Mapping[str, bytes]:
     folder = root / "signatures"
     if not folder.is_dir():
         return {}
-    return {f"signatures/{name}": data for name, data in _read(folder, (".dsse.json",)).items()}
+    if not _inside(os.path.realpath(folder), os.path.realpath(root)):
+        raise DocumentErrors(
+            [_refuse("QNSP-DOC-031", "signatures", "is a link that leaves the workspace", "copy what it points to")]
+        )
+    return {f"signatures/{name}": data for name, data in _read(folder, (".dsse.json",), Limits()).items()}
 
 
-def _read(root: Path, suffixes: tuple[str, ...]) -> dict[str, bytes]:
+def _read(root: Path, suffixes: tuple[str, ...], limits: Limits) -> dict[str, bytes]:
     if not root.is_dir():
         raise OperatorError(
             "QNSP-OPS-020",
@@ -54,17 +67,19 @@ def _read(root: Path, suffixes: tuple[str, ...]) -> dict[str, bytes]:
     problems: list[DocumentError] = []
     files: dict[str, bytes] = {}
     total = 0
-    for name, path in sorted(_walk(root, suffixes, problems)):
-        if len(files) >= MAX_FILES:
-            problems.append(_refuse("QNSP-DOC-035", name, f"more than {MAX_FILES} files", "split the workspace"))
+    for name, path in sorted(_walk(root, suffixes, limits, problems)):
+        if len(files) >= limits.files:
+            problems.append(
+                _refuse("QNSP-DOC-035", name, f"there are more than {limits.files} files", "split the workspace")
+            )
             break
-        data = _bytes(path, name, problems)
+        data = _bytes(path, name, limits.file, problems)
         if data is None:
             continue
         total += len(data)
-        if total > MAX_TOTAL:
+        if total > limits.total:
             problems.append(
-                _refuse("QNSP-DOC-036", name, f"the files together exceed {MAX_TOTAL} bytes", "split the workspace")
+                _refuse("QNSP-DOC-036", name, f"the files together exceed {limits.total} bytes", "split the workspace")
             )
             break
         files[name] = data
@@ -73,7 +88,9 @@ def _read(root: Path, suffixes: tuple[str, ...]) -> dict[str, bytes]:
     return files
 
 
-def _walk(root: Path, suffixes: tuple[str, ...], problems: list[DocumentError]) -> Iterator[tuple[str, Path]]:
+def _walk(
+    root: Path, suffixes: tuple[str, ...], limits: Limits, problems: list[DocumentError]
+) -> Iterator[tuple[str, Path]]:
     top = os.path.realpath(root)
     seen = {top}
     folders = [(str(root), "")]
@@ -81,8 +98,10 @@ def _walk(root: Path, suffixes: tuple[str, ...], problems: list[DocumentError]) 
     while folders:
         folder, prefix = folders.pop()
         visited += 1
-        if visited > MAX_FOLDERS:
-            problems.append(_refuse("QNSP-DOC-035", prefix, f"more than {MAX_FOLDERS} folders", "split the workspace"))
+        if visited > limits.folders:
+            problems.append(
+                _refuse("QNSP-DOC-035", prefix, f"there are more than {limits.folders} folders", "split the workspace")
+            )
             return
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -100,18 +119,20 @@ def _walk(root: Path, suffixes: tuple[str, ...], problems: list[DocumentError]) 
                 if entry.is_symlink():
                     if not _inside(real, top):
                         problems.append(
-                            _refuse("QNSP-DOC-031", name, "a link that leaves the workspace", "copy what it points to")
+                            _refuse(
+                                "QNSP-DOC-031", name, "is a link that leaves the workspace", "copy what it points to"
+                            )
                         )
                         continue
                     if real in seen or _inside(top, real) or _inside(os.path.realpath(folder), real):
-                        problems.append(_refuse("QNSP-DOC-031", name, "a link that loops", "remove the link"))
+                        problems.append(_refuse("QNSP-DOC-031", name, "is a link that loops", "remove the link"))
                         continue
                 seen.add(real)
                 folders.append((entry.path, name + "/"))
             elif entry.name.endswith(suffixes):
                 if entry.is_symlink() and not _inside(os.path.realpath(entry.path), top):
                     problems.append(
-                        _refuse("QNSP-DOC-031", name, "a link that leaves the workspace", "copy what it points to")
+                        _refuse("QNSP-DOC-031", name, "is a link that leaves the workspace", "copy what it points to")
                     )
                     continue
                 yield name, Path(entry.path)
@@ -128,11 +149,11 @@ def _inside(path: str, top: str) -> bool:
     return path == top or path.startswith(top.rstrip(os.sep) + os.sep)
 
 
-def _bytes(path: Path, name: str, problems: list[DocumentError]) -> bytes | None:
+def _bytes(path: Path, name: str, limit: int, problems: list[DocumentError]) -> bytes | None:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        problems.append(_refuse("QNSP-DOC-037", shown(name), "a file name that is not UTF-8", "rename the file"))
+        problems.append(_refuse("QNSP-DOC-037", shown(name), "has a name that is not UTF-8", "rename the file"))
         return None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -148,15 +169,13 @@ def _bytes(path: Path, name: str, problems: list[DocumentError]) -> bytes | None
                 _refuse("QNSP-DOC-032", name, "is not a plain file", "remove it, or give it another suffix")
             )
             return None
-        if found.st_size > MAX_FILE:
+        if found.st_size > limit:
             problems.append(
-                _refuse(
-                    "QNSP-DOC-030", name, f"has {found.st_size} bytes; at most {MAX_FILE} are read", "split the file"
-                )
+                _refuse("QNSP-DOC-030", name, f"has {found.st_size} bytes; at most {limit} are read", "split the file")
             )
             return None
         with os.fdopen(os.dup(descriptor), "rb") as stream:
-            return stream.read(MAX_FILE + 1)
+            return stream.read(limit + 1)
     except OSError as error:
         problems.append(
             _refuse("QNSP-DOC-033", name, f"cannot be read: {error.strerror}", "mend its rights or remove it")
@@ -170,4 +189,4 @@ def _refuse(code: str, name: str, why: str, next_step: str) -> Problem:
     return Problem(code, f"{shown(name)} {why}", place=Place(name), subject=name, next_step=next_step)
 
 
-__all__ = ["read_folder", "read_signatures"]
+__all__ = ["Limits", "read_folder", "read_signatures"]

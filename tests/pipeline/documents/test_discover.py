@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qnsp_policy.errors import DocumentErrors, OperatorError
-from qnsp_policy.pipeline.documents.discover_edge import read_folder, read_signatures
+from qnsp_policy.pipeline.documents.discover_edge import Limits, read_folder, read_signatures
 
 
 def codes(root: Path) -> list[str]:
@@ -112,3 +112,40 @@ def test_signatures_are_read_beside_the_documents(tmp_path: Path) -> None:
     assert read_folder(tmp_path) == {}
     assert read_signatures(tmp_path) == {"signatures/Tenant.a.dsse.json": b"{}"}
     assert read_signatures(tmp_path / "signatures") == {}
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(files=2), "QNSP-DOC-035"),
+        (Limits(folders=1), "QNSP-DOC-035"),
+        (Limits(file=10), "QNSP-DOC-030"),
+        (Limits(total=25), "QNSP-DOC-036"),
+    ],
+)
+def test_caps_hold(tmp_path: Path, limits: Limits, code: str) -> None:
+    """More files, folders or bytes than the caps allow are refused, by code."""
+    (tmp_path / "sub").mkdir()
+    for name in ("a.yaml", "b.yaml", "sub/c.yaml"):
+        (tmp_path / name).write_bytes(b"x" * 12)
+    with pytest.raises(DocumentErrors) as raised:
+        read_folder(tmp_path, limits=limits)
+    assert code in {problem.code for problem in raised.value.problems}
+
+
+def test_signatures_are_not_read_from_elsewhere(tmp_path: Path) -> None:
+    """A link named signatures that leaves the workspace is refused."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "signatures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DocumentErrors) as raised:
+        read_signatures(tmp_path / "root")
+    assert [problem.code for problem in raised.value.problems] == ["QNSP-DOC-031"]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    """A folder that vanishes behind its link is a problem with its name, not an exception."""
+    (tmp_path / "a.yaml").symlink_to(tmp_path / "gone.yaml")
+    with pytest.raises(DocumentErrors) as raised:
+        read_folder(tmp_path)
+    assert raised.value.problems[0].subject == "a.yaml"

@@ -10,6 +10,7 @@ from qnsp_policy.errors import DocumentError, DocumentErrors
 from qnsp_policy.pipeline.documents import render
 from qnsp_policy.pipeline.model import Address, build
 from qnsp_policy.pipeline.model.kinds import KINDS, Endpoint, Grant, Platform, Tenant
+from qnsp_policy.pipeline.model.signature_files import MAX_ENVELOPE
 from qnsp_policy.testing.every_kind import every_kind_files
 from qnsp_policy.testing.generator import generated_files
 from qnsp_policy.testing.workspaces import sample_files
@@ -292,3 +293,28 @@ def test_the_hint_of_a_caret_is_in_the_json_of_a_problem() -> None:
         "column": 3,
         "hint": "did you mean `responseSignature`?",
     }
+
+
+def test_a_workspace_has_one_project() -> None:
+    """A second Project in the root file is told with the place of the first."""
+    files = sample_files()
+    files["qnsp.yaml"] += b"---\n" + files["qnsp.yaml"].replace(b"name: quickstart}", b"name: other}")
+    (problem,) = problems_of(files)
+    assert problem.code == "QNSP-MOD-004"
+    assert problem.next_step == "the first stands at qnsp.yaml:3:7; remove one"
+
+
+def test_a_tier_that_leaves_something_open_is_refused() -> None:
+    """A tier without parent must say everything itself."""
+    files = every_kind_files()
+    files["governance.yaml"] = files["governance.yaml"].replace(b"  extends: CryptoTier/hip5-tier-2\n", b"", 1)
+    (problem,) = problems_of(files)
+    assert problem.code == "QNSP-MOD-020"
+    assert "signature, aead, hash" in problem.message
+
+
+def test_an_envelope_over_its_cap_is_refused() -> None:
+    """A signature file of many megabytes is no signature."""
+    with pytest.raises(DocumentErrors) as raised:
+        build(sample_files(), signatures={"signatures/Tenant.clinic.dsse.json": b" " * (MAX_ENVELOPE + 1)})
+    assert [problem.code for problem in raised.value.problems] == ["QNSP-MOD-012"]

@@ -43,7 +43,8 @@ def test_caps_are_the_documented_ones() -> None:
     assert reader.MAX_PROBLEMS == 200
     assert nodes.MAX_DEPTH == 32
     assert nodes.MAX_SCALAR == 256 * 1024
-    assert (discover_edge.MAX_TOTAL, discover_edge.MAX_FILES) == (512 * 2**20, 20_000)
+    limits = discover_edge.Limits()
+    assert (limits.total, limits.files, limits.file) == (512 * 2**20, 20_000, reader.MAX_FILE)
 
 
 def test_the_example_of_the_page_is_a_document() -> None:
