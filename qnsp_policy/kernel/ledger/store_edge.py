@@ -272,7 +272,7 @@ class FileLedger(LedgerReader):
         """
         super().__init__(folder, origin, signer.public_keys)
         self._signer, self._lock_seconds = signer, lock_seconds
-        self._thread, self._queue_lock = threading.Lock(), threading.Lock()
+        self._turn, self._writing = threading.Condition(), False
         self._queue: list[_Ticket] = []
         self._edge: Edge | None = None
         self._head: Checkpoint | None = None
@@ -295,19 +295,27 @@ class FileLedger(LedgerReader):
     def append_many(self, records: Sequence[LedgerRecord], now: datetime) -> tuple[AppendedRecord, ...]:
         """Appends records under one checkpoint; all or none.
 
-        Threads that append at the same time share one checkpoint: whoever gets the lock writes for all who wait.
+        Threads that append at the same time share one checkpoint: whoever has the turn writes for all who wait.
         """
         entries = [record.to_bytes() for record in records]
         if not entries:
             return ()
         ticket = _Ticket(entries, now)
-        with self._queue_lock:
+        with self._turn:
             self._queue.append(ticket)
-        with self._thread:
+            while self._writing and not ticket.done:
+                self._turn.wait()
+            batch: list[_Ticket] = []
             if not ticket.done:
-                with self._queue_lock:
-                    batch, self._queue = self._queue, []
+                self._writing = True
+                batch, self._queue = self._queue, []
+        if batch:
+            try:
                 self._append_batch(batch)
+            finally:
+                with self._turn:
+                    self._writing = False
+                    self._turn.notify_all()
         if ticket.error is not None:
             raise ticket.error
         return ticket.result
