@@ -21,7 +21,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## everything: Python environment, development tools, pulumi and opa (in parallel)
-	@$(MAKE) -j3 $(STAMPS)/dev $(PULUMI) $(OPA)
+	@$(MAKE) -j3 $(STAMPS)/dev $(STAMPS)/wheelhouse $(PULUMI) $(OPA)
 
 setup-demo:
 	@$(MAKE) -j2 $(STAMPS)/install $(PULUMI)
@@ -51,7 +51,7 @@ rules: $(STAMPS)/dev $(OPA) ## format, type-check, test and rebuild the shipped 
 	$(BIN)/python -m qnsp_policy.pipeline.rules.build --check --opa $(OPA)
 
 bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu) in the same run
-	$(BIN)/python tests/benchmarks/run.py --tofu $(TOFU)
+	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU)
 
 docs: $(STAMPS)/dev ## rebuild the generated pages: rules, schema, coverage
 	$(BIN)/python -m qnsp_policy.pipeline.rules.build --docs --opa $(OPA)
@@ -82,6 +82,13 @@ $(STAMPS)/install: pyproject.toml $(STAMPS)/runtime
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/install
 	@echo "installing the development tools (hashed)"
 	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+# What the wheel test installs from, with --no-index: no test needs a registry.
+$(STAMPS)/wheelhouse: $(STAMPS)/runtime
+	@echo "filling the wheelhouse"
+	@$(BIN)/python -m pip download --quiet --require-hashes --no-deps --dest $(VENV)/wheelhouse \
+	  -r requirements/runtime.txt -r requirements/quickstart.txt -r requirements/quickstart-model.txt
 	@touch $@
 
 # Each tool is one Go module of its own, with its checksums; the program is replaced in one step when it is whole.
