@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -110,6 +111,7 @@ class Broker:
         self._verify_evidence = verify_evidence
         self._session_seconds = session_seconds
         self._token_seconds = token_seconds
+        self._released = _Released()
 
     def auth(self, body: bytes, now: datetime) -> tuple[Session, Challenge]:
         """A new session with a nonce of its own, whatever cookie came along."""
@@ -203,8 +205,11 @@ class Broker:
         if not verdict.allowed:
             decision_id = self._record_denial(path, attested, verdict, now)
             raise KbsRefusal(Variant.POLICY_DENY, verdict.code, "denied", decision_id=decision_id)
-        plaintext = self._plaintext(path, attested, now)
+        plaintext, digest = self._plaintext(path, attested, now)
         body = self._keys.wrap(plaintext, attested.tee_pubkey)
+        recorded = self._released.known((attested.session_ref, str(path), digest, verdict.plan), now)
+        if recorded:
+            return Release(body, verdict.lease_seconds, recorded)
         decision_id = secrets.token_hex(8)
         self._ledger.record(
             "release",
@@ -225,6 +230,8 @@ class Broker:
             },
             now=now,
         )
+        until = now + timedelta(seconds=self._token_seconds)
+        self._released.remember((attested.session_ref, str(path), digest, verdict.plan), decision_id, until)
         return Release(body, verdict.lease_seconds, decision_id)
 
     def _judge(self, path: ResourcePath, attested: Attested, now: datetime) -> Verdict:
@@ -240,15 +247,16 @@ class Broker:
             now=now,
         )
 
-    def _plaintext(self, path: ResourcePath, attested: Attested, now: datetime) -> bytes:
+    def _plaintext(self, path: ResourcePath, attested: Attested, now: datetime) -> tuple[bytes, str]:
+        """What is released, and the digest of the object that holds it."""
         endpoint = self._store.object("endpoint", str(path)) if path.type == "endpoint" else None
         if endpoint is not None:
-            return jcs(endpoint.value)
+            return jcs(dict(endpoint.value)), endpoint.digest
         sealed = self._store.object("resource", str(path))
         if sealed is None:
             raise KbsRefusal(Variant.PLUGIN_INTERNAL, "QNSP-REL-404", "there is no such resource", strict_status=404)
         try:
-            return self._keys.open_sealed_key(sealed.value, str(path))
+            return self._keys.open_sealed_key(sealed.value, str(path)), sealed.digest
         except QnspError as error:
             decision_id = secrets.token_hex(8)
             self._ledger.record(
@@ -330,6 +338,27 @@ class Broker:
         return decision_id
 
 
+class _Released:
+    """Releases that are recorded: the same object to the same attested key under the same plan is one fact, not one a poll."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str, str], tuple[str, datetime]] = {}
+        self._lock = threading.Lock()
+
+    def known(self, release: tuple[str, str, str, str], now: datetime) -> str:
+        """The decision id under which it stands in the ledger, or ""."""
+        with self._lock:
+            decision_id, until = self._known.get(release, ("", now))
+            return decision_id if now < until else ""
+
+    def remember(self, release: tuple[str, str, str, str], decision_id: str, until: datetime) -> None:
+        with self._lock:
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
+            self._known[release] = (decision_id, until)
+
+
+_REMEMBERED = 10_000
 _IDENTIFYING = ("measurement", "hostData", "chipId", "productLine", "vmpl", "guestSvn", "mrTd", "launchDigest")
 
 

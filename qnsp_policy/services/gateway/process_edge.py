@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config-fd", required=True, type=int, help="descriptor of the settings, read once and closed")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         with os.fdopen(options.config_fd, "rb") as file:
             settings = read_settings(file.read(_LIMIT))

@@ -83,7 +83,10 @@ class Agent:
             endpoint = EndpointConfiguration.from_json(json.loads(released.data))
             key = self._broker.fetch(endpoint.model.resource)
         except Denied as denial:
-            log.error("%s (decision %s)", denial, denial.decision_id or "none")  # noqa: TRY400 - a refusal is no fault
+            if denial.status == 404 and reference.name not in self._served:
+                log.info("%s waits: the broker does not hold its configuration yet", reference.name)
+            else:
+                log.error("%s (decision %s)", denial, denial.decision_id or "none")  # noqa: TRY400 - a refusal is no fault
             self._stop(reference.name, "the broker denied it")
             return False
         except (QnspError, ValueError) as error:

@@ -112,6 +112,17 @@ def test_a_release_is_recorded_with_what_allowed_it(
     assert DATA_KEY.hex() not in str(records(world))
 
 
+def test_the_same_release_is_recorded_once_a_session(
+    clinic: str, guest: Guest, member: SimulatedMember, world: BrokerWorld
+) -> None:
+    """A guest that looks again and again leaves one record; a new session leaves another."""
+    session = guest(member)
+    first = [session.fetch(RESOURCE) for _ in range(3)]
+    assert {released.data for released in first} == {DATA_KEY}
+    guest(member).fetch(RESOURCE)
+    assert [record["type"] for record in records(world)].count("release") == 2
+
+
 def test_a_revocation_works_at_once_with_the_administrators_signature_alone(
     clinic: str, admin: Admin, guest: Guest, member: SimulatedMember
 ) -> None:
