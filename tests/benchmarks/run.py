@@ -1,0 +1,184 @@
+"""`make bench`: figures beside named peers in the same run; writes docs/benchmarks.md. No figure here decides a test.
+
+Peers: OpenTofu (whole processes: `tofu validate` over `terraform_data` resources) for documents; each module beside this one names its
+own. Absolute times belong to one machine; ratios travel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from qnsp_policy.testing.generator import generated_files
+from tests.benchmarks import attestation_bench, crypto_bench, documents_bench
+
+ROOT = Path(__file__).parents[2]
+CONSOLE = Console()
+_READING = (
+    "Medians; peers ran in the same minutes on the same machine. Ratios travel to other machines, seconds do not."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Medians of one command: wall seconds and peak memory (MB) of the process that was started."""
+
+    seconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what, our figure, the peer's, their ratio and what the issue asks."""
+
+    what: str
+    ours: str
+    peer: str
+    ratio: str
+    bar: str = ""
+
+
+def timed(command: Sequence[str], folder: Path, *, runs: int = 3, expected: tuple[int, ...] = (0,)) -> Run:
+    """Starts a command several times and takes medians; another exit code than expected ends the benchmark."""
+    walls: list[float] = []
+    peaks: list[float] = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        with tempfile.TemporaryFile() as out:
+            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+            _, status, usage = os.wait4(process.pid, 0)
+            walls.append(time.perf_counter() - started)
+            peaks.append(usage.ru_maxrss / 1024)
+            if os.waitstatus_to_exitcode(status) not in expected:
+                out.seek(0)
+                raise SystemExit(f"{' '.join(command)} failed: {out.read()[-2000:].decode(errors='replace')}")
+    return Run(statistics.median(walls), statistics.median(peaks))
+
+
+def tofu_folder(tofu: Path, folder: Path, resources: int) -> Path:
+    """A configuration of that many `terraform_data` resources, initialised."""
+    folder.mkdir()
+    blocks = (
+        f'resource "terraform_data" "r{n}" {{\n  input = {{ name = "r{n}", tier = "hip5-tier-2" }}\n}}\n'
+        for n in range(resources)
+    )
+    (folder / "main.tf").write_text("".join(blocks))
+    subprocess.run([tofu, "init", "-backend=false", "-input=false"], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def documents(tofu: Path, work: Path, sizes: Sequence[int]) -> list[Row]:
+    """validate and check of generated workspaces beside `tofu validate` of as many resources."""
+    rows: list[Row] = []
+    ours = [sys.executable, "-m", "qnsp_policy.cli.main"]
+    for size in sizes:
+        folder = work / f"documents-{size}"
+        folder.mkdir()
+        for name, data in generated_files(size).items():
+            (folder / name).write_bytes(data)
+        peer = timed([str(tofu), "validate"], tofu_folder(tofu, work / f"tofu-{size}", size))
+        validate = timed([*ours, "validate"], folder)
+        check = timed([*ours, "check"], folder, expected=(0, 3))
+        named = f"{size:,} documents"
+        rows.append(
+            Row(
+                f"`validate` {named}",
+                f"{validate.seconds:.2f} s, {validate.megabytes:.0f} MB",
+                f"`tofu validate` {peer.seconds:.2f} s, {peer.megabytes:.0f} MB",
+                f"{validate.seconds / peer.seconds:.2f}",
+                "<= 1, < 600 MB" if size == 10_000 else "",
+            )
+        )
+        rows.append(
+            Row(
+                f"`check` {named}",
+                f"{check.seconds:.2f} s, {check.megabytes:.0f} MB",
+                f"`validate` {validate.seconds:.2f} s",
+                f"{check.seconds / validate.seconds:.2f}",
+                "< 2" if size == 10_000 else "",
+            )
+        )
+        CONSOLE.print(rows[-2], rows[-1], sep="\n")
+    return rows
+
+
+def start_up() -> list[Row]:
+    """`--help` and `version`, beside a bare interpreter."""
+    bare = timed([sys.executable, "-c", "pass"], ROOT, runs=7)
+    helped = timed([sys.executable, "-m", "qnsp_policy.cli.main", "--help"], ROOT, runs=7)
+    return [
+        Row(
+            "`--help`",
+            f"{helped.seconds * 1000:.0f} ms",
+            f"`python -c pass` {bare.seconds * 1000:.0f} ms",
+            f"{helped.seconds / bare.seconds:.1f}",
+            "< 200 ms",
+        )
+    ]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The Markdown table."""
+    lines = ["| what | ours | peer, same run | ratio | aim |", "|---|---|---|---|---|"]
+    return "\n".join(lines + [f"| {row.what} | {row.ours} | {row.peer} | {row.ratio} | {row.bar} |" for row in rows])
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "unknown",
+    )
+    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, Linux {platform.release().split('-')[0]}"
+
+
+def figures(measured: Mapping[str, float]) -> str:
+    """The figures of one module as a Markdown table."""
+    return "\n".join(
+        ["| what | figure |", "|---|---|", *(f"| {name} | {value:,.2f} |" for name, value in measured.items())]
+    )
+
+
+def main() -> None:
+    """Runs every section and writes docs/benchmarks.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tofu", type=Path, required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--fleet", type=int, default=10_000)
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        rows = [*start_up(), *documents(chosen.tofu, Path(name), chosen.sizes)]
+    page = "\n\n".join(
+        (
+            "# Benchmarks",
+            f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. {_READING}",
+            "## Documents and start-up (whole processes)\n\n" + table(rows),
+            "## Documents, in process\n\n" + figures(documents_bench.measure(max(chosen.sizes))),
+            "## Attestation, and its peer dcap-qvl\n\n" + figures(attestation_bench.measure(chosen.fleet)),
+            "## Cryptography\n\n" + figures(crypto_bench.measure()),
+        )
+    )
+    CONSOLE.print(page, markup=False)
+    if not chosen.no_write:
+        (ROOT / "docs" / "benchmarks.md").write_text(page + "\n")
+
+
+if __name__ == "__main__":
+    main()
