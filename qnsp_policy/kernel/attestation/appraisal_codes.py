@@ -41,6 +41,9 @@ DEVICE_NONCE = Code("QNSP-ATT-CMP-004", 3, "binding", "device evidence answers a
 TOO_MANY_DEVICES = Code("QNSP-ATT-CMP-005", 1, "format", "more devices than one machine can have")
 MIXED_ASSURANCE = Code("QNSP-ATT-CMP-006", 3, "binding", "simulated and hardware evidence are mixed in one machine")
 BINDING_VALUE = Code("QNSP-ATT-CMP-007", 3, "binding", "what report data binds has no canonical form")
+COLLATERAL_FILE = Code(
+    "QNSP-ATT-CMP-008", 1, "format", "a file of collateral looks like PEM certificates but cannot be read"
+)
 
 CODES = collect(globals())
 """All of them, by code."""

@@ -186,7 +186,8 @@ def _common(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> l
                 )
             )
         stated = {statement.name: statement for statement in member.statements}
-        for name in sorted(policy.require_checked - {"freshness"}):
+        required = set(stated) if "*" in policy.require_checked else policy.require_checked
+        for name in sorted(required - {"freshness"}):
             statement = stated.get(name)
             if statement is None or statement.verdict is Verdict.NOT_CHECKED:
                 detail = statement.detail if statement else "not stated"
@@ -197,7 +198,7 @@ def _common(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> l
                 found.append(Mismatch("policy", statement.name, statement.detail, "not refused", code))
     expected = policy.expected_report_data
     if expected is None:
-        if "freshness" in policy.require_checked:
+        if policy.require_checked & {"freshness", "*"}:
             found.append(Mismatch("policy", "freshness", "not checked", "checked", codes.NOT_CHECKED.code))
     elif len(expected) != len(claims.report_data):
         length = codes.REPORT_DATA_LENGTH if claims.report_data else codes.NONCE_ABSENT

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from qnsp_policy.kernel.attestation import appraisal_codes as codes
+from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.x509 import CertificateError, certificates_of, load_certificate, load_crl
 
 _CERTIFICATE_SUFFIXES = frozenset({".pem", ".der", ".crt", ".cer", ".testcer"})
@@ -33,7 +35,11 @@ class Collateral:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Collateral:
-        """Sorts files by what they are: PEM blocks and DER certificates, CRLs, and other documents by name."""
+        """Sorts files by what they are: PEM blocks and DER certificates, CRLs, and other documents by name.
+
+        Raises:
+            EvidenceError: QNSP-ATT-CMP-008, a file of PEM certificates is not base64.
+        """
         certificates: list[bytes] = []
         crls: list[bytes] = []
         documents: dict[str, bytes] = {}
@@ -42,7 +48,10 @@ class Collateral:
             if crl is not None:
                 crls.append(crl)
             elif b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"{", b"<")):
-                certificates += certificates_of(data)
+                try:
+                    certificates += certificates_of(data)
+                except CertificateError as error:
+                    raise EvidenceError(codes.COLLATERAL_FILE, str(error), subject=name) from error
                 documents[name] = data
             elif _is_certificate(name, data):
                 certificates.append(data)

@@ -152,7 +152,7 @@ class AppraisalPolicy:
     Attributes:
         alternatives: at least one, else nothing is ever accepted.
         assurance: classes that are acceptable.
-        require_checked: names of statements that must not be `not checked`.
+        require_checked: names of statements that must not be `not checked`; `*` stands for all that the verifier makes.
         expected_report_data: the bytes the evidence must bind, or None when the caller compares them itself.
     """
 

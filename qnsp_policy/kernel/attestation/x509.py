@@ -234,7 +234,11 @@ def load_certificate(data: bytes) -> Certificate:
         )
         if number > 0:
             library.load_der_x509_certificate(data)
-    except (ValueError, UnsupportedAlgorithm) as error:  # DerError is a ValueError; a wrong number of parts is one too
+    except (
+        ValueError,
+        IndexError,
+        UnsupportedAlgorithm,
+    ) as error:  # DerError is a ValueError; a wrong number of parts is one too
         raise CertificateError(f"not a certificate: {error}") from error
     return certificate
 
@@ -355,7 +359,12 @@ def _check(certificate: Certificate, key: PublicKey) -> None:
 def _signed_by(child: bytes, spki: bytes) -> bool:
     try:
         _check(load_certificate(child), _key(spki))
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+    except (
+        InvalidSignature,
+        ValueError,
+        IndexError,
+        UnsupportedAlgorithm,
+    ):  # IndexError: a SEQUENCE with too few members
         return False
     return True
 

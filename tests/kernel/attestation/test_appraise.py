@@ -167,6 +167,7 @@ def test_required_statements() -> None:
     for required in ("revocation", "binding", "freshness"):
         assert codes(appraise(verified(), replace(POLICY, require_checked=frozenset({required})), NOW)) == ["005"]
     assert appraise(verified(), replace(POLICY, require_checked=frozenset({"signature"})), NOW).accepted
+    assert codes(appraise(verified(), replace(POLICY, require_checked=frozenset({"*"})), NOW)) == ["005", "005"]
     fresh = replace(POLICY, require_checked=frozenset({"freshness"}), expected_report_data=REPORT_DATA)
     assert appraise(verified(), fresh, NOW).accepted
 

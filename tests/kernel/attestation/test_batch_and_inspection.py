@@ -53,6 +53,7 @@ def memory(vector: Callable[[str], bytes]) -> Memory:
         "debug.der": vector("snp/gsg_vcek.testcer"),
         "amd/ask.pem": vector("snp/ms_milan_ask.pem"),
         "quote": vector("tdx/phala_tdx_quote"),
+        "bad/chain.pem": b"-----BEGIN CERTIFICATE-----\n=A=\n-----END CERTIFICATE-----\n",
         "intel/bundle.json": vector("tdx/phala_tdx_quote_collateral.json"),
     }
     return Memory(files)
@@ -115,6 +116,9 @@ def test_mixed_batch_keeps_order_and_survives_bad_lines(memory: Memory) -> None:
         ({"anchors": [{"colour": 1}]}, "QNSP-ATT-BAT-002"),
         ({"kind": "abacus"}, "QNSP-ATT-BAT-002"),
         ({"devices": [5]}, "QNSP-ATT-BAT-002"),
+        ({"collateral": "bad"}, "QNSP-ATT-CMP-008"),
+        ({"collateral": ["bad/chain.pem"]}, "QNSP-ATT-CMP-008"),
+        ({"collateral": 5}, "QNSP-ATT-BAT-002"),
     ],
 )
 def test_what_a_line_demands_is_held(memory: Memory, change: dict[str, Any], code: str) -> None:
