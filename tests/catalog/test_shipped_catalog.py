@@ -9,7 +9,7 @@ import pytest
 from qnsp_policy.pipeline.model import Address, ResolvedTier, Workspace, build
 from qnsp_policy.pipeline.model.catalog_edge import shipped_catalog
 from qnsp_policy.pipeline.model.kinds import AlgorithmTimeline, CryptoTier, Framework, PlatformCapability
-from qnsp_policy.pipeline.model.lattice import CATEGORY, category, weaker_than_parent
+from qnsp_policy.pipeline.model.lattice import CATEGORY, category, edges, weaker_than_parent
 from qnsp_policy.testing.workspaces import sample_files
 
 
@@ -26,19 +26,23 @@ def shipped_tiers() -> list[CryptoTier]:
     return [document for _, document in shipped_catalog().values() if isinstance(document, CryptoTier)]
 
 
-EDGES = [
-    *(pair for family in ("hip5-tier", "lp4100-tier", "default-tier") for pair in pairwise(f"{family}-{n}" for n in range(5))),
-    *pairwise(["qnsp-default", "qnsp-strict", "qnsp-maximum", "qnsp-government"]),
-    *((f"hip5-tier-{n}", f"default-tier-{n}") for n in range(5)),
-    *((f"lp4100-tier-{n}", f"default-tier-{n}") for n in range(5)),
-    ("cnsa2-hybrid-transport", "cnsa2"),
-]  # fmt: skip
+EDGES = sorted(edges(shipped_tiers()))
+
+
+def test_the_lattice_has_the_edges_of_the_published_tables() -> None:
+    """Every family is a chain of its levels, and our own default lies above both of its sources."""
+    chains = [[f"{family}-{n}" for n in range(5)] for family in ("hip5-tier", "lp4100-tier", "default-tier")]
+    chains.append(["qnsp-default", "qnsp-strict", "qnsp-maximum", "qnsp-government"])
+    chains.append(["cnsa2-hybrid-transport", "cnsa2"])
+    wanted = {pair for chain in chains for pair in pairwise(chain)}
+    wanted |= {(f"{source}-tier-{n}", f"default-tier-{n}") for source in ("hip5", "lp4100") for n in range(5)}
+    assert {(weak.split("/")[1], strong.split("/")[1]) for weak, strong in EDGES} == wanted
 
 
 @pytest.mark.parametrize(("weak", "strong"), EDGES)
-def test_no_edge_of_the_lattice_falls(workspace: Workspace, weak: str, strong: str) -> None:
+def test_no_edge_of_the_lattice_falls(workspace: Workspace, weak: Address, strong: Address) -> None:
     """From weak to strong no category falls, no protection ends, no key lives longer, nothing is kept softer."""
-    assert list(weaker_than_parent(tier(workspace, strong), tier(workspace, weak))) == []
+    assert list(weaker_than_parent(workspace.tier(strong), workspace.tier(weak))) == []
 
 
 @pytest.mark.parametrize(

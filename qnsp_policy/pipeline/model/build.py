@@ -12,7 +12,7 @@ from qnsp_policy.pipeline.documents import SourceDocument, parse
 from qnsp_policy.pipeline.documents.problems import Problem
 from qnsp_policy.pipeline.model.catalog_edge import shipped_catalog
 from qnsp_policy.pipeline.model.kinds import CryptoTier, Document, Project, Tenant
-from qnsp_policy.pipeline.model.lattice import weaker_than_parent
+from qnsp_policy.pipeline.model.lattice import edges, weaker_than_parent
 from qnsp_policy.pipeline.model.read import read_document
 from qnsp_policy.pipeline.model.resolve import check_references
 from qnsp_policy.pipeline.model.scalars import Address
@@ -170,17 +170,28 @@ def _project(
 
 def _check_tiers(workspace: Workspace, problems: list[DocumentError]) -> None:
     """Tiers of the user's and tenants' combinations must come to something; shape, not strength."""
-    for tier in workspace.of_kind(CryptoTier):
-        source = workspace.sources[tier.address]
+    own = {tier.address for tier in workspace.of_kind(CryptoTier)}
+    broken: set[Address] = set()
+    for address in sorted(own):
         try:
-            resolved = workspace.tier(tier.address)
+            workspace.tier(address)
         except DocumentError as error:
-            problems.append(source.problem(error.code, error.message, "spec", next_step=error.next_step))
-            continue
-        if tier.spec.extends is not None:
+            broken.add(address)
+            problems.append(
+                workspace.sources[address].problem(error.code, error.message, "spec", next_step=error.next_step)
+            )
+    known = (*workspace.of_kind(CryptoTier), *(d for d in workspace.catalog.values() if isinstance(d, CryptoTier)))
+    for weak, strong in edges(known if own else ()):
+        if (weak in own or strong in own) and not broken & {weak, strong}:
+            accused = strong if strong in own else weak
             problems.extend(
-                source.problem("QNSP-MOD-022", why, *path, next_step="ask at least what the extended tier asks")
-                for path, why in weaker_than_parent(resolved, workspace.tier(tier.spec.extends))
+                workspace.sources[accused].problem(
+                    "QNSP-MOD-022",
+                    f"{strong} should be at least as strong as {weak}: {why}",
+                    *path,
+                    next_step="ask at least as much, or state another level or parent",
+                )
+                for path, why in weaker_than_parent(workspace.tier(strong), workspace.tier(weak))
             )
     for tenant in workspace.of_kind(Tenant):
         try:

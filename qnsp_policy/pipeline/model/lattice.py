@@ -5,10 +5,13 @@ Categories are compared, not sets: a stronger tier may admit other algorithms, b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 from qnsp_policy.kernel.crypto.algorithms import ALGORITHMS
+from qnsp_policy.pipeline.model.kinds.crypto_tier import CryptoTier
+from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.tiers import (
     CUSTODY_ORDER,
     ENFORCEMENT_ORDER,
@@ -44,6 +47,26 @@ Weakening = tuple[tuple[str, ...], str]
 def category(algorithm: str) -> int:
     """The NIST category of an algorithm, 0 for one that a quantum computer breaks or that nobody here knows."""
     return CATEGORY.get(algorithm, 0)
+
+
+def edges(tiers: Iterable[CryptoTier]) -> Iterator[tuple[Address, Address]]:
+    """Every edge from a weak tier to a strong one that documents state.
+
+    A tier is at least as strong as the tier it extends, as those it names in `strongerThan`, and as the next lower
+    level of its family where that family is ordered.
+    """
+    families: dict[str, dict[int, list[CryptoTier]]] = {}
+    for tier in tiers:
+        if tier.spec.ordered:
+            families.setdefault(str(tier.spec.family), {}).setdefault(tier.spec.level, []).append(tier)
+        stated = ([tier.spec.extends] if tier.spec.extends is not None else []) + list(tier.spec.stronger_than)
+        yield from ((Address(weak), tier.address) for weak in stated)
+    for levels in families.values():
+        for lower, upper in pairwise(sorted(levels)):
+            for weak in levels[lower]:
+                for strong in levels[upper]:
+                    if weak.address not in (strong.spec.extends, *strong.spec.stronger_than):
+                        yield weak.address, strong.address
 
 
 def weaker_than_parent(strong: ResolvedTier, weak: ResolvedTier) -> Iterator[Weakening]:
@@ -96,4 +119,4 @@ def weaker_than_parent(strong: ResolvedTier, weak: ResolvedTier) -> Iterator[Wea
         yield ("spec", "approvers"), f"approval by {', '.join(missing)} is asked in {weak.address} and not here"
 
 
-__all__ = ["CATEGORY", "Weakening", "category", "weaker_than_parent"]
+__all__ = ["CATEGORY", "Weakening", "category", "edges", "weaker_than_parent"]

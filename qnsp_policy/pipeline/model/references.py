@@ -90,6 +90,7 @@ ReferenceValuesRef = Annotated[Address, RefTo(("ReferenceValues",))]
 SupersededRef = Annotated[Address, RefTo(("ReferenceValues",), acyclic=True)]
 TenantRef = Annotated[Address, RefTo(("Tenant",))]
 TierRef = Annotated[Address, RefTo(("CryptoTier",))]
+WeakerTierRef = Annotated[Address, RefTo(("CryptoTier",), acyclic=True)]
 TrustRootRef = Annotated[Address, RefTo(("TrustRoot",))]
 
 EACH = "*"
@@ -198,6 +199,7 @@ __all__ = [
     "TenantRef",
     "TierRef",
     "TrustRootRef",
+    "WeakerTierRef",
     "reference_fields",
     "values_at",
 ]

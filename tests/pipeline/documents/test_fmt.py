@@ -128,3 +128,10 @@ def test_odd_forms_are_kept_or_refused(text: str) -> None:
     except DocumentErrors:
         return
     assert [d.value for d in after.documents] == [d.value for d in before.documents]
+
+
+def test_a_form_that_cannot_be_kept_is_refused() -> None:
+    """A block behind an explicit key would change: refused with its code, not guessed at."""
+    with pytest.raises(DocumentErrors) as raised:
+        fmt("? a\n:   - x\n    - y\n")
+    assert [problem.code for problem in raised.value.problems] == ["QNSP-DOC-040"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qnsp_policy.errors import DocumentError
+from qnsp_policy.errors import DocumentError, DocumentErrors
 from qnsp_policy.pipeline.model import Address, Workspace, build
 from qnsp_policy.pipeline.model.tiers import intersect
 from qnsp_policy.testing.every_kind import every_kind_files
@@ -108,3 +108,38 @@ def test_json_of_a_tier_has_every_member(workspace: Workspace) -> None:
         "signedResponses": True,
         "signedDatasets": True,
     }
+
+
+OWN = b"""---
+apiVersion: qnsp.policy/v1
+kind: CryptoTier
+metadata: {name: clinic-low}
+spec:
+  family: clinic
+  level: 0
+  extends: CryptoTier/lp4100-tier-3
+  source: "own"
+"""
+
+
+def test_levels_of_a_users_family_are_edges_as_well() -> None:
+    """A lower level that is stronger than the next one is found out, without any `extends` between them."""
+    files = every_kind_files()
+    files["governance.yaml"] += OWN
+    with pytest.raises(DocumentErrors) as raised:
+        build(files)
+    assert {problem.code for problem in raised.value.problems} == {"QNSP-MOD-022"}
+    assert (
+        "CryptoTier/clinic-tier should be at least as strong as CryptoTier/clinic-low"
+        in raised.value.problems[0].message
+    )
+
+
+def test_a_stated_edge_between_families_is_checked() -> None:
+    """`strongerThan` is a claim, not a wish."""
+    files = every_kind_files()
+    stated = b"  stronger" + b"Than: [CryptoTier/cnsa2]\n  maxLease: 8h\n"
+    files["governance.yaml"] = files["governance.yaml"].replace(b"  maxLease: 8h\n", stated)
+    with pytest.raises(DocumentErrors) as raised:
+        build(files)
+    assert {problem.code for problem in raised.value.problems} == {"QNSP-MOD-022"}

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from qnsp_policy.pipeline.model.kinds.base import Assurance, Custody, Document, Role
 from qnsp_policy.pipeline.model.kinds.checks import distinct
-from qnsp_policy.pipeline.model.references import ParentTierRef, TierRef
+from qnsp_policy.pipeline.model.references import ParentTierRef, TierRef, WeakerTierRef
 from qnsp_policy.pipeline.model.scalars import (
     AlgorithmName,
     Bool,
@@ -124,6 +124,8 @@ class CryptoTierSpec(Part):
     ordered: Bool = True
     """Whether levels of this family stand for strength; false where they only classify algorithms."""
     extends: ParentTierRef | None = None
+    stronger_than: tuple[WeakerTierRef, ...] = ()
+    """Tiers of other families that this one is at least as strong as: edges of the lattice, checked like `extends`."""
     source: Sentence
     provenance: Provenance | None = None
     kem: AlgorithmSet | None = None
