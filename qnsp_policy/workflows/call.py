@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from qnsp_policy.client.verify import SIMULATED, verify_answer
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Statement, Verdict
 from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
+from qnsp_policy.kernel.wire.api_token import issue_api_token
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, Tenant
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -240,9 +241,19 @@ def export_trust(root: Path, name: str) -> dict[str, Any]:
     return relying_party_trust(load(root), name).to_json()
 
 
+def api_token(root: Path, name: str, endpoint: str, *, minutes: int, now: datetime) -> str:
+    """A token that one of the endpoint's API keys signs."""
+    workspace = load(root)
+    private = api_key(root, workspace, endpoint, name)
+    return issue_api_token(
+        private, str(_endpoint(workspace, endpoint).name), now=now, lifetime=timedelta(minutes=minutes)
+    )
+
+
 __all__ = [
     "Verdicts",
     "api_key",
+    "api_token",
     "call",
     "endpoint_url",
     "export_trust",

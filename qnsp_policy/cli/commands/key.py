@@ -65,3 +65,23 @@ def show(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whose key
     session: Session = ctx.obj
     found = show_key(session.directory, name)
     emit(session, found.to_json(), lambda: json.dumps(list(found.keys), indent=2))
+
+
+@app.command(
+    epilog=examples(
+        "key token clinic-app --endpoint clinic-embeddings",
+        "key token clinic-app --endpoint clinic-embeddings --minutes 5",
+    )
+)
+def token(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The API key's name.")],
+    endpoint: Annotated[str, typer.Option(help="The one endpoint that it is for.")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long it holds.")] = 60,
+) -> None:
+    """A short-lived token for clients that cannot sign requests (curl)."""
+    from qnsp_policy.workflows.call import api_token
+
+    session: Session = ctx.obj
+    made = api_token(session.directory, name, endpoint, minutes=minutes, now=session.now)
+    emit(session, {"token": made, "endpoint": endpoint, "minutes": minutes}, lambda: made)

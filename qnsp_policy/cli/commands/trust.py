@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,3 +56,23 @@ def diff(
     emit(session, found, text)
     weakened = any(change["weakens"] for change in found["changes"])
     session.finish(VIOLATIONS if fail_on and weakened else OK)
+
+
+@app.command(epilog=examples("trust export clinic-embeddings", "trust export clinic-embeddings --out trust.json"))
+def export(
+    ctx: typer.Context,
+    endpoint: Annotated[str, typer.Argument(help="The endpoint's name.")],
+    out: Annotated[Path | None, typer.Option(help="Write it here instead of printing it.")] = None,
+) -> None:
+    """What a caller of an endpoint relies on, as trust.json for `verify-response --trust`."""
+    import json
+
+    from qnsp_policy.workflows.call import export_trust
+
+    session: Session = ctx.obj
+    text = json.dumps(export_trust(session.directory, endpoint), ensure_ascii=False, indent=2)
+    if out is None:
+        session.say(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+        session.note(f"wrote {out}")
