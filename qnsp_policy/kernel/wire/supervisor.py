@@ -313,7 +313,7 @@ def parse_answer(line: bytes) -> dict[str, Any]:
     """
     match _load(line):
         case {"ok": True, **members}:
-            return dict(members)
+            return {str(name): value for name, value in members.items()}
         case {"ok": False, "error": {"code": str(code), "message": str(message)}}:
             raise SupervisorError(code, message)
     raise _bad("not an answer")
