@@ -44,6 +44,7 @@ _OPS = {
     "replace": Op.REPLACE,
     "create-replacement": Op.REPLACE,
 }
+_PASSING = frozenset({"created", "modified", "propertyDependencies"})
 _COUNTS = frozenset({"update failed", "preview failed", "destroy failed", "refresh failed"})
 _OWN_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
@@ -53,7 +54,7 @@ class Deployment:
     """A stack's exported state.
 
     Attributes:
-        digest: SHA-256 of its canonical form.
+        digest: SHA-256 of its canonical form, without times.
         outputs: the stack's outputs.
         resources: type and name of each resource of ours.
         held: broker objects by resource name, with the digest that was handed over.
@@ -447,7 +448,16 @@ def deployment_of(exported: Any) -> Deployment:
             if kind.startswith("qnsp:broker:"):
                 held[name] = str((resource.get("outputs") or {}).get("digest", ""))
     pending = len(deployment.get("pending_operations") or [])
-    return Deployment(sha256_digest(jcs(deployment)), outputs, tuple(ours), held, pending)
+    return Deployment(sha256_digest(jcs(_lasting(deployment))), outputs, tuple(ours), held, pending)
+
+
+def _lasting(deployment: Json) -> Json:
+    """A deployment without what changes when nothing does: its manifest, times, and dependencies that a refresh drops."""
+    resources = [
+        {name: member for name, member in resource.items() if name not in _PASSING}
+        for resource in deployment.get("resources") or []
+    ]
+    return {name: member for name, member in deployment.items() if name != "manifest"} | {"resources": resources}
 
 
 def _planned(metadata: StepEventMetadata) -> PlannedStep | None:

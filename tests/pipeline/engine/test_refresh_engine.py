@@ -1,0 +1,43 @@
+"""Refresh under the real engine: the record follows the world, the world stays as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from qnsp_policy.pipeline.engine import records
+from qnsp_policy.pipeline.engine.apply import apply
+from qnsp_policy.pipeline.engine.previews import PulumiPreviews
+from qnsp_policy.pipeline.engine.refresh import refresh
+from qnsp_policy.pipeline.plan.values import Action, Op, PreviewRequest
+from qnsp_policy.pipeline.world.local_edge import LocalReader
+from qnsp_policy.testing import engine_toys as toys
+from qnsp_policy.testing.engine_toys import ToyWorkspace
+
+pytestmark = pytest.mark.engine
+
+
+def test_a_process_that_was_stopped_is_found_refreshed_and_made_again(toy: ToyWorkspace) -> None:
+    """Drift reads it, refresh records it, plan previews a create, apply makes it; then nothing differs."""
+    platform, fleet = toys.platform(), toys.enclave("a", toys.process("enclave-a-0-guest"))
+    apply(toys.order(toy, [platform, fleet], [toys.create(platform), toys.create(fleet)]), settings=toy.settings)
+    reader = LocalReader(toy.folder)
+    state = records.read_state(toy.settings.backend)
+    assert reader.observe(state.units).drifted == {}
+    assert [done.result for done in refresh(toy.settings)] == ["unchanged", "unchanged"]
+
+    toy.supervisor().stop("enclave-a-0-guest")
+    seen = reader.observe(state.units)
+    assert [(item.unit, item.concern.value, item.text) for item in seen.deviations] == [
+        ("enclave/a", "availability", "process enclave-a-0-guest does not run")
+    ]
+    assert [done.result for done in refresh(toy.settings)] == ["changed", "unchanged"]
+    assert toy.running() == {}
+    state = records.read_state(toy.settings.backend)
+    assert state.units["enclave/a"].digest == ""
+
+    steps = PulumiPreviews(lambda: toy.settings).preview([PreviewRequest(fleet, state.units["enclave/a"])])["enclave/a"]
+    assert [(step.op, step.step.name) for step in steps] == [(Op.CREATE, "enclave-a-0-guest")]
+    apply(toys.order(toy, [platform, fleet], [Action("enclave/a", Op.UPDATE, steps=steps)]), settings=toy.settings)
+    state = records.read_state(toy.settings.backend)
+    assert state.units["enclave/a"].digest == fleet.digest
+    assert reader.observe(state.units).drifted == {}
