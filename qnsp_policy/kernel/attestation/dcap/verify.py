@@ -38,6 +38,7 @@ from qnsp_policy.kernel.attestation.dcap import chain as pck_chain
 from qnsp_policy.kernel.attestation.dcap import documents, tcb
 from qnsp_policy.kernel.attestation.dcap.abi import EnclaveReport, Quote, TdReport, parse
 from qnsp_policy.kernel.attestation.dcap.chain import PckChain, when
+from qnsp_policy.kernel.attestation.dcap.claims import coverage, sgx_claims, td_claims
 from qnsp_policy.kernel.attestation.dcap.codes import Refusal, Tee, code, refuse
 from qnsp_policy.kernel.attestation.dcap.documents import DocumentFormError, PcsCollateral, Signed
 from qnsp_policy.kernel.attestation.dcap.tcb import Level, TcbStatus
@@ -265,57 +266,6 @@ def _module(tee: Tee, report: TdReport, value: Mapping[str, object]) -> tuple[Le
     return level, name
 
 
-def _sgx_claims(body: EnclaveReport) -> dict[str, ClaimValue]:
-    flags = body.attributes[0]
-    return {
-        "mrEnclave": body.mr_enclave.hex(),
-        "mrSigner": body.mr_signer.hex(),
-        "isvProdId": body.isv_prod_id,
-        "isvSvn": body.isv_svn,
-        "isvExtProdId": body.isv_ext_prod_id.hex(),
-        "isvFamilyId": body.isv_family_id.hex(),
-        "configId": body.config_id.hex(),
-        "configSvn": body.config_svn,
-        "cpuSvn": body.cpu_svn.hex(),
-        "miscSelect": f"{body.misc_select:08x}",
-        "attributes.raw": body.attributes.hex(),
-        "attributes.debug": bool(flags & 0x02),
-        "attributes.mode64": bool(flags & 0x04),
-        "attributes.provisionKey": bool(flags & 0x10),
-        "attributes.einitTokenKey": bool(flags & 0x20),
-        "attributes.kss": bool(flags & 0x80),
-        "reportData": body.report_data.hex(),
-    }
-
-
-def _td_claims(body: TdReport) -> dict[str, ClaimValue]:
-    flags = int.from_bytes(body.td_attributes, "little")
-    claims: dict[str, ClaimValue] = {
-        "mrTd": body.mr_td.hex(),
-        "mrConfigId": body.mr_config_id.hex(),
-        "mrOwner": body.mr_owner.hex(),
-        "mrOwnerConfig": body.mr_owner_config.hex(),
-        "mrSeam": body.mr_seam.hex(),
-        "mrSignerSeam": body.mr_signer_seam.hex(),
-        "seamAttributes": body.seam_attributes.hex(),
-        "tdAttributes.raw": body.td_attributes.hex(),
-        "tdAttributes.debug": bool(flags & 0x01),
-        "tdAttributes.septVeDisable": bool(flags >> 28 & 1),
-        "tdAttributes.migratable": bool(flags >> 29 & 1),
-        "tdAttributes.pks": bool(flags >> 30 & 1),
-        "tdAttributes.perfmon": bool(flags >> 63 & 1),
-        "xfam": body.xfam.hex(),
-        "teeTcbSvn": body.tee_tcb_svn.hex(),
-        "reportData": body.report_data.hex(),
-    }
-    for index, value in enumerate(body.rtmrs):
-        claims[f"rtmr{index}"] = value.hex()
-    if body.tee_tcb_svn2 is not None and body.mr_service_td is not None:
-        claims["teeTcbSvn2"] = body.tee_tcb_svn2.hex()
-        claims["mrServiceTd"] = body.mr_service_td.hex()
-    return claims
-
-
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """What steps 10 to 14 found: claims and one statement."""
@@ -406,7 +356,7 @@ def verify(
         raise refuse(tee, Refusal.UNKNOWN_STATUS, str(error), subject="tcbStatus") from error
     # 15 claims
     body = quote.body
-    claims = _td_claims(body) if isinstance(body, TdReport) else _sgx_claims(body)
+    claims = td_claims(body) if isinstance(body, TdReport) else sgx_claims(body)
     log = _event_log(tee, body, evidence.endorsements.get("event-log")) if isinstance(body, TdReport) else None
     claims |= {
         "version": quote.version,
@@ -440,7 +390,7 @@ def verify(
         Statement("debug", Verdict.REFUSED, "the DEBUG attribute is set", code(tee, Refusal.DEBUG).code)
         if debug
         else Statement("debug", good, "the DEBUG attribute is clear"),
-        Statement("measurements", Verdict.CLAIMED, _coverage(tee)),
+        Statement("measurements", Verdict.CLAIMED, coverage(tee)),
         *((Statement("event-log", good, f"{log} events add up to RTMR0 to RTMR3"),) if log is not None else ()),
     )
     return VerifiedClaims(
@@ -465,12 +415,6 @@ def _event_log(tee: Tee, body: TdReport, data: bytes | None) -> int | None:
         if own != replayed:
             raise refuse(tee, Refusal.EVENT_LOG, subject=f"RTMR{index}", expected=own.hex(), got=replayed.hex())
     return len(events)
-
-
-def _coverage(tee: Tee) -> str:
-    if tee is Tee.TDX:
-        return "MRTD covers the initial memory (firmware); kernel, command line and initrd are in RTMR1 and RTMR2"
-    return "MRENCLAVE covers the enclave's initial memory; what it loads later is covered by nothing here"
 
 
 __all__ = ["verify"]
