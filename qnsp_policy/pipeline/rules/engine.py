@@ -39,7 +39,7 @@ class RuleSet:
         wasm: the compiled form.
         modules: the Rego sources by path, without tests; lib and main included.
         digest: sha256 over the sources, `sha256:<hex>`.
-        builtins: host functions that the compiled form needs; not empty means that only OPA itself can evaluate it.
+        reads_documents: whether the input must hold whole documents (`kinds`) for it; the shipped rules need none.
     """
 
     name: str
@@ -47,7 +47,7 @@ class RuleSet:
     wasm: bytes = field(repr=False)
     modules: Mapping[str, str] = field(repr=False)
     digest: str
-    builtins: tuple[str, ...] = ()
+    reads_documents: bool = False
 
 
 class RulesEngine(Protocol):

@@ -65,7 +65,11 @@ def _evaluate(
 ) -> RulesReport:
     rules = tuple(rule for rule_set in engine.rule_sets for rule in rule_set.rules)
     built = build_input(
-        workspace, now=now, signers=signers or {}, rules={rule.id for rule in rules} | {UNUSED_WAIVER.id}
+        workspace,
+        now=now,
+        signers=signers,
+        rules={rule.id for rule in rules} | {UNUSED_WAIVER.id},
+        whole_documents=any(rule_set.reads_documents for rule_set in engine.rule_sets),
     )
     answered = decide(built.document, engine)
     findings = [finding for answer in answered for finding in _findings(answer, built, workspace)]

@@ -441,7 +441,7 @@ class ControlMember(TypedDict):
 
 @with_config(_STRICT)
 class DocumentMember(TypedDict):
-    """A whole document with defaults filled in, for rules of a user; empty lists when none are loaded."""
+    """A whole document with defaults filled in, for rules of a user; no kind is there when none are loaded."""
 
     address: str
     name: str

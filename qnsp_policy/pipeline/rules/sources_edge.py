@@ -141,7 +141,7 @@ def user_rules(name: str, folder: Path, opa: Path) -> RuleSet:
     modules = {**shared, **own}
     schema = (shared_root / "schema" / "input.json").read_bytes()
     wasm, rules = compile_modules(modules, opa, schema=schema)
-    return RuleSet(name, rules, wasm, modules, digest_of(modules))
+    return RuleSet(name, rules, wasm, modules, digest_of(modules), reads_documents=True)
 
 
 def _require_rule_package(name: str, path: str, text: str) -> None:

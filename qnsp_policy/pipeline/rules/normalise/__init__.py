@@ -105,9 +105,12 @@ def build_input(
 
 
 def _kinds(workspace: Workspace, places: dict[str, Sequence[tuple[Address, Path]]], *, whole: bool) -> Kinds:
+    """Whole documents by kind; where nobody asks for them no kind is there at all, so that none reads as empty."""
+    if not whole:
+        return cast("Kinds", {})
     found: dict[str, list[DocumentMember]] = {kind: [] for kind in KINDS}
     standing: dict[str, list[tuple[Address, Path]]] = {kind: [] for kind in KINDS}
-    for address, document in workspace.documents.items() if whole else ():
+    for address, document in workspace.documents.items():
         labels = {str(name): str(value) for name, value in document.metadata.labels.items()}
         found[document.kind].append(
             {"address": address, "name": document.name, "labels": labels, "spec": document.to_json()["spec"]}
