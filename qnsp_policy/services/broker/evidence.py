@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qnsp_policy.errors import PeerError
+from qnsp_policy.kernel.attestation.composite import fit as fit_field
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind, VerifiedClaims
 from qnsp_policy.kernel.wire.coco_snp import evidence_from_json
 from qnsp_policy.kernel.wire.kbs import AttestRequest, InitData, fit, runtime_digest
@@ -52,8 +53,9 @@ def check_binding(claims: VerifiedClaims, request: AttestRequest, hash_algorithm
     Raises:
         PeerError: `QNSP-KBS-111`: it was made for another nonce or another key.
     """
-    wanted = runtime_digest(request.nonce, request.tee_pubkey, request.additional_evidence, hash_algorithm)
-    if not hmac.compare_digest(fit(wanted, len(claims.report_data)), claims.report_data):
+    digest = runtime_digest(request.nonce, request.tee_pubkey, request.additional_evidence, hash_algorithm)
+    # The kind says how long the field is, never the evidence: a shorter one would bind nothing.
+    if not hmac.compare_digest(fit_field(digest, claims.kind), claims.report_data):
         raise PeerError("QNSP-KBS-111", "the evidence does not bind this nonce and key", subject="reportData")
 
 

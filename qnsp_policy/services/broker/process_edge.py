@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from qnsp_policy.errors import OperatorError, PeerError, QnspError
+from qnsp_policy.kernel.attestation.coco_sample.verify import INSECURE_ANCHOR, INSECURE_VENDOR
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.registry import pinned_anchors, verify_any
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Evidence, VerifiedClaims
@@ -106,7 +107,9 @@ def build(
     )
     return BrokerApp(
         broker,
-        administration=ObjectAdministration(store, keeper, configuration.address, verify_plan or verify),
+        administration=ObjectAdministration(
+            store, keeper, configuration.address, verify_plan or verify, insecure_sample=INSECURE_ANCHOR in anchors
+        ),
         keeper=keeper,
         store=store,
         ledger=ledger,
@@ -161,6 +164,9 @@ def declared_anchors(configuration: BrokerConfiguration) -> tuple[Anchor, ...]:
     """Anchors that the workspace declares: always simulated hardware."""
     anchors = []
     for declared in configuration.anchors:
+        if declared.vendor == INSECURE_VENDOR:
+            anchors.append(INSECURE_ANCHOR)
+            continue
         try:
             certificate = x509.load_pem_x509_certificate(declared.certificate.encode())
         except ValueError:

@@ -318,3 +318,65 @@ def test_compat_mode_answers_as_existing_brokers_do(world: BrokerWorld, clinic: 
     answer = handshake.get()
     assert (answer.status_code, problem(answer)) == (401, "PolicyDeny")
     assert set(answer.json()) == {"type", "detail"}
+
+
+class SampleHandshake(Handshake):
+    """The sample attester of CoCo's reference client: unsigned, the bare 48-byte digest."""
+
+    report_data: bytes | None = None
+
+    def message(self, *, nonce: str | None = None, bound_key: Mapping[str, str] | None = None) -> dict[str, Any]:
+        digest = runtime_digest(nonce or self.nonce, bound_key or self.key.jwk, "", "sha384")
+        bound = digest if self.report_data is None else self.report_data
+        return {
+            "init-data": None,
+            "runtime-data": {"nonce": nonce or self.nonce, "tee-pubkey": dict(self.key.jwk)},
+            "tee-evidence": {
+                "primary_evidence": {"svn": "1", "report_data": base64.b64encode(bound).decode()},
+                "additional_evidence": "",
+            },
+        }
+
+
+SAMPLE_ANCHOR = [{"vendor": "coco-sample-insecure", "certificate": ""}]
+
+
+def test_the_sample_attester_is_refused_unless_it_is_declared(handshake: Handshake, member: SimulatedMember) -> None:
+    """Nobody gets in with evidence that anybody can write."""
+    sample = SampleHandshake(handshake.http, member)
+    sample.auth(tee="sample")
+    answer = sample.attest()
+    assert (answer.status_code, answer.json()["reason"][:12]) == (401, "QNSP-ATT-SMP")
+
+
+def test_a_declared_sample_attester_passes_the_whole_protocol(world: BrokerWorld, member: SimulatedMember) -> None:
+    """Conformance with existing clients, by an anchor that is insecure by name; a policy for samples may be held then."""
+    from qnsp_policy.kernel.attestation.values import Alternative, EvidenceKind
+    from qnsp_policy.testing.services import release_policy, tenant_object
+
+    http = sync_client(world.start(anchors=SAMPLE_ANCHOR).asgi())
+    anybody = Alternative("sample", EvidenceKind.COCO_SAMPLE, {"class": "cpu"}, {"svn": 1})
+    policy = release_policy(RESOURCE, anybody)
+    policy["grants"][0]["guardrails"][1]["values"] = ["ECDH-ES"]
+    Admin(world, http).apply(
+        {
+            "tenant/clinic": tenant_object("clinic"),
+            f"resource/{RESOURCE}": world.sealed_key(RESOURCE, DATA_KEY),
+            f"release-policy/{RESOURCE}": policy,
+        }
+    )
+    sample = SampleHandshake(http, member)
+    sample.auth(tee="sample")
+    assert sample.attest().status_code == 200
+    answer = sample.get()
+    assert answer.status_code == 200
+    assert sample.key.unwrap(answer.content) == DATA_KEY
+
+
+@pytest.mark.parametrize("length", [0, 1, 32, 47])
+def test_a_shorter_binding_binds_nothing(world: BrokerWorld, member: SimulatedMember, length: int) -> None:
+    """The kind says how long report data is, not the evidence."""
+    sample = SampleHandshake(sync_client(world.start(anchors=SAMPLE_ANCHOR).asgi()), member)
+    sample.auth(tee="sample")
+    sample.report_data = runtime_digest(sample.nonce, sample.key.jwk, "", "sha384")[:length]
+    refused(sample.attest(), "QNSP-KBS-111")
