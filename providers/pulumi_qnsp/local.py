@@ -57,7 +57,10 @@ class ProcessKind:
 
     def check(self, inputs: Json) -> list[tuple[str, str]]:
         try:
-            process_spec(inputs, workspace=Path("/"), python="python")
+            ProcessSpec.from_json(process_spec(inputs, workspace=Path("/"), python="python").to_json())
+            anywhere = Setting(Path("/"))
+            for path in inputs["files"]:
+                anywhere.path(path)
             entries = [json.loads(text) for text in inputs["files"].values()]
             if files_digest(declared_files(entries)) != inputs["filesDigest"]:
                 return [("filesDigest", "is not the digest of the files")]

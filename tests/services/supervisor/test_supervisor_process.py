@@ -275,7 +275,7 @@ def test_a_log_is_cut_when_it_outgrows_its_limit(client: SupervisorClient, folde
     """The old part moves aside; the process writes on."""
     script = "import time\nwhile True: print('x'*1000, flush=True); time.sleep(0.005)"
     client.ensure(spec(folder, "a", script, log_bytes=20_000), wait_seconds=5)
-    until(lambda: (folder / "logs/a.log.1").exists(), 15)
+    until((folder / "logs/a.log.1").exists, 15)
     assert (folder / "logs/a.log.1").stat().st_size > 20_000
     log = folder / "logs/a.log"
     size = log.stat().st_size

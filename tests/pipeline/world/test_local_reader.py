@@ -1,0 +1,220 @@
+"""The bulk reader of the local platform against fakes: what differs is told, what cannot be read is unknown."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qnsp_policy.kernel.wire.broker_admin import ObjectEntry
+from qnsp_policy.kernel.wire.supervisor import ProcessReport, State, answer_line
+from qnsp_policy.pipeline.world import broker_edge, gateway_edge, local_edge
+from qnsp_policy.pipeline.world.gateway_edge import GatewayStatement
+from qnsp_policy.pipeline.world.local import file_bytes, process_inputs, process_spec
+from qnsp_policy.pipeline.world.local_edge import LocalReader
+from qnsp_policy.pipeline.world.recorded import RecordedUnit
+from qnsp_policy.testing import engine_toys as toys
+
+CONNECTION = {"name": "main", "url": "https://127.0.0.1:8555", "tls": {"mode": "pinned"}, "adminKeyIds": []}
+PROCESS = toys.process("broker-main")
+
+
+def item(kind: str, name: str, digest: str = "sha256:1") -> dict[str, Any]:
+    return {"kind": kind, "name": name, "digest": digest, "object": {}}
+
+
+def units() -> dict[str, RecordedUnit]:
+    platform = toys.platform()
+    policy = item("release-policy", "clinic/model/minilm")
+    made = [
+        RecordedUnit("platform/lab", "platform", "d", platform.inputs),
+        RecordedUnit(
+            "broker/main",
+            "broker",
+            "d",
+            {"broker": CONNECTION, "processes": [PROCESS], "objects": [item("trust-root", "current")]},
+        ),
+        RecordedUnit("tenant/clinic", "tenant", "d", {"brokers": [{"broker": CONNECTION, "objects": [policy]}]}),
+        RecordedUnit(
+            "endpoint/e",
+            "endpoint",
+            "d",
+            {"endpoint": {"name": "e", "url": "https://x", "tls": {"mode": "in-process"}}, "brokers": []},
+            outputs={"keyId": "k"},
+        ),
+    ]
+    return {unit.id: unit for unit in made}
+
+
+class World:
+    """A workspace whose supervisor, broker and gateway say what they are told to say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        spec = process_spec(process_inputs(PROCESS), workspace=folder, python=sys.executable)
+        self.processes = [ProcessReport("broker-main", State.READY, spec.digest(), 1)]
+        self.objects: list[ObjectEntry] | Exception = [
+            ObjectEntry("plan", "current", "sha256:9", "p"),
+            ObjectEntry("trust-root", "current", "sha256:1", "p"),
+            ObjectEntry("release-policy", "clinic/model/minilm", "sha256:1", "p"),
+        ]
+        self.gateway: GatewayStatement | Exception = GatewayStatement("k", "sev-snp")
+        for entry in PROCESS["files"]:
+            path = folder / entry["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file_bytes(entry))
+
+    def read_objects(self, _connection: Mapping[str, Any]) -> list[ObjectEntry]:
+        if isinstance(self.objects, Exception):
+            raise self.objects
+        return self.objects
+
+    def read_gateway(self, _url: str, _plaintext: bool) -> GatewayStatement:
+        if isinstance(self.gateway, Exception):
+            raise self.gateway
+        return self.gateway
+
+    def reader(self) -> LocalReader:
+        return LocalReader(self.folder, read_objects=self.read_objects, read_gateway=self.read_gateway)
+
+    def texts(self) -> list[tuple[str, str, str]]:
+        return [(d.unit, d.concern.value, d.text) for d in self.reader().observe(units()).deviations]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    run = tmp_path / ".qnsp/run"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(run / "supervisor.sock"))
+        listener.listen()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    line = connection.makefile("rb").readline()
+                    if json.loads(line)["op"] == "list":
+                        connection.sendall(answer_line(processes=[report.to_json() for report in world.processes]))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield world
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def test_a_world_as_applied_shows_nothing(world: World) -> None:
+    """Every unit was read; the broker's own bookkeeping is none of ours."""
+    seen = world.reader().observe(units())
+    assert seen.deviations == ()
+    assert seen.unknown == {}
+    assert seen.read == ("platform/lab", "broker/main", "tenant/clinic", "endpoint/e")
+
+
+def test_a_release_policy_that_differs_is_a_matter_of_security(world: World) -> None:
+    """With both digests."""
+    world.objects = [
+        ObjectEntry("trust-root", "current", "sha256:1", "p"),
+        ObjectEntry("release-policy", "clinic/model/minilm", "sha256:2", "p"),
+    ]
+    (found,) = world.reader().observe(units()).deviations
+    assert (found.unit, found.concern.value) == ("tenant/clinic", "security")
+    assert (found.expected, found.got) == ("sha256:1", "sha256:2")
+
+
+def test_an_object_that_nobody_applied_is_told(world: World) -> None:
+    """A policy beside ours belongs to the broker's unit."""
+    assert isinstance(world.objects, list)
+    world.objects = [*world.objects, ObjectEntry("release-policy", "clinic/model/other", "sha256:3", "p")]
+    assert world.texts() == [
+        (
+            "broker/main",
+            "security",
+            "release-policy/clinic/model/other is held by the broker, but was not applied from here",
+        )
+    ]
+
+
+def test_an_object_that_is_gone(world: World) -> None:
+    """It releases nothing any more: availability."""
+    assert isinstance(world.objects, list)
+    world.objects = world.objects[:2]
+    assert world.texts() == [("tenant/clinic", "availability", "release-policy/clinic/model/minilm at main is gone")]
+
+
+def test_a_broker_that_cannot_be_read_is_unknown_never_unchanged(world: World) -> None:
+    """Plan previews what is unknown."""
+    world.objects = ConnectionRefusedError(111, "refused")
+    seen = world.reader().observe(units())
+    assert seen.deviations == ()
+    assert set(seen.unknown) == {"broker/main", "tenant/clinic"}
+    assert "could not be read" in seen.drifted["tenant/clinic"][0]
+    assert seen.read == ("platform/lab", "endpoint/e")
+
+
+def test_processes_that_are_missing_other_or_more(world: World) -> None:
+    """Absent, with another command, not ready, or declared by nobody."""
+    ready = world.processes[0]
+    world.processes = []
+    assert world.texts() == [("broker/main", "availability", "process broker-main does not run")]
+    world.processes = [ProcessReport("broker-main", State.READY, "sha256:other", 1)]
+    assert "another command or configuration" in world.texts()[0][2]
+    world.processes = [ProcessReport("broker-main", State.BACKOFF, ready.digest, None, reason="ended with exit code 1")]
+    assert world.texts() == [("broker/main", "availability", "process broker-main is backoff: ended with exit code 1")]
+    world.processes = [ready, ProcessReport("miner", State.READY, "sha256:x", 2)]
+    assert world.texts() == [("platform/lab", "security", "process miner runs, but nobody declared it")]
+
+
+def test_a_configuration_file_that_was_changed_on_disk(world: World) -> None:
+    """Even though the process has not read it yet."""
+    (world.folder / PROCESS["files"][0]["path"]).write_text("{}")
+    assert world.texts() == [
+        (
+            "broker/main",
+            "security",
+            f"file {PROCESS['files'][0]['path']} of process broker-main is not what was applied",
+        )
+    ]
+
+
+def test_an_endpoint_that_is_silent_or_has_another_key(world: World) -> None:
+    """Silence is a matter of availability; a new key after a restart is told, but harmless."""
+    world.gateway = ConnectionRefusedError(111, "refused")
+    assert world.texts()[0][:2] == ("endpoint/e", "availability")
+    world.gateway = GatewayStatement("other", "sev-snp")
+    assert world.texts()[0][:2] == ("endpoint/e", "cosmetic")
+
+
+def test_no_supervisor(tmp_path: Path) -> None:
+    """Told once for the platform and once a process."""
+    world = World(tmp_path)
+    assert [text for _, _, text in world.texts()] == ["the supervisor does not run", "process broker-main does not run"]
+
+
+def test_the_readers_cannot_write() -> None:
+    """No module of the reading side names a request that changes something."""
+    for module in (local_edge, broker_edge, gateway_edge):
+        source = inspect.getsource(module)
+        for word in (
+            "put_object",
+            "delete_object",
+            "submit_plan",
+            '"ensure"',
+            '"stop"',
+            '"shutdown"',
+            "write_",
+            '"PUT"',
+            '"POST"',
+        ):
+            assert word not in source, (module.__name__, word)
