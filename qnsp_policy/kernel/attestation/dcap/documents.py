@@ -3,13 +3,13 @@
 Comes in: `Collateral`. Goes out: signed documents with the exact bytes that their signature covers, CRLs and certificates. Read are:
 the PCS body `{"tcbInfo": {...}, "signature": hex}` and `{"enclaveIdentity": {...}, "signature": hex}`; a bundle (quote collateral
 version 3) with `tcb_info`, `tcb_info_signature`, `tcb_info_issuer_chain`, `qe_identity`..., `pck_crl` and `root_ca_crl` (hex); issuer
-chains from PEM files, bundles, or response headers saved beside (URL-encoded). Source: Intel PCS API version 4.
+chains from PEM files, bundles, response headers saved beside or with the body (URL-encoded), or any JSON that holds them as text. Source: Intel PCS API version 4.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object
 
 MAX_DOCUMENT: Final = 1024 * 1024
 _MEMBERS: Final = {"tcbInfo": "tcb", "enclaveIdentity": "qe"}
+_BODIES: Final = ('{"tcbInfo"', '{"enclaveIdentity"')
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -98,10 +99,12 @@ def _skip(text: str, at: int) -> int:
 @lru_cache(maxsize=512)
 def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[bytes, ...]]:
     """Signed documents, CRLs and certificates of one file; nothing where the file is something else."""
-    if b"BEGIN%20CERTIFICATE" in data:
-        return (), (), tuple(_chain(unquote_to_bytes(data)))
     if data.lstrip()[:1] != b"{":
-        return (), (), ()
+        if b"BEGIN%20CERTIFICATE" not in data:
+            return (), (), ()
+        head, body = _answer(data)
+        documents, of_body, beside = _read(body) if body else ((), (), ())
+        return documents, of_body, (*_chain(unquote_to_bytes(head)), *beside)
     try:
         value = parse_object(data, max_bytes=MAX_DOCUMENT)
     except CanonicalJsonError as error:
@@ -128,9 +131,39 @@ def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[byt
                 crls.append(bytes.fromhex(value[member]))
             except ValueError as error:
                 raise DocumentFormError(f"{member} is not hex") from error
-    if isinstance(value.get("pck_crl_issuer_chain"), str):
-        certificates += _chain(value["pck_crl_issuer_chain"].encode())
+    for text in _texts(value, 4):
+        if "BEGIN%20CERTIFICATE" in text:
+            certificates += _chain(unquote_to_bytes(text))
+        elif "BEGIN CERTIFICATE" in text:
+            certificates += _chain(text.encode())
+        elif text.startswith(_BODIES):
+            inner, inner_crls, inner_certificates = _read(text.encode())
+            found += inner
+            crls += inner_crls
+            certificates += inner_certificates
     return tuple(found), tuple(crls), tuple(certificates)
+
+
+def _answer(data: bytes) -> tuple[bytes, bytes]:
+    """Headers and body of a saved HTTP answer; no body where only the headers were saved."""
+    for gap in (b"\r\n\r\n", b"\n\n"):
+        head, found, body = data.partition(gap)
+        if found and body.lstrip()[:1] == b"{":
+            return head, body
+    return data, b""
+
+
+def _texts(value: object, depth: int) -> Iterator[str]:
+    """Every text in a JSON value down to a depth; signed documents themselves hold none of interest."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict) and depth:
+        for name, member in value.items():
+            if name not in _MEMBERS:
+                yield from _texts(member, depth - 1)
+    elif isinstance(value, list) and depth:
+        for member in value:
+            yield from _texts(member, depth - 1)
 
 
 def _chain(data: bytes) -> list[bytes]:

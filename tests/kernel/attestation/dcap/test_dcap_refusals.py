@@ -529,12 +529,20 @@ def test_signed_but_malformed_documents(machine: Machine) -> None:
     machine.refused(40, None, machine.files(identity={**machine.identity(), "miscselectMask": "FF"}))
 
 
-def test_issuer_chain_from_saved_headers(machine: Machine) -> None:
-    """Issuer chains as the service sends them, URL-encoded in a header, are read."""
-    files = machine.files()
-    chain = files.pop("tcb-signing-chain.pem")
-    files["tcb-info.headers"] = b"TCB-Info-Issuer-Chain: " + url_quote(chain.decode()).encode()
-    assert machine.judge(None, files).claims["tcbStatus"] == "UpToDate"
+def test_issuer_chain_in_every_form_it_is_saved(machine: Machine) -> None:
+    """Issuer chains as headers beside the body, before it, in JSON around it, or as JSON of headers, are read."""
+    whole = machine.files()
+    chain = whole.pop("tcb-signing-chain.pem").decode()
+    header = b"TCB-Info-Issuer-Chain: " + url_quote(chain).encode()
+    body = whole.pop("tcb-info.json")
+    for files in (
+        {"tcb": body, "tcb.headers": header},
+        {"tcb": b"HTTP/1.1 200 OK\r\n" + header + b"\r\n\r\n" + body},
+        {"tcb": b"HTTP/2 200\n" + header + b"\n\n" + body},
+        {"tcb": body, "headers.json": json.dumps({"TCB-Info-Issuer-Chain": url_quote(chain)}).encode()},
+        {"tcb.json": json.dumps({"headers": {"x": chain}, "body": body.decode()}).encode()},
+    ):
+        assert machine.judge(None, {**whole, **files}).claims["tcbStatus"] == "UpToDate", list(files)
 
 
 def test_evaluation_number_is_a_claim_with_a_floor(machine: Machine) -> None:
