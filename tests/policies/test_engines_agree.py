@@ -21,7 +21,19 @@ from qnsp_policy.testing.rule_examples import NOW, changed, files_of, merged, sh
 
 pytestmark = pytest.mark.functional
 
-WORDS = ("", "A", "Tenant/a", "Tenant/b", "tls", "kem", "signature", "required", "forbidden", "transport-only", "root")
+WORDS: tuple[str, ...] = (
+    "",
+    "A",
+    "Tenant/a",
+    "Tenant/b",
+    "tls",
+    "kem",
+    "signature",
+    "required",
+    "forbidden",
+    "transport-only",
+    "root",
+)
 WORDS += (
     "hsm",
     "software",

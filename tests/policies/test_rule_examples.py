@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import pytest
 
 from qnsp_policy.pipeline.rules.examples import RuleExample
 from qnsp_policy.pipeline.rules.wasm_edge import shipped_rules
 
+Judge = Callable[[RuleExample], Any]
 RULES = [rule.id for rule in shipped_rules().rules]
 
 
-def test_the_good_workspace_has_no_finding(judge) -> None:
+def test_the_good_workspace_has_no_finding(judge: Judge) -> None:
     """No rule refuses the workspace that examples are changes to."""
     judged = judge(RuleExample("none", "nothing is wrong", {}, ()))
     assert [(f.rule, f.address, f.message) for f in judged.report.findings] == []
@@ -18,7 +22,9 @@ def test_the_good_workspace_has_no_finding(judge) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_finds_its_example_and_says_so_in_whole_sentences(rule: str, judge, examples) -> None:
+def test_a_rule_finds_its_example_and_says_so_in_whole_sentences(
+    rule: str, judge: Judge, examples: Mapping[str, RuleExample]
+) -> None:
     """The change that the rule's page shows is found at the fields that it shows."""
     assert rule in examples, f"policies/{rule}/example.yaml is missing"
     example = examples[rule]

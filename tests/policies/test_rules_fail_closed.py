@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from qnsp_policy.errors import EngineError
 from qnsp_policy.pipeline.model import build
 from qnsp_policy.pipeline.rules import answers
+from qnsp_policy.pipeline.rules.examples import RuleExample
 from qnsp_policy.pipeline.rules.metadata import RuleMetadata
 from qnsp_policy.pipeline.rules.normalise import build_input
 from qnsp_policy.pipeline.rules.schema import input_schema
@@ -87,16 +88,17 @@ def _narrowed(document: Mapping[str, Any], rule: RuleMetadata, index: int) -> di
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule_id", sorted(RULES))
-def test_no_missing_or_mistyped_field_turns_a_refusal_into_a_pass(rule_id: str, wasm: WasmEngine, examples) -> None:
+def test_no_missing_or_mistyped_field_turns_a_refusal_into_a_pass(
+    rule_id: str, wasm: WasmEngine, examples: Mapping[str, RuleExample]
+) -> None:
     """The rule still refuses, or leaves the member without an answer, which is an engine error."""
     rule, example = RULES[rule_id], examples[rule_id]
     workspace = build(files_of(changed(example.change)))
     moment = type(NOW).fromisoformat(example.now) if example.now else NOW
     built = build_input(workspace, now=moment, signers=signers_of(workspace, example), rules=RULES)
     decision = wasm.decide(json.dumps(built.document).encode())
-    refused = {item["index"] for item in decision[rule_id]["fail"]}  # type: ignore[index]
-    assert refused
-    document = _narrowed(built.document, rule, min(refused))
+    (answer,) = answers.read({rule_id: decision[rule_id]}, built.document, [rule])
+    document = _narrowed(cast("dict[str, Any]", built.document), rule, answer.failures[0].index)
     assert _verdict(wasm, document, rule) == "fail"
     verdicts = {what: _verdict(wasm, mutant, rule) for what, mutant in _mutants(document) if rule.population in mutant}
     assert len(verdicts) > 10

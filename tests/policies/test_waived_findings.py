@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from qnsp_policy.pipeline.rules.examples import RuleExample
 from qnsp_policy.pipeline.rules.findings import Severity
 
+Judge = Callable[[RuleExample], Any]
 TARGET = "tenancy/no-quota"
 
 
@@ -31,7 +32,7 @@ def _target(judged: Any) -> Any:
     return finding
 
 
-def test_a_signed_waiver_silences_its_finding(judge) -> None:
+def test_a_signed_waiver_silences_its_finding(judge: Judge) -> None:
     """The finding stays in the report with the waiver's address, and blocks nothing."""
     judged = judge(_example())
     assert _target(judged).waived_by == "Waiver/w"
@@ -40,7 +41,7 @@ def test_a_signed_waiver_silences_its_finding(judge) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2026-12-21T23:59:59Z"])
-def test_a_waiver_holds_until_the_last_second_of_its_day(moment: str, judge) -> None:
+def test_a_waiver_holds_until_the_last_second_of_its_day(moment: str, judge: Judge) -> None:
     """The date is inclusive."""
     assert _target(judge(_example(now=moment))).waived_by == "Waiver/w"
 
@@ -59,14 +60,16 @@ def test_a_waiver_holds_until_the_last_second_of_its_day(moment: str, judge) -> 
     ],
     ids=["expired", "beyond the horizon", "unsigned", "signed by another", "approver without the role"],
 )
-def test_a_waiver_that_does_not_hold_leaves_the_finding_with_a_note(example: RuleExample, why: str, judge) -> None:
+def test_a_waiver_that_does_not_hold_leaves_the_finding_with_a_note(
+    example: RuleExample, why: str, judge: Judge
+) -> None:
     """The finding is back, and says why the waiver does not apply."""
     finding = _target(judge(example))
     assert finding.waived_by is None
     assert finding.note == f"Waiver/w does not apply: {why}"
 
 
-def test_a_waiver_of_one_field_leaves_the_others(judge) -> None:
+def test_a_waiver_of_one_field_leaves_the_others(judge: Judge) -> None:
     """`path` narrows a waiver to the finding at that field."""
     assert _target(judge(_example({"path": ["spec", "quotas"]}))).waived_by == "Waiver/w"
     judged = judge(_example({"path": ["spec", "tier"]}))
@@ -74,13 +77,13 @@ def test_a_waiver_of_one_field_leaves_the_others(judge) -> None:
     assert judged.report.unused_waivers == ("Waiver/w",)
 
 
-def test_a_waiver_that_silences_nothing_is_itself_a_finding(judge) -> None:
+def test_a_waiver_that_silences_nothing_is_itself_a_finding(judge: Judge) -> None:
     """It would silence the fault silently if it came back."""
     judged = judge(_example({"object": "Tenant/research"}))
     assert [f.rule for f in judged.report.findings if f.address == "Waiver/w"] == ["waivers/unused"]
 
 
-def test_who_may_waive_is_not_waivable(judge) -> None:
+def test_who_may_waive_is_not_waivable(judge: Judge) -> None:
     """A waiver of a rule about the TrustRoot or about waivers changes nothing."""
     change = {
         "Waiver/w": {
@@ -100,7 +103,7 @@ def test_who_may_waive_is_not_waivable(judge) -> None:
     assert "cannot be waived" in finding.note
 
 
-def test_fingerprints_do_not_move_with_lines(judge) -> None:
+def test_fingerprints_do_not_move_with_lines(judge: Judge) -> None:
     """They are of rule, document and field."""
     one, other = judge(_example()), judge(_example({"reason": "a longer reason\nover\nseveral\nlines"}))
     assert _target(one).fingerprint == _target(other).fingerprint

@@ -9,7 +9,7 @@
 #   message: >-
 #     {platform} has simulated hardware: what it attests proves nothing.
 #   remediation: >-
-#     Nothing, while you try things out; real hardware before real data.
+#     Nothing while you try things out; take real hardware before real data.
 #   controls:
 #     - "NIST 800-53 SC-39"
 package qnsp.rules.attestation["simulated-hardware"]

@@ -12,7 +12,7 @@
 #   controls:
 #     - "EU AI Act Art. 10(2)"
 #     - "NIST 800-53 SR-4"
-#     - "ISO 27001 42001 A.7.5"
+#     - "ISO 42001 A.7.5"
 package qnsp.rules["supply-chain"]["model-without-lineage"]
 
 import data.qnsp.lib

@@ -57,6 +57,46 @@ def _documents(example: RuleExample) -> list[str]:
     return lines
 
 
+_OWN_RULES = """## Rules of your own
+
+Name folders in the Project's `rules:`; every `*.rego` in them but `*_test.rego` is compiled by the pinned `opa`, checked
+strictly against the input's schema ([policies/schema/input.json](../../policies/schema/input.json)), and judged beside
+the shipped rules. A rule is a package `qnsp.rules.<category>["<name>"]` with a METADATA annotation:
+
+```rego
+# METADATA
+# title: Tenant without a cost centre
+# description: Somebody must pay for it.
+# custom:
+#   severity: medium
+#   population: kinds.Tenant
+#   message: "{address} has no label cost-centre."
+#   remediation: "Add the label `cost-centre`."
+#   controls: ["house rule 7"]
+package qnsp.rules.house["cost-centre"]
+
+import data.qnsp.lib
+
+pass contains index if {
+	some index, member in input.kinds.Tenant
+	lib.text(member.labels["cost-centre"])
+}
+
+fail contains lib.refusal(index, ["metadata"], {}) if {
+	some index, member in input.kinds.Tenant
+	not member.labels["cost-centre"]
+}
+```
+
+It answers for every member of its population, in `pass` (indexes) or in `fail` (index, field, arguments for the texts);
+a member without an answer fails the run. `kinds.<Kind>` holds whole documents with defaults filled in; the other
+populations hold what Python resolved (tiers, categories, owners, times as Unix seconds). A path that begins at `spec`
+or `metadata` is whole, any other goes on from where the member stands. `http.send`, `net.lookup_ip_addr`, `opa.runtime`,
+`rand.intn`, `time.now_ns` and `uuid.rfc4122` are refused when the rule is loaded; the moment is `input.now`.
+Test with `opa test` as usual; `qnsp-policy policy test` runs the tests of your folders too.
+"""
+
+
 def _index(rules: Sequence[RuleMetadata]) -> str:
     lines = [
         "# Rules",
@@ -70,6 +110,7 @@ def _index(rules: Sequence[RuleMetadata]) -> str:
             for rule in sorted(rules, key=lambda r: r.id)
         ),
         "",
+        _OWN_RULES,
     ]
     return "\n".join(lines)
 

@@ -12,7 +12,7 @@ from qnsp_policy.pipeline.rules.findings import Severity
 from qnsp_policy.pipeline.rules.metadata import RuleMetadata, dump, fill, load
 
 RULE = RuleMetadata("a/b", "Title", "Why.", Severity.HIGH, "things", "{address} is {x}.", "Mend {x}.", ("C 1",))
-DOCUMENT = {"things": [{}, {}]}
+DOCUMENT: dict[str, Any] = {"things": [{}, {}]}
 REFUSAL = {"index": 1, "path": ["spec", "x", 0], "args": {"x": 1}}
 GOOD = {"a/b": {"pass": [0], "fail": [REFUSAL]}}
 
