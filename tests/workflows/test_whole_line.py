@@ -116,7 +116,7 @@ def test_plain_curl(lab: Path) -> None:
         url,
     ]
     refused = subprocess.run(line, capture_output=True, text=True, check=False)
-    if refused.returncode == 35:
+    if refused.returncode in {35, 52, 56}:
         pytest.skip("this curl's TLS library knows no hybrid key exchange")
     assert refused.stdout == "401"
     line[1:1] = ["-H", f"Authorization: Bearer {token}"]
