@@ -79,7 +79,7 @@ def check_initdata(claims: VerifiedClaims, init_data: InitData | None) -> None:
     if algorithm not in _INITDATA_HASHES:
         raise PeerError("QNSP-KBS-112", "initdata names no known hash", subject="algorithm")
     carried = bytes.fromhex(str(claims.claims.get(claim, "")))
-    if not hmac.compare_digest(
+    if not carried or not hmac.compare_digest(
         fit(_INITDATA_HASHES[algorithm](init_data.body.encode()).digest(), len(carried)), carried
     ):
         raise PeerError("QNSP-KBS-112", "the hardware carries the digest of other initdata", subject=claim)

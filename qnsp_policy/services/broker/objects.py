@@ -67,6 +67,11 @@ class StateKeeper:
         self._broker = broker
         self._changing = threading.RLock()  # requests are served by several threads
 
+    @property
+    def lock(self) -> threading.RLock:
+        """For what must look at objects and change them in one go."""
+        return self._changing
+
     def recover(self) -> None:
         """At start: finish or drop a change that a crash interrupted."""
         found = self._store.staged()
@@ -157,6 +162,10 @@ class ObjectAdministration:
             AdminRefusal: it was superseded, or is older than the one in force (`QNSP-KBS-031`).
             QnspError: what its verification found wrong.
         """
+        with self._keeper.lock:
+            return self._accept_plan(envelope, actor=actor, now=now)
+
+    def _accept_plan(self, envelope: bytes, *, actor: str, now: datetime) -> AcceptedPlan:
         plan = self._verify(envelope, now)
         current = self.current_plan()
         if current is not None and current.digest == plan.digest:
@@ -212,6 +221,10 @@ class ObjectAdministration:
         Raises:
             AdminRefusal: `QNSP-KBS-032` no such plan in force, `-033` not authorised, `-034` expired, `-035` malformed.
         """
+        with self._keeper.lock:
+            return self._put(kind, name, value, plan_digest, actor=actor, now=now)
+
+    def _put(self, kind: str, name: str, value: object, plan_digest: str, *, actor: str, now: datetime) -> bool:
         _check_kind(kind)
         if not isinstance(value, Mapping):
             raise AdminRefusal(400, "QNSP-KBS-035", "object is not a JSON object", subject=f"{kind}/{name}")
@@ -235,6 +248,10 @@ class ObjectAdministration:
 
     def remove(self, kind: str, name: str, *, actor: str, now: datetime) -> bool:
         """Remove an object: that only tightens, except for revocations and the trust root, which stay."""
+        with self._keeper.lock:
+            return self._remove(kind, name, actor=actor, now=now)
+
+    def _remove(self, kind: str, name: str, *, actor: str, now: datetime) -> bool:
         _check_kind(kind)
         existing = self._store.object(kind, name)
         if existing is None or kind == "trust-root":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import httpx
@@ -209,3 +210,24 @@ def test_a_crash_between_two_steps_of_a_change_is_finished_or_dropped(
     again = type(admin)(world, sync_client(world.start().asgi()))
     kinds = {entry["kind"] for entry in again.send("GET", "/objects").json()}
     assert ("tenant" in kinds) is not recorded
+
+
+def test_many_changes_and_releases_at_once_stay_consistent(
+    clinic: str, admin: Admin, guest: Guest, member: SimulatedMember, world: BrokerWorld
+) -> None:
+    """Two units of one wave write at the same time, while guests ask: nobody sees a half-made change."""
+    names = [f"tenant/t{number}" for number in range(8)]
+    objects = {name: tenant_object(name.partition("/")[2]) for name in names}
+    held = admin.send("GET", f"/objects/{POLICY}").json()["digest"]
+    digests = {name: sha256_digest(jcs(value)) for name, value in objects.items()}
+    plan = admin.send("POST", "/plans", world.plans.envelope(digests, serial=1, base={RESOURCE: held})).json()["plan"]
+    session = guest(member)
+    session.attest()
+    with ThreadPoolExecutor(6) as pool:
+        puts = [pool.submit(admin.put, name, value, plan) for name, value in objects.items()]
+        releases = [pool.submit(session.fetch, RESOURCE) for _ in range(10)]
+        assert {put.result().status_code for put in puts} == {200}
+        assert {len(release.result().data) for release in releases} == {32}
+    listed = admin.send("GET", "/objects").json()
+    assert {f"{o['kind']}/{o['name']}" for o in listed} >= set(names)
+    assert admin.send("GET", "/state").json()["version"] == 4 + 1 + len(names)
