@@ -32,7 +32,7 @@ demo: setup-demo ## the main job, told as it goes: validate ... apply ... verify
 test: setup check ## all tests: `check`, then engine, services, wheel and README tests (under 25 min)
 	$(BIN)/pytest -q -p no:cacheprovider -m "functional or engine or slow"
 
-check: $(STAMPS)/dev $(OPA) lint types contracts rules unit ## lint, types, import contracts, rules and unit tests (under 5 min)
+check: $(STAMPS)/dev $(OPA) lint types contracts rules-check unit ## lint, types, import contracts, rules and unit tests (under 5 min)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
@@ -47,14 +47,18 @@ contracts: $(STAMPS)/dev
 unit: $(STAMPS)/dev
 	$(BIN)/pytest -q -p no:cacheprovider -m "not (functional or engine or slow)"
 
-rules: $(STAMPS)/dev $(OPA) ## format, type-check, test and rebuild the shipped rules; fails where the built bundle differs
-	$(BIN)/python -m qnsp_policy.pipeline.rules.build --check --opa $(OPA)
+rules: $(STAMPS)/dev $(OPA) ## rebuild the shipped rules: wasm, metadata, schema and pages
+	$(BIN)/python -m qnsp_policy.pipeline.rules.build_edge --opa $(OPA)
+
+rules-check: $(STAMPS)/dev $(OPA)
+	$(BIN)/python -m qnsp_policy.pipeline.rules.build_edge --check --opa $(OPA)
 
 bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu) in the same run
 	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU)
 
-docs: $(STAMPS)/dev ## rebuild the generated pages: rules, schema, coverage
-	$(BIN)/python -m qnsp_policy.pipeline.rules.build --docs --opa $(OPA)
+docs: rules ## rebuild the generated pages: rules, schema, attestation codes
+	$(BIN)/qnsp-policy schema export --out docs/formats/qnsp.policy-v1.json
+	$(BIN)/python -m qnsp_policy.kernel.attestation.codes > docs/attestation-codes.md
 
 lock: ## rewrite requirements/*.txt from *.in (needs uv)
 	cd requirements && for set in runtime quickstart dev; do \

@@ -94,7 +94,7 @@ def _dispatch(line: list[str], session: Session) -> int:
     from qnsp_policy.errors import QnspError
 
     command = typer.main.get_command(build_tree(line[0] if line else None))
-    usage_error = typer.BadParameter.__mro__[1]
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]  # UsageError; typer does not export it
     try:
         result = command.main(args=line, prog_name=PROGRAM, standalone_mode=False, obj=session)
     except Finish as end:
@@ -107,7 +107,7 @@ def _dispatch(line: list[str], session: Session) -> int:
     except usage_error as problem:
         context = getattr(problem, "ctx", None)
         where = context.command_path if context else PROGRAM
-        return _usage(problem.format_message(), session, hint=f"see: {where} --help")  # type: ignore[attr-defined]
+        return _usage(_said(problem), session, hint=f"see: {where} --help")
     except QnspError as error:
         return _failed(error, session)
     except BrokenPipeError:
@@ -117,6 +117,11 @@ def _dispatch(line: list[str], session: Session) -> int:
     except Exception as error:  # noqa: BLE001 -- the last door: no traceback reaches a user
         return _unexpected(error, session)
     return result if isinstance(result, int) else 0
+
+
+def _said(problem: Exception) -> str:
+    message: str = getattr(problem, "format_message", lambda: str(problem))()
+    return message
 
 
 def _failed(error: Exception, session: Session) -> int:

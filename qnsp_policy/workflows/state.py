@@ -10,6 +10,7 @@ from typing import Any
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.canonical import timestamp
 from qnsp_policy.pipeline.engine import lease
+from qnsp_policy.pipeline.engine.events import Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.workflows.runtime import open_backend, open_ledger, recorded_state
 
@@ -99,4 +100,25 @@ def lock_release(root: Path, *, force: bool, now: datetime) -> dict[str, Any]:
     return {"released": True, "text": f"released; it was held by {before.describe()}", **data}
 
 
-__all__ = ["lock_list", "lock_release", "state_list", "state_show"]
+def refresh(root: Path, *, now: datetime, events: Listener) -> dict[str, Any]:
+    """Write what the world says into the recorded state; the ledger says so.
+
+    Raises:
+        LockHeld: somebody else holds the lease.
+    """
+    from qnsp_policy.pipeline.engine.refresh import refresh as read_back
+    from qnsp_policy.workflows.apply import engine_settings
+
+    workspace = load(root)
+    done = read_back(engine_settings(root, workspace, operator=None), events=events)
+    changed = [unit.unit for unit in done if unit.result == "changed"]
+    open_ledger(root, workspace).note("refresh", actor="refresh", subject="state", data={"changed": changed}, now=now)
+    return {
+        "formatVersion": "1.0",
+        "units": [unit.to_json() for unit in done],
+        "changed": changed,
+        "failed": [unit.unit for unit in done if unit.result == "failed"],
+    }
+
+
+__all__ = ["lock_list", "lock_release", "refresh", "state_list", "state_show"]
