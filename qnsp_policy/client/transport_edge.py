@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio.to_thread
 import httpx
 
 from qnsp_policy.client.answer import SavedAnswer, SentRequest
@@ -107,6 +108,27 @@ class VerifyingTransport(httpx.BaseTransport):
         self._inner.close()
 
 
+class AsyncVerifyingTransport(httpx.AsyncBaseTransport):
+    """The same for asynchronous clients: each exchange runs in a worker thread."""
+
+    def __init__(self, transport: VerifyingTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, verify, return; raises as `VerifyingTransport` does."""
+        body = await request.aread()
+        plain = httpx.Request(
+            request.method, request.url, headers=request.headers, content=body, extensions=request.extensions
+        )
+        answer = await anyio.to_thread.run_sync(self._transport.handle_request, plain)
+        return httpx.Response(
+            answer.status_code, headers=answer.headers, content=answer.content, extensions=answer.extensions
+        )
+
+    async def aclose(self) -> None:
+        self._transport.close()
+
+
 _HOP = {b"content-encoding", b"transfer-encoding", b"content-length"}
 
 
@@ -166,6 +188,11 @@ class OpenEndpoint:
         """An `httpx.Client` to hand to others."""
         return httpx.Client(transport=self.transport(observer), base_url=self.seen.url, timeout=120.0)
 
+    def async_client(self, observer: Observer | None = None) -> httpx.AsyncClient:
+        """An `httpx.AsyncClient` to hand to others."""
+        transport = AsyncVerifyingTransport(self.transport(observer))
+        return httpx.AsyncClient(transport=transport, base_url=self.seen.url, timeout=120.0)
+
     def fetch_receipt(self, answer: SavedAnswer) -> SavedAnswer:
         """The answer with its receipt and inclusion proof, where it names one."""
         named = answer.header("qnsp-receipt")
@@ -209,4 +236,4 @@ def open_endpoint(
     return OpenEndpoint(seen, evidence, trust, api_key, allow_simulated, groups)
 
 
-__all__ = ["OpenEndpoint", "VerifyingTransport", "open_endpoint"]
+__all__ = ["AsyncVerifyingTransport", "OpenEndpoint", "VerifyingTransport", "open_endpoint"]

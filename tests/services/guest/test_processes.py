@@ -67,6 +67,23 @@ def test_the_official_openai_client_gets_a_verified_answer(line: ServiceLine) ->
     assert {s.name: s.verdict for s in offline.statements}["receipt"] is Verdict.OK
 
 
+def test_the_asynchronous_client_works_too(line: ServiceLine) -> None:
+    """`openai.AsyncOpenAI` over the asynchronous transport."""
+    import asyncio
+
+    import openai
+
+    endpoint = open_endpoint(line.url, line.trust(), api_key=line.api_key, allow_simulated=True)
+
+    async def ask() -> int:
+        http: Any = endpoint.async_client()
+        async with openai.AsyncOpenAI(base_url=endpoint.base_url, api_key="unused", http_client=http) as client:
+            result = await client.embeddings.create(model="tiny", input=["a", "b"], encoding_format="float")
+            return len(result.data)
+
+    assert asyncio.run(ask()) == 2
+
+
 def test_without_leave_simulated_hardware_is_refused(line: ServiceLine) -> None:
     """The same endpoint, without --allow-simulated: refused with its own code."""
     with pytest.raises(PeerError, match="QNSP-GWY-050"):
