@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from qnsp_policy.kernel.attestation import composite, registry
+from qnsp_policy.kernel.attestation.coco_sample.verify import INSECURE_ANCHOR
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.values import AssuranceClass, Evidence, EvidenceKind, VerifiedClaims
@@ -63,6 +64,25 @@ def test_join_keeps_roles_and_assurance_apart() -> None:
     ):
         with pytest.raises(EvidenceError, match=f"QNSP-ATT-CMP-{code}"):
             composite.join(primary, devices)
+
+
+def test_devices_are_verified_with_their_machine(vector: Callable[[str], bytes]) -> None:
+    """A sample device beside a sample CPU joins to one simulated machine; beside real hardware it is refused; too many are refused."""
+    anchors = [*registry.pinned_anchors(), INSECURE_ANCHOR]
+    device = Evidence(EvidenceKind.COCO_SAMPLE, b'{"svn":"2","report_data":"","class":"gpu"}', {"class": b"gpu"})
+    cpu = Evidence(EvidenceKind.COCO_SAMPLE, b'{"svn":"1","report_data":""}', devices=(device, device))
+    joined = registry.verify_any(cpu, collateral=Collateral(), anchors=anchors, now=NOW)
+    assert (joined.assurance, len(joined.devices)) == (AssuranceClass.SIMULATED, 2)
+    with pytest.raises(EvidenceError, match="QNSP-ATT-CMP-005"):
+        registry.verify_any(replace(cpu, devices=(device,) * 33), collateral=Collateral(), anchors=anchors, now=NOW)
+    real = Evidence(
+        EvidenceKind.SEV_SNP,
+        vector("snp/ms_milan_attestation_report.bin"),
+        {"vcek": vector("snp/ms_milan_vcek.pem"), "ask": vector("snp/ms_milan_ask.pem")},
+        (device,),
+    )
+    with pytest.raises(EvidenceError, match="QNSP-ATT-CMP-006"):
+        registry.verify_any(real, collateral=Collateral(), anchors=anchors, now=datetime(2026, 9, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("kind", list(EvidenceKind))

@@ -274,6 +274,23 @@ def test_qe_report_data_tail(machine: Machine) -> None:
     machine.refused(32, machine.platform.quote(machine.report(), qe_report_data=bound + b"\x01" + bytes(31)))
 
 
+def test_attestation_key_that_is_no_point(machine: Machine) -> None:
+    """An attestation key that is not on P-256 is refused though the quoting enclave vouches for it."""
+    import hashlib
+
+    bad = b"\x01" * 64
+    bound = hashlib.sha256(bad + machine.platform.auth).digest() + bytes(32)
+    quote = machine.platform.quote(machine.report(), qe_report_data=bound)
+    edges = sections(quote)
+    machine.refused(33, quote[: edges[3]] + bad + quote[edges[4] :])
+
+
+def test_anchors_of_other_vendors_do_not_count(machine: Machine, snp_anchor: Callable[[str], Any]) -> None:
+    """A pinned root of another vendor never stands in for Intel's."""
+    machine.refused(17, None, anchors=[replace(machine.anchor, vendor="amd"), snp_anchor("Milan")])
+    machine.judge(None, anchors=[replace(machine.anchor, certificate=b"junk"), machine.anchor])
+
+
 @pytest.mark.parametrize("auth", [b"", bytes(32), bytes(range(32)), bytes(1000)])
 def test_authentication_data_of_any_host(machine: Machine, auth: bytes) -> None:
     """Empty, zero, counted and long authentication data occur and verify."""

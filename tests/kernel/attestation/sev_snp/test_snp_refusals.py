@@ -188,6 +188,22 @@ def test_no_anchor(bench: Bench, snp_anchor: Anchors) -> None:
     bench.refused("022", None, anchors=[snp_anchor("Genoa")])
 
 
+def test_anchor_without_a_line_is_placed_by_its_name(bench: Bench, snp_anchor: Anchors) -> None:
+    """An anchor that says no line counts for the line in its common name; another vendor's or an unreadable one never does."""
+    bare = replace(bench.anchor, line="")
+    bench.judge(anchors=[replace(bare, certificate=b"junk"), replace(snp_anchor("Genoa"), line=""), bare])
+    bench.refused("022", None, anchors=[replace(snp_anchor("Genoa"), line="")])
+    bench.refused("022", None, anchors=[replace(bench.anchor, vendor="intel")])
+
+
+def test_version_2_leaf_of_no_known_line(bench: Bench, now: datetime) -> None:
+    """A report without CPUID takes its line from the leaf; an issuer and product of no line are refused."""
+    authority = mint.Authority(bench.pki.ask.key, b"", mint.name("SEV-Rome"))
+    product = mint.Extension("1.3.6.1.4.1.3704.1.2", mint.ia5("Rome"))
+    leaf = issue(bench, now, issuer=authority, drop=product.oid, extra=(product,))
+    bench.refused("020", bench.chip.report(bytes(64), version=2), vcek=leaf)
+
+
 def test_anchor_not_self_signed(bench: Bench) -> None:
     """An anchor that is not a root is refused."""
     bench.refused("037", None, anchors=[replace(bench.anchor, certificate=bench.pki.ask.certificate)])
