@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from qnsp_policy.services.guest.rcar import BrokerSession
-from qnsp_policy.services.guest.tee_key import EphemeralTeeKey
+from qnsp_policy.services.guest.tee_key import new_tee_key
 from qnsp_policy.simulator.snp import SnpPki, make_chip, mint_pki
 from qnsp_policy.testing.http import sync_client
 from qnsp_policy.testing.services import (
@@ -74,6 +74,6 @@ def guest(http: httpx.Client) -> Callable[..., BrokerSession]:
     """Makes a guest's session from its hardware."""
 
     def session(member: SimulatedMember, *, initdata: bytes | None = None, key: str = "ML-KEM-768") -> BrokerSession:
-        return BrokerSession(http, get_report=member.report, new_key=lambda: EphemeralTeeKey(key), initdata=initdata)
+        return BrokerSession(http, get_report=member.report, new_key=lambda: new_tee_key(key), initdata=initdata)
 
     return session

@@ -27,6 +27,9 @@ TEES = frozenset(
     {"az-snp-vtpm", "az-tdx-vtpm", "snp", "sgx", "tdx", "cca", "csv", "se", "tpm", "sample"}
     | {"nvidia", "nvidia-dpu", "hygondcu", "sampledevice"}
 )
+HPKE_ALGORITHMS = frozenset({"X-Wing", "MLKEM1024-P384", "ML-KEM-1024"})
+"""`alg` of AKP TEE keys to which this project's brokers release by HPKE (`qnsp.hpke/v1`), for tiers above the protocol's own JWE."""
+HPKE_RELEASE_INFO = b"qnsp.release/v1"
 HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 DEFAULT_HASH = "sha384"
 
@@ -217,6 +220,8 @@ __all__ = [
     "BODY_LIMIT",
     "DEFAULT_HASH",
     "HASHES",
+    "HPKE_ALGORITHMS",
+    "HPKE_RELEASE_INFO",
     "PREFIX",
     "SESSION_COOKIE",
     "TEES",

@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from qnsp_policy.errors import OperatorError, PeerError
+from qnsp_policy.kernel.crypto import hpke
+from qnsp_policy.kernel.crypto.canonical import jcs
 from qnsp_policy.kernel.crypto.keyfile_edge import KeyFile
 from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
 from qnsp_policy.kernel.sealed.header import SealedKey, open_key
 from qnsp_policy.kernel.wire.jwe import TeePublicKey, encrypt
 from qnsp_policy.kernel.wire.jwt import issue, verify_token
+from qnsp_policy.kernel.wire.kbs import HPKE_ALGORITHMS, HPKE_RELEASE_INFO
 
 
 def private_half(keys: KeyFile, public: Mapping[str, Any], use: str) -> PrivateKey:
@@ -47,9 +50,15 @@ class SoftwareKeyOperations:
         return open_key(sealed, self._unwrap)
 
     def wrap(self, plaintext: bytes, tee_pubkey: Mapping[str, Any]) -> bytes:
+        if tee_pubkey.get("alg") in HPKE_ALGORITHMS:
+            message = hpke.seal(PublicKey.from_jwk(tee_pubkey), plaintext, HPKE_RELEASE_INFO)
+            return jcs(message.to_json())
         return encrypt(TeePublicKey.from_jwk(tee_pubkey), plaintext)
 
     def check_recipient(self, tee_pubkey: Mapping[str, Any]) -> None:
+        if tee_pubkey.get("alg") in HPKE_ALGORITHMS:
+            PublicKey.from_jwk(tee_pubkey)
+            return
         TeePublicKey.from_jwk(tee_pubkey)
 
     def issue_token(self, claims: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from qnsp_policy.kernel.tls.identity import PeerIdentity
 from qnsp_policy.services.guest.agent import Agent
 from qnsp_policy.services.guest.configuration import BrokerConnection, GuestConfiguration, read_configuration
 from qnsp_policy.services.guest.rcar import BrokerSession, Denied
-from qnsp_policy.services.guest.tee_key import EphemeralTeeKey
+from qnsp_policy.services.guest.tee_key import new_tee_key
 from qnsp_policy.services.guest.tsm import TsmReport, get_report
 
 log = logging.getLogger("qnsp.guest")
@@ -60,7 +60,7 @@ def broker_session(configuration: GuestConfiguration) -> BrokerSession:
     return BrokerSession(
         broker_http(configuration.broker),
         get_report=report,
-        new_key=lambda: EphemeralTeeKey(configuration.tee_key),
+        new_key=lambda: new_tee_key(configuration.tee_key),
         initdata=Path(configuration.initdata).read_bytes() if configuration.initdata else None,
     )
 

@@ -57,7 +57,7 @@ class GuestConfiguration(_Part):
     endpoints: tuple[EndpointReference, ...] = ()
     workdir: str
     artefacts: str = "."
-    tee_key: Literal["ML-KEM-768", "ECDH-P256"] = "ML-KEM-768"
+    tee_key: Literal["ML-KEM-768", "X-Wing", "ML-KEM-1024", "MLKEM1024-P384", "ECDH-P256"] = "ML-KEM-768"
     poll_seconds: float = Field(default=15.0, ge=0.1)
     upstream_seconds: float = Field(default=120.0, ge=1.0)
 

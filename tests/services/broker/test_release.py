@@ -70,6 +70,16 @@ def test_a_floor_that_is_not_met_is_named_in_the_ledger(
     assert "15" in mismatch["required"]
 
 
+@pytest.mark.parametrize("algorithm", ["X-Wing", "ML-KEM-1024"])
+def test_a_tier_above_the_protocol_is_served_by_hpke(
+    clinic: str, guest: Guest, member: SimulatedMember, algorithm: str
+) -> None:
+    """The protocol's own JWE ends at ML-KEM-768; what a tier asks beyond it is wrapped by HPKE, and judged by its name."""
+    assert guest(member, key=algorithm).fetch(RESOURCE).data == DATA_KEY
+    with pytest.raises(Denied, match="QNSP-REL-013"):
+        guest(member, key="MLKEM1024-P384").fetch(RESOURCE)
+
+
 def test_a_classical_key_is_refused_where_the_tier_demands_post_quantum(
     clinic: str, guest: Guest, member: SimulatedMember
 ) -> None:
