@@ -54,7 +54,10 @@ def make(resources: Iterable[Declared]) -> Mapping[str, pulumi.CustomResource]:
 
     made: dict[str, pulumi.CustomResource] = {}
     for item in resources:
-        options = pulumi.ResourceOptions(depends_on=[made[name] for name in item.after], protect=item.protect)
+        # A name is one thing in the world: made before the old one is deleted, the new one would be deleted with it.
+        options = pulumi.ResourceOptions(
+            depends_on=[made[name] for name in item.after], protect=item.protect, delete_before_replace=True
+        )
         match item.type.split(":"):
             case ["qnsp", "local", "Supervisor"]:
                 made[item.name] = classes.Supervisor(item.name, item.inputs, options)

@@ -28,9 +28,10 @@ from qnsp_policy.pipeline.engine.deviations import deviations
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord, Status, UnitOutcome
+from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
-from qnsp_policy.pipeline.plan.values import Action, Op, Unit
+from qnsp_policy.pipeline.plan.values import Action, Op, PlannedStep, Step, Unit
 from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
 
 
@@ -198,8 +199,10 @@ class _Run:
                 driver.unprotect()
             if self.unclean and driver.recover():
                 before = before or RecordedUnit(action.unit, driver.unit.program, "", {})
-            steps = driver.preview(refresh=before is not None)
-            found = deviations(action.steps, steps, whole=before is None)
+            anew = _made_anew(action, driver.unit)
+            steps = driver.preview(refresh=before is not None, replace=anew)
+            planned = (*action.steps, *(PlannedStep(Op.REPLACE, step) for step in anew))
+            found = deviations(planned, steps, whole=before is None)
         if found:
             raise PlanRefused(
                 "QNSP-PLN-102",
@@ -275,7 +278,7 @@ class _Run:
             # From here on resources may exist: a unit that vanishes from the documents must still be found and deleted.
             records.write_unit(backend, attempt)
         try:
-            driver.up(refresh=before is not None)
+            driver.up(refresh=before is not None, replace=_made_anew(action, unit))
         except EngineError:
             deployment = driver.export()
             self.lease.check()
@@ -387,6 +390,13 @@ class _Run:
             run = replace(run, status=records.PARTIAL)
         records.write_run(backend, run)
         return record
+
+
+def _made_anew(action: Action, unit: Unit) -> tuple[Step, ...]:
+    """The resources of a unit that the plan replaces although nothing about them asks for it (`--replace`)."""
+    if action.op is not Op.REPLACE or any(item.op is Op.REPLACE for item in action.steps):
+        return ()
+    return outlines()[unit.program](unit)
 
 
 def levels(depends: Mapping[str, Iterable[str]]) -> list[list[str]]:

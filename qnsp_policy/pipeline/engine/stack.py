@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,8 +160,12 @@ class StackDriver:
         with contextlib.suppress(StackAlreadyExistsError):
             self._locking("stack init", lambda: stack.workspace.create_stack(self.name))
 
-    def preview(self, *, refresh: bool) -> tuple[PlannedStep, ...]:
+    def preview(self, *, refresh: bool, replace: Sequence[Step] = ()) -> tuple[PlannedStep, ...]:
         """What an `up` would do, unchanged resources left out.
+
+        Args:
+            refresh: read the world first.
+            replace: resources to be made anew whatever they are.
 
         Raises:
             EngineError: QNSP-ENG-032, the preview failed.
@@ -178,23 +182,29 @@ class StackDriver:
             if event.summary_event is not None:
                 ended.append(True)
 
+        urns = self._urns(replace)
         stack = self._open()
         self._locking(
-            "preview", lambda: stack.preview(on_event=on_event, refresh=refresh, color="never", suppress_outputs=True)
+            "preview",
+            lambda: stack.preview(
+                on_event=on_event, refresh=refresh, replace=urns, color="never", suppress_outputs=True
+            ),
         )
         if not ended:
             raise EngineError("QNSP-ENG-033", f"the preview of {self.unit.id} ended without a summary")
         return merge_replacements(steps)
 
-    def up(self, *, refresh: bool) -> None:
+    def up(self, *, refresh: bool, replace: Sequence[Step] = ()) -> None:
         """Make the stack what the program says.
 
         Raises:
             EngineError: QNSP-ENG-032, a step failed; what was done is in the stack's state.
         """
+        urns = self._urns(replace)
         stack = self._open()
         self._locking(
-            "up", lambda: stack.up(on_event=self._step, refresh=refresh, color="never", suppress_outputs=True)
+            "up",
+            lambda: stack.up(on_event=self._step, refresh=refresh, replace=urns, color="never", suppress_outputs=True),
         )
 
     def refresh(self, *, clear_pending_creates: bool) -> None:
@@ -295,6 +305,9 @@ class StackDriver:
             self._loops.pop()
             if not loop.is_running():
                 loop.close()
+
+    def _urns(self, steps: Sequence[Step]) -> list[str] | None:
+        return [f"urn:pulumi:{self.name}::{PROJECT}::{step.type}::{step.name}" for step in steps] or None
 
     def _locking(self, what: str, call: Callable[[], object]) -> None:
         """Run an operation that takes the engine's own lock; free that lock first if a dead run left it.

@@ -41,3 +41,13 @@ def test_a_process_that_was_stopped_is_found_refreshed_and_made_again(toy: ToyWo
     state = records.read_state(toy.settings.backend)
     assert state.units["enclave/a"].digest == fleet.digest
     assert reader.observe(state.units).drifted == {}
+
+
+def test_a_unit_is_made_anew_when_the_plan_says_so(toy: ToyWorkspace) -> None:
+    """`--replace`: nothing about it changed, and yet it is another process afterwards."""
+    platform, fleet = toys.platform(), toys.enclave("a", toys.process("enclave-a-0-guest"))
+    apply(toys.order(toy, [platform, fleet], [toys.create(platform), toys.create(fleet)]), settings=toy.settings)
+    before = toy.running()["enclave-a-0-guest"].pid
+    apply(toys.order(toy, [platform, fleet], [Action("enclave/a", Op.REPLACE)]), settings=toy.settings)
+    assert toy.running()["enclave-a-0-guest"].pid != before
+    assert records.read_state(toy.settings.backend).units["enclave/a"].digest == fleet.digest
