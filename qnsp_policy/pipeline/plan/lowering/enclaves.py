@@ -124,6 +124,12 @@ def _member(
         "workdir": f"{RUN}/guest/{member}",
         "artefacts": ".",
     }
+    # The protocol's own wrapping comes first; only a tier that does not admit it makes the guest ask for another.
+    tiers = [context.workspace.tier_of(tenant) for tenant in spec.tenants]
+    wrappings = ("ML-KEM-768", "X-Wing", "ML-KEM-1024", "MLKEM1024-P384")
+    wrapping = next((name for name in wrappings if all(name in tier.kem.allowed for tier in tiers)), wrappings[0])
+    if wrapping != wrappings[0]:
+        guest["teeKey"] = wrapping
     measured: Json = {"path": initdata_path, "mode": "0600", "text": data.decode()}
     names = (f"enclave-{member}-simulator", f"enclave-{member}-guest")
     return [
