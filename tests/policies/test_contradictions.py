@@ -21,7 +21,7 @@ TPM = {
             "attester": "nitro-tpm",
             "state": "active",
             "expires": "2027-05-21",
-            "covers": {part: "pcr4" for part in ("firmware", "kernel", "cmdline", "initrd", "rootfs", "workload")},
+            "covers": dict.fromkeys(("firmware", "kernel", "cmdline", "initrd", "rootfs", "workload"), "pcr4"),
             "builders": ["lab", "lab-two"],
             "alternatives": [{"measurements": {"pcr4": "ab" * 48, "pcr12": "cd" * 48}}],
         }
