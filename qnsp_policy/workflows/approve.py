@@ -110,7 +110,8 @@ def approve(root: Path, path: Path, *, approver: str | None, ssh_key: Path | Non
     workspace = load(root)
     recorded = recorded_state(root, workspace)
     genesis, judge = recorded.judge()
-    author = str(read_plan_file(data).payload.get("author", ""))
+    payload = read_plan_file(data).payload
+    author = str(payload.get("author", ""))
     signer: Signer
     if ssh_key is not None:
         from qnsp_policy.workflows.ssh import ssh_signer
@@ -119,6 +120,15 @@ def approve(root: Path, path: Path, *, approver: str | None, ssh_key: Path | Non
     else:
         signer = pick(root, judge, approver, unlike=author)
         name = signer.name
+    wanted = {str(who) for need in payload["approvalsNeeded"] for who in need["who"]}
+    if name != author and name not in wanted:
+        raise PlanRefused(
+            "QNSP-PLN-040",
+            f"an approval by {name} would count for nothing that this plan needs",
+            subject=name,
+            expected=", ".join(sorted(wanted)) or "nobody's approval",
+            next_step="ask one of the identities named",
+        )
     approved = approve_plan(data, signer, approver=name, judge=judge, workspace_id=genesis.workspace_id, now=now)
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_bytes(approved)
