@@ -409,6 +409,7 @@ def applied(plan: Plan, recorded: RecordedState) -> RecordedState:
     """What would be recorded after applying `plan`, as the engine does it."""
     root = plan.payload["trust"]["trustRoot"]
     _, judge = recorded.judge()
+    digest = plan.digest
     units = {
         unit.id: RecordedUnit(
             id=unit.id,
@@ -417,7 +418,7 @@ def applied(plan: Plan, recorded: RecordedState) -> RecordedState:
             inputs=unit.inputs,
             depends_on=unit.depends_on,
             deployment_digest=sha256_digest(unit.digest.encode()),
-            plan_digest=plan.digest,
+            plan_digest=digest,
             applied_at=NOW,
         )
         for unit in plan.units.values()
