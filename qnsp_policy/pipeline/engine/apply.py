@@ -118,6 +118,7 @@ class _Run:
         except BaseException:
             self._settle(run, started, complete=False)
             raise
+        self.settings.prune_logs()
         complete = not any(outcome.status in {Status.FAILED, Status.SKIPPED} for outcome in self.outcomes.values())
         record = self._settle(run, started, complete=complete)
         if not complete:

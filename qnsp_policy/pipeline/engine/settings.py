@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.engine.toolchain import TOOLS
 from qnsp_policy.pipeline.world.backend import Backend
 
 PARALLEL_UNITS = 8
+_KEPT_LOGS = 40
 PROJECT = "qnsp"
+
+
+def check_sdk() -> None:
+    """Make sure that the Pulumi SDK is there and of the version that belongs to the pinned CLI.
+
+    Raises:
+        OperatorError: QNSP-ENG-038.
+    """
+    need = TOOLS["pulumi"].version
+    try:
+        have = version("pulumi")
+    except PackageNotFoundError:
+        have = "not installed"
+    if have != need:
+        raise OperatorError(
+            "QNSP-ENG-038",
+            f"the Pulumi SDK is {have}, but the engine is driven by exactly {need}",
+            subject="pulumi",
+            expected=need,
+            got=have,
+            next_step="pip install 'qnsp-policy[engine]'",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +69,16 @@ class EngineSettings:
     def folder(self) -> Path:
         """Where engine runs keep their files."""
         return self.workspace / ".qnsp" / "engine"
+
+    def prune_logs(self) -> None:
+        """Keep the newest engine logs; the engine itself keeps them all."""
+        found = []
+        for path in (self.folder / "home" / "logs").glob("*"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime_ns, path))
+        for _, path in sorted(found, reverse=True)[_KEPT_LOGS:]:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def process_environment(self, *, plan: Path | None, plan_digest: str) -> dict[str, str]:
         """The whole environment of one engine process.
@@ -75,4 +111,4 @@ class EngineSettings:
         return inherited | ours
 
 
-__all__ = ["PARALLEL_UNITS", "PROJECT", "EngineSettings"]
+__all__ = ["PARALLEL_UNITS", "PROJECT", "EngineSettings", "check_sdk"]

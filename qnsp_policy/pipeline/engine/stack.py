@@ -27,7 +27,7 @@ from qnsp_policy.kernel.processes_edge import ProcessIdentity, exec_argv, identi
 from qnsp_policy.pipeline.engine import programs
 from qnsp_policy.pipeline.engine.attached import ProviderHost
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
-from qnsp_policy.pipeline.engine.settings import PROJECT, EngineSettings
+from qnsp_policy.pipeline.engine.settings import PROJECT, EngineSettings, check_sdk
 from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Step, Unit
 
 if TYPE_CHECKING:
@@ -254,6 +254,7 @@ class StackDriver:
 
     def _open(self) -> Any:
         if self._stack is None:
+            check_sdk()
             self.settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._stack = _open_stack(self)
         return self._stack

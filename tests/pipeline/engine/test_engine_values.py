@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +14,12 @@ from qnsp_policy.errors import EngineError, OperatorError
 from qnsp_policy.pipeline.engine import programs, records
 from qnsp_policy.pipeline.engine.apply import levels, resolve
 from qnsp_policy.pipeline.engine.deviations import deviations
+from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import deployment_of, merge_replacements
 from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Reference, Step, Unit
-from qnsp_policy.pipeline.world.recorded import RecordedUnit
+from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
+from qnsp_policy.pipeline.world.recorded import Genesis, RecordedUnit
+from qnsp_policy.testing import engine_toys as toys
 
 
 def test_waves_follow_dependencies() -> None:
@@ -151,3 +158,64 @@ def test_a_program_that_is_not_installed_is_named() -> None:
     """No guess, no silence."""
     with pytest.raises(OperatorError, match="QNSP-ENG-030"):
         programs.program(Unit("moon/a", "moon", {}, ()))
+
+
+def test_the_environment_of_an_engine_process_is_ours(tmp_path: Path) -> None:
+    """An ambient Pulumi has no say, credentials of clouds pass, and this process's own environment stays as it is."""
+    backend = FileBackend(tmp_path / "state")
+    ambient = {
+        "PATH": "/bin",
+        "PULUMI_BACKEND_URL": "s3://elsewhere",
+        "PULUMI_STACK": "x",
+        "AWS_PROFILE": "p",
+        "QNSP_PLAN": "y",
+    }
+    (tmp_path / "passphrase").touch()
+    settings = EngineSettings(tmp_path, backend, Path("/pulumi"), tmp_path / "passphrase", ambient)
+    before = dict(os.environ)
+    made = settings.process_environment(plan=None, plan_digest="")
+    assert made["PULUMI_BACKEND_URL"] == backend.url
+    assert "PULUMI_STACK" not in made
+    assert (made["AWS_PROFILE"], made["QNSP_PLAN"]) == ("p", "")
+    assert made["PATH"].startswith(str(Path(sys.executable).parent))
+    assert dict(os.environ) == before
+    (tmp_path / "passphrase").unlink()
+    with pytest.raises(OperatorError, match="QNSP-ENG-031"):
+        settings.process_environment(plan=None, plan_digest="")
+
+
+def test_old_engine_logs_are_pruned(tmp_path: Path) -> None:
+    """The newest stay."""
+    settings = EngineSettings(tmp_path, FileBackend(tmp_path / "state"), Path("/pulumi"), tmp_path / "p", {})
+    logs = settings.folder / "home/logs"
+    logs.mkdir(parents=True)
+    for number in range(60):
+        (logs / f"{number}.log").touch()
+        os.utime(logs / f"{number}.log", (number, number))
+    settings.prune_logs()
+    assert len(list(logs.iterdir())) == 40
+    assert (logs / "59.log").exists()
+
+
+def test_state_that_cannot_be_read_stops_everything(tmp_path: Path) -> None:
+    """Torn or of an unknown version: an error, never "nothing was applied"."""
+    backend = FileBackend(tmp_path)
+    for key in ("run.json", "units/tenant/clinic.json", "genesis.json"):
+        for data in (b"", b"{", b"{}", b"[]", b'{"format": "qnsp.future/v9"}'):
+            backend.put(key, data)
+            with pytest.raises(EngineError, match="QNSP-ENG-041"):
+                records.read_state(backend)
+        backend.delete(key)
+
+
+def test_genesis_is_written_once(tmp_path: Path) -> None:
+    """The same again is nothing; another is refused."""
+    backend, root = FileBackend(tmp_path), toys.trust_root()
+    first = Genesis("w", root, datetime(2026, 11, 21, tzinfo=UTC))
+    records.write_genesis(backend, first)
+    records.write_genesis(backend, first)
+    with pytest.raises(OperatorError, match="QNSP-ENG-040"):
+        records.write_genesis(backend, Genesis("other", root, datetime(2026, 11, 21, tzinfo=UTC)))
+    assert records.read_genesis(backend) == first
+    with pytest.raises(OperatorError, match="QNSP-PLN-001"):
+        records.read_state(FileBackend(tmp_path / "none")).judge()
