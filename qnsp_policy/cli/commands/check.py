@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,8 +52,10 @@ def command(
     seconds = time.perf_counter() - started
     code = VIOLATIONS if checked.blocking else OK
     report = checked.report
-    twin = {**findings_text.report_json(report, fail_on=checked.fail_on, exit_code=code), **checked.to_json()}
     paint = paint_of(session)
+
+    def twin() -> dict[str, Any]:
+        return {**findings_text.report_json(report, fail_on=checked.fail_on, exit_code=code), **checked.to_json()}
 
     def text() -> str:
         text = findings_text.render_report(report, seconds=seconds, show_waived=show_waived, paint=paint)
@@ -64,7 +66,7 @@ def command(
         session,
         out or [],
         {
-            "json": lambda: _json(twin),
+            "json": lambda: _json(twin()),
             "sarif": lambda: sarif.render_sarif(report, version=__version__),
             "sarif-github": lambda: sarif.render_sarif(report, version=__version__, profile="github"),
             "junit": lambda: ci.render_junit(report),
@@ -73,7 +75,7 @@ def command(
             "annotations": lambda: ci.render_annotations(report),
         },
     )
-    emit(session, twin, text)
+    emit(session, None if session.text else twin(), text)
     session.finish(code)
 
 

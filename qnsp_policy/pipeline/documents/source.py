@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -86,6 +87,8 @@ class SourceDocument:
         return ""
 
     def _find(self, path: tuple[PathPart, ...], *, want_key: bool) -> Place:
+        if len(path) == 1 and (place := self._top_block(path[0])) is not None:
+            return place
         node = _root(self.text)
         if node is None:
             return Place(self.file, self.line)
@@ -110,6 +113,19 @@ class SourceDocument:
             if last:
                 return self._of(child_key if child_key is not None else child)
         return self._of(_first(node))
+
+    def _top_block(self, key: PathPart) -> Place | None:
+        """Where a key of the document itself stands whose value is a block, without composing; None when in doubt."""
+        if not isinstance(self.value.get(str(key)), dict):
+            return None
+        found = re.compile(rf"^{re.escape(str(key))}:(?P<rest>.*)", re.MULTILINE).finditer(self.text)
+        only = next(found, None)
+        if only is None or next(found, None) is not None or only["rest"].strip():
+            return None
+        if not self.text[only.end() : only.end() + 200].lstrip()[:1].isalpha():
+            return None
+        line = self.first_line + self.text.count("\n", 0, only.start())
+        return Place(self.file, line, 1, len(str(key)) + 1)
 
     def _of(self, node: Node) -> Place:
         start, end = node.start_mark, node.end_mark

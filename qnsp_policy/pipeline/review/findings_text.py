@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from qnsp_policy.pipeline.review.escape import terminal
@@ -47,12 +48,13 @@ def render_finding(finding: Finding, *, paint: Paint = plain) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(text: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def _wrapped(text: str) -> Sequence[str]:
     pad = " " * 9
     wrapped = textwrap.wrap(
         terminal(text), WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False, break_on_hyphens=False
     )
-    return wrapped or [pad]
+    return tuple(wrapped) or (pad,)
 
 
 def counts(findings: Iterable[Finding]) -> Mapping[str, int]:

@@ -90,3 +90,23 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
     snippet = getattr(parsed.problems[0], "snippet", "")
     assert len(max(snippet.split("\n"), key=len)) < 220
     assert snippet.split("\n")[2].rstrip().endswith("^^^")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("kind: A\nspec:\n  a: 1\n", "2:1"),
+        ("kind: A\nspec: # why\n  a: 1\n", "2:1"),
+        ("kind: A\nspec:\n  # why\n  a: 1\n", "2:1"),
+        ("kind: A\nspec:\n  {a: 1}\n", "3:3"),
+        ("kind: A\nspec: {a: 1}\n", "2:7"),
+        ('"spec":\n  a: 1\nkind: A\n', "1:1"),
+        ('kind: "A\n\nspec:\n  b"\nspec:\n  a: 1\n', "5:1"),
+        ("spec:\n  a: |\n    spec:\n      b: 1\nkind: A\n", "1:1"),
+        ("{kind: A, spec: {a: 1}}\n", "1:17"),
+    ],
+)
+def test_the_short_way_to_a_top_level_block_tells_what_the_node_tree_tells(text: str, expected: str) -> None:
+    """A block of the document itself is placed without composing; wherever that could be wrong, the tree decides."""
+    place = parse("a.yaml", text.encode()).documents[0].place("spec")
+    assert f"{place.line}:{place.column}" == expected
