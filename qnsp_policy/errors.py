@@ -105,15 +105,15 @@ class OperatorError(QnspError):
     """Whoever runs the program must act: a missing tool, a wrong flag, a full disk, a key that is not there."""
 
 
-class PlanRefused(OperatorError):
+class PlanRefused(OperatorError):  # noqa: N818 - named by what happened
     """A plan cannot be applied as it is: unsigned, under-approved, stale, expired, altered or of another workspace."""
 
 
-class LockHeld(OperatorError):
+class LockHeld(OperatorError):  # noqa: N818 - named by what happened
     """Another run holds the lease of this workspace."""
 
 
-class PartialApply(OperatorError):
+class PartialApply(OperatorError):  # noqa: N818 - named by what happened
     """Some units were not applied; what was done is recorded and the next apply goes on from there."""
 
 
