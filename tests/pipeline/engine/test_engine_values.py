@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from qnsp_policy.errors import EngineError, OperatorError
 from qnsp_policy.pipeline.engine import programs, records
 from qnsp_policy.pipeline.engine.apply import levels, resolve
 from qnsp_policy.pipeline.engine.deviations import deviations
+from qnsp_policy.pipeline.engine.previews import PulumiPreviews
 from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import deployment_of, merge_replacements
 from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Reference, Step, Unit
@@ -219,3 +221,19 @@ def test_genesis_is_written_once(tmp_path: Path) -> None:
     assert records.read_genesis(backend) == first
     with pytest.raises(OperatorError, match="QNSP-PLN-001"):
         records.read_state(FileBackend(tmp_path / "none")).judge()
+
+
+def test_a_plan_without_changes_needs_no_engine() -> None:
+    """No request, no settings, no toolchain; and finding the outlines imports no Pulumi."""
+
+    def never() -> EngineSettings:
+        raise AssertionError("the engine was asked for")
+
+    assert PulumiPreviews(never).preview([]) == {}
+    code = (
+        "import sys; from qnsp_policy.pipeline.engine.programs import outlines; outlines();"
+        "from qnsp_policy.pipeline.engine import apply, previews, refresh;"
+        "from qnsp_policy.pipeline.world import local_edge;"
+        "sys.exit('pulumi' in sys.modules or 'grpc' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
