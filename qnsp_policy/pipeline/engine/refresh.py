@@ -6,6 +6,7 @@ previews it.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,13 +59,18 @@ def refresh(
         processes = Processes(lease.owns, lease.disown, host.cancel)
 
         def one(unit: RecordedUnit) -> Refreshed:
+            begun = time.monotonic()
             events(Event(EventKind.UNIT_STARTED, unit.id, op="refresh"))
             try:
                 done = _refresh(unit, StackDriver(settings, _unit(unit), processes, events, host=host), lease, settings)
             except (QnspError, OSError) as error:
-                events(Event(EventKind.UNIT_FAILED, unit.id, op="refresh", text=str(error)))
+                events(
+                    Event(
+                        EventKind.UNIT_FAILED, unit.id, op="refresh", text=str(error), seconds=time.monotonic() - begun
+                    )
+                )
                 return Refreshed(unit.id, "failed", str(error))
-            events(Event(EventKind.UNIT_DONE, unit.id, op="refresh"))
+            events(Event(EventKind.UNIT_DONE, unit.id, op="refresh", seconds=time.monotonic() - begun))
             return done
 
         with ThreadPoolExecutor(settings.parallel, thread_name_prefix="refresh") as pool:
