@@ -61,7 +61,7 @@ docs: rules ## rebuild the generated pages: rules, schema, attestation codes
 	$(BIN)/python -m qnsp_policy.kernel.attestation.codes > docs/attestation-codes.md
 
 lock: ## rewrite requirements/*.txt from *.in (needs uv)
-	cd requirements && for set in runtime quickstart dev; do \
+	cd requirements && for set in runtime aws quickstart dev; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$set.in -o $$set.txt; done; \
 	uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header quickstart-model.in -o quickstart-model.txt
 
@@ -83,8 +83,9 @@ $(STAMPS)/install: pyproject.toml $(STAMPS)/runtime
 	@$(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/install
+$(STAMPS)/dev: requirements/dev.txt requirements/aws.txt $(STAMPS)/install
 	@echo "installing the development tools (hashed)"
+	@$(PIP) -r requirements/aws.txt
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
 
