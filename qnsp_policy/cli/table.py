@@ -58,6 +58,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Use and prove",
         (
             Entry("call", "call", "Ask an endpoint and verify its signed answer."),
+            Entry("connect", "connect", "Serve an endpoint on loopback for plain clients such as curl."),
             Entry("verify-response", "verify_response", "Verify a saved answer offline."),
             Entry("ledger", "ledger", "Read and prove the record of what happened.", group=True),
             Entry("attest", "attest", "Look into evidence and verify it offline.", group=True),

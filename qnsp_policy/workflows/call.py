@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.client.answer import SavedAnswer, parse_answer
+from qnsp_policy.client.local_edge import serve_locally
 from qnsp_policy.client.transport_edge import open_endpoint
 from qnsp_policy.client.trust import RelyingPartyTrust, TrustedModel
 from qnsp_policy.client.verify import SIMULATED, verify_answer
@@ -199,6 +200,31 @@ def call(
     return Verdicts(True, verified.statements, verified.body, verified.key_id, verified.algorithm, str(save or ""))
 
 
+def connect(root: Path, name: str, *, listen: str, key: str | None, allow_simulated: bool) -> None:
+    """Serve an endpoint on loopback for plain clients: signed on the way in, verified on the way out, until interrupted.
+
+    Raises:
+        OperatorError: QNSP-OPS-079 not a loopback address, or nobody answers.
+        PeerError: the endpoint's evidence does not hold.
+    """
+    host, _, port = listen.rpartition(":")
+    if host not in {"127.0.0.1", "[::1]"} or not port.isdigit():
+        raise OperatorError(
+            "QNSP-OPS-079",
+            f"{listen} is no loopback address with a port: whoever reaches it would call in your name",
+            next_step="give --listen 127.0.0.1:8080",
+        )
+    workspace = load(root)
+    trust = replace(relying_party_trust(workspace, name), receipts=False)
+    private = api_key(root, workspace, name, key)
+    url = endpoint_url(workspace, name)
+    try:
+        endpoint = open_endpoint(url, trust, api_key=private, allow_simulated=allow_simulated)
+    except OSError as error:
+        raise OperatorError("QNSP-OPS-067", f"{url} does not answer: {error}", subject=name) from error
+    serve_locally(endpoint, host.strip("[]"), int(port))
+
+
 def _now() -> datetime:
     """The machine's clock: a live answer is fresh or it is not."""
     return datetime.now(UTC)
@@ -255,6 +281,7 @@ __all__ = [
     "api_key",
     "api_token",
     "call",
+    "connect",
     "endpoint_url",
     "export_trust",
     "relying_party_trust",
