@@ -111,10 +111,9 @@ def _dispatch(line: list[str], session: Session) -> int:
     except Finish as end:
         return end.code
     except typer.Exit as end:
-        return end.exit_code
+        result = end.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        session.note("interrupted; what was done is recorded")
-        return INTERRUPTED
+        return _interrupted(session)
     except usage_error as problem:
         context = getattr(problem, "ctx", None)
         where = context.command_path if context else PROGRAM
@@ -127,7 +126,14 @@ def _dispatch(line: list[str], session: Session) -> int:
         return _failed(_of_the_system(error), session)
     except Exception as error:  # noqa: BLE001 -- the last door: no traceback reaches a user
         return _unexpected(error, session)
+    if result == INTERRUPTED:  # typer turns Ctrl-C into this
+        return _interrupted(session)
     return result if isinstance(result, int) else 0
+
+
+def _interrupted(session: Session) -> int:
+    session.note("interrupted; what was done is recorded, and the same command goes on from there")
+    return INTERRUPTED
 
 
 def _said(problem: Exception) -> str:

@@ -140,6 +140,9 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
         )
         failed.next_step = f"{failed.next_step}: qnsp-policy apply {path} (entry {noted.index} of the ledger)"
         raise
+    except KeyboardInterrupt:
+        ledger.note(kind, actor=operator, subject=plan.digest, data={"interrupted": True}, now=now)
+        raise
     noted = ledger.note(kind, actor=operator, subject=plan.digest, data=_summary(record), now=_end(record, now))
     return Applied(record, plan, noted.index, noted.checkpoint.root.hex(), _hints(workspace, kind))
 
