@@ -16,6 +16,7 @@ from qnsp_policy.client.trust import RelyingPartyTrust, TrustedModel
 from qnsp_policy.client.verify import SIMULATED, verify_answer
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Statement, Verdict
+from qnsp_policy.kernel.crypto.canonical import parse_object
 from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
 from qnsp_policy.kernel.wire.api_token import issue_api_token
 from qnsp_policy.pipeline.model import Workspace
@@ -240,13 +241,23 @@ def _refusal(error: PeerError) -> Statement:
     return Statement(error.subject or "answer", verdict, detail, error.code)
 
 
-def verify_response(root: Path, path: Path, *, trust: Path | None, allow_simulated: bool, now: datetime) -> Verdicts:
-    """Verify a saved answer, offline.
+def verify_response(
+    root: Path,
+    path: Path,
+    *,
+    trust: Path | None,
+    allow_simulated: bool,
+    now: datetime,
+    evidence: Path | None = None,
+) -> Verdicts:
+    """Verify a saved answer, offline; `evidence` is the endpoint's document where the answer was kept without it.
 
     Raises:
         OperatorError: the file or the trust file cannot be read.
     """
     answer = parse_answer(path.read_bytes())
+    if evidence is not None:
+        answer = replace(answer, evidence=parse_object(evidence.read_bytes()))
     if trust is not None:
         relied = RelyingPartyTrust.from_json(trust.read_bytes())
     else:
@@ -255,6 +266,8 @@ def verify_response(root: Path, path: Path, *, trust: Path | None, allow_simulat
         named = runtime.get("endpoint") if isinstance(runtime, dict) else None
         endpoints = [str(endpoint.name) for endpoint in workspace.of_kind(Endpoint)]
         relied = relying_party_trust(workspace, named if named in endpoints else endpoints[0])
+        # The documents say that receipts are kept, not that whoever saved an answer fetched its proof: that is then stated.
+        relied = replace(relied, receipts=relied.receipts and not answer.header("qnsp-receipt"))
     try:
         verified = verify_answer(answer, relied, now=now, allow_simulated=allow_simulated)
     except PeerError as error:

@@ -17,9 +17,13 @@ EXAMPLES = examples("verify-response answer.http --allow-simulated", "verify-res
 
 def command(
     ctx: typer.Context,
-    answer: Annotated[Path, typer.Argument(help="What `call --save` wrote.")],
+    answer: Annotated[Path, typer.Argument(help="What `call --save` or `curl -i` wrote.")],
     trust: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What you trust; default: this workspace's documents.")
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The endpoint's evidence document, for what `curl -i` wrote."),
     ] = None,
     allow_simulated: Annotated[
         bool, typer.Option("--allow-simulated", help="Accept an answer from simulated hardware.")
@@ -30,6 +34,8 @@ def command(
     from qnsp_policy.workflows.call import verify_response
 
     session: Session = ctx.obj
-    found = verify_response(session.directory, answer, trust=trust, allow_simulated=allow_simulated, now=session.now)
+    found = verify_response(
+        session.directory, answer, trust=trust, evidence=evidence, allow_simulated=allow_simulated, now=session.now
+    )
     emit(session, found.to_json(), lambda: render_verdict(found.statements, paint=paint_of(session)))
     session.finish(OK if found.accepted else UNPROVEN)
