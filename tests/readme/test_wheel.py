@@ -68,7 +68,9 @@ def _run(programs: Path, *line: str) -> subprocess.CompletedProcess[str]:
 def test_documents_half_of_the_line(installed: Path, tmp_path: Path) -> None:
     """init, validate, check, trust diff and plan of a new workspace, with neither opa nor pulumi anywhere."""
     for absent in ("pulumi", "opa_client", "numpy", "pytest"):
-        code = subprocess.run([str(installed / "python"), "-c", f"import {absent}"], capture_output=True, check=False).returncode
+        code = subprocess.run(
+            [str(installed / "python"), "-c", f"import {absent}"], capture_output=True, check=False
+        ).returncode
         assert code != 0, f"{absent} must not be there"
     root = tmp_path / "lab"
     assert _run(installed, "init", "--template", "quickstart", str(root)).returncode == 0

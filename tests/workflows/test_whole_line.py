@@ -123,6 +123,27 @@ def test_plain_curl(lab: Path) -> None:
     assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "200"
 
 
+def test_any_curl_through_the_door(lab: Path) -> None:
+    """Through `connect` an old curl gets verified answers; the door signs and verifies, curl knows nothing of it."""
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed")
+    from qnsp_policy.workflows.ports import free_ports
+
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    line = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(lab), "connect", "clinic-embeddings"]
+    with subprocess.Popen([*line, "--listen", address, "--allow-simulated"], stderr=subprocess.DEVNULL) as door:
+        try:
+            ask = [curl, "-sf", "--retry", "40", "--retry-delay", "1", "--retry-connrefused", "--max-time", "60"]
+            body = '{"model":"minilm","input":"chest pain"}'
+            ask += ["-H", "Content-Type: application/json", "-d", body, f"http://{address}/v1/embeddings"]
+            done = subprocess.run(ask, capture_output=True, text=True, check=True)
+        finally:
+            door.send_signal(2)
+            door.wait(20)
+    assert len(json.loads(done.stdout)["data"][0]["embedding"]) == 384
+
+
 def test_another_tenant_is_refused_with_the_reason(lab: Path) -> None:
     """An attested enclave of research cannot obtain the clinic's key; the ledger says claim, value, demand and author."""
     own = run(lab, "attest", "ask", "research/data/notes", "--enclave", "research-enclave")
