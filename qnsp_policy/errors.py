@@ -87,7 +87,7 @@ class DocumentError(QnspError):
     """A document is wrong; its author must change it."""
 
 
-class DocumentErrors(DocumentError):
+class DocumentErrors(DocumentError):  # noqa: N818  it holds several
     """All problems of all files at once.
 
     Attributes:
