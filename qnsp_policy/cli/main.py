@@ -16,8 +16,8 @@ PROGRAM = "qnsp-policy"
 USAGE = 64
 INTERRUPTED = 130
 
-_READERS = frozenset({"validate", "check"})
-"""Commands that only read: their process neither looks for garbage nor takes its millions of objects apart in the end."""
+_READERS = frozenset({"validate", "check", "plan"})
+"""Commands that read and end: their process neither looks for garbage nor takes its millions of objects apart in the end."""
 
 _OPTIONS = """\
 Options, anywhere on the line:
