@@ -90,6 +90,12 @@ class AwsPlatform(Part):
     region: AwsRegion
     partition: Literal["aws", "aws-us-gov", "aws-cn"] = "aws"
     role: RoleArn | None = None
+    key_admin: RoleArn | None = None
+    """The role that alone administers KMS keys; needed where keys are in KMS, and never the engine's own role."""
+    zones: tuple[Word, ...] = ()
+    """Availability zones; nothing means the region's a and b."""
+    cidr: Word = Word("10.60.0.0/16")
+    """Addresses of the network that is made where no `vpc` is named."""
     vpc: Word | None = None
     subnets: tuple[Word, ...] = ()
     dedicated_hosts: Bool = False

@@ -194,7 +194,7 @@ def _witnesses(kinds: Sequence[EvidenceKind]) -> list[str]:
 
 def tuples_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The attestation conditions of each Allow statement of a policy, for readers of other people's policies."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     for statement in policy.get("Statement", []):
         if statement.get("Effect") == "Allow":
             merged = {

@@ -6,27 +6,72 @@ from collections.abc import Mapping
 
 from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, Endpoint, Grant, KeyBroker, Platform, Tenant
 from qnsp_policy.pipeline.model.workspace import Workspace
+from qnsp_policy.pipeline.plan.lowering.aws_fleets import (
+    aws_broker_unit,
+    aws_enclave_unit,
+    aws_endpoint_unit,
+    broker_enclaves,
+    is_on_aws,
+)
+from qnsp_policy.pipeline.plan.lowering.aws_keys import key_units
+from qnsp_policy.pipeline.plan.lowering.aws_platform import aws_platform_unit
 from qnsp_policy.pipeline.plan.lowering.brokers import broker_unit, platform_unit
 from qnsp_policy.pipeline.plan.lowering.context import Lowering
 from qnsp_policy.pipeline.plan.lowering.enclaves import enclave_unit, endpoint_unit
 from qnsp_policy.pipeline.plan.lowering.tenants import tenant_unit
 from qnsp_policy.pipeline.plan.values import Unit
 
-PROGRAMS = ("platform", "broker", "tenant", "enclave", "endpoint")
+PROGRAMS = (
+    "platform",
+    "broker",
+    "tenant",
+    "enclave",
+    "endpoint",
+    "aws-platform",
+    "aws-keys",
+    "aws-broker",
+    "aws-enclave",
+    "aws-endpoint",
+)
 """Every program, in the order of the waves."""
 
 
 def lower(context: Lowering) -> Mapping[str, Unit]:
     """Every unit by id, in the order of the waves and by name within one."""
     workspace = context.workspace
+    within_brokers = broker_enclaves(context)
     units = [
-        *(platform_unit(context, platform) for platform in workspace.of_kind(Platform)),
-        *(broker_unit(context, broker) for broker in workspace.of_kind(KeyBroker)),
+        *(_platform(context, platform) for platform in workspace.of_kind(Platform)),
+        *key_units(context),
+        *(_broker(context, broker) for broker in workspace.of_kind(KeyBroker)),
         *(tenant_unit(context, tenant) for tenant in workspace.of_kind(Tenant)),
-        *(enclave_unit(context, enclave) for enclave in workspace.of_kind(Enclave)),
-        *(endpoint_unit(context, endpoint) for endpoint in workspace.of_kind(Endpoint)),
+        *(
+            _enclave(context, enclave)
+            for enclave in workspace.of_kind(Enclave)
+            if enclave.address not in within_brokers
+        ),
+        *(_endpoint(context, endpoint) for endpoint in workspace.of_kind(Endpoint)),
     ]
     return {unit.id: unit for unit in units}
+
+
+def _platform(context: Lowering, platform: Platform) -> Unit:
+    return aws_platform_unit(context, platform) if platform.spec.type == "aws" else platform_unit(context, platform)
+
+
+def _broker(context: Lowering, broker: KeyBroker) -> Unit:
+    on_aws = is_on_aws(context, broker.spec.platform)
+    return aws_broker_unit(context, broker) if on_aws else broker_unit(context, broker)
+
+
+def _enclave(context: Lowering, enclave: Enclave) -> Unit:
+    on_aws = is_on_aws(context, enclave.spec.platform)
+    return aws_enclave_unit(context, enclave) if on_aws else enclave_unit(context, enclave)
+
+
+def _endpoint(context: Lowering, endpoint: Endpoint) -> Unit:
+    on_aws = is_on_aws(context, context.workspace.find(endpoint.spec.enclave, Enclave).spec.platform)
+    return aws_endpoint_unit(context, endpoint) if on_aws else endpoint_unit(context, endpoint)
 
 
 def attachments_needed(workspace: Workspace) -> tuple[str, ...]:

@@ -1,0 +1,323 @@
+"""Units `aws-keys`: the KMS keys of each key hierarchy on AWS, with policies computed from effective grants.
+
+A key of a hierarchy lives in KMS where its custody (its own, else its root's) is `kms`. Each version is a key of its own behind
+one alias, so that a rotation is a new key and old ciphertexts stay readable until their key is destroyed by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from qnsp_policy.errors import OperatorError, Place
+from qnsp_policy.kernel.crypto.canonical import jcs
+from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, KeyBroker, KeyHierarchy, Platform, ReferenceValues
+from qnsp_policy.pipeline.model.kinds.keys import TenantKey
+from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
+from qnsp_policy.pipeline.model.scalars import Address
+from qnsp_policy.pipeline.model.workspace import Workspace
+from qnsp_policy.pipeline.plan.lowering.aws_attested import admitted, attested
+from qnsp_policy.pipeline.plan.lowering.aws_key_policy import MAX_POLICY_BYTES, Release, key_policy, signing_policy
+from qnsp_policy.pipeline.plan.lowering.aws_names import Names
+from qnsp_policy.pipeline.plan.lowering.aws_trust import keys_statement
+from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
+from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.trust import reference
+from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
+from qnsp_policy.pipeline.trust.values import EffectiveGrant
+
+DELETION_DAYS = 30
+_SPECS = {"ML-DSA-44": "ML_DSA_44", "ML-DSA-65": "ML_DSA_65", "ML-DSA-87": "ML_DSA_87"}
+
+
+def aws_platform_of(workspace: Workspace) -> Platform | None:
+    """The AWS platform that holds this workspace's KMS keys, None where there is none.
+
+    Raises:
+        OperatorError: QNSP-PLN-222, there are several.
+    """
+    found = [platform for platform in workspace.of_kind(Platform) if isinstance(platform.spec, AwsPlatform)]
+    return found[0] if found else None
+
+
+def key_units(context: Lowering) -> Iterator[Unit]:
+    """One unit a key hierarchy that has keys in KMS."""
+    workspace = context.workspace
+    platform = aws_platform_of(workspace)
+    if platform is None:
+        return
+    for hierarchy in workspace.of_kind(KeyHierarchy):
+        home = _home(context, hierarchy, platform)
+        keys = [*_tenant_keys(context, hierarchy, home), *_signing_root(context, hierarchy, home)]
+        if keys:
+            yield Unit(
+                f"aws-keys/{hierarchy.name}",
+                "aws-keys",
+                {"platform": platform_shape(home), "keyAdmin": key_admin(context, home), "keys": keys,
+                 "trustModel": keys_statement()},
+                (f"platform/{home.name}",),
+                places=LazyPlaces(
+                    {SELF: context.place(hierarchy.address), "keys": context.place(hierarchy.address, "spec", "keys")}
+                ),
+            )  # fmt: skip
+
+
+def _home(context: Lowering, hierarchy: KeyHierarchy, default: Platform) -> Platform:
+    """The platform of the fleets that open this tenant's keys; a KMS key lives in one region."""
+    workspace = context.workspace
+    homes = {
+        workspace.find(Address(grant.enclave), Enclave).spec.platform
+        for grant in grants_of(context)
+        if grant.tenant == hierarchy.spec.tenant
+    }
+    ours = [workspace.find(home, Platform) for home in sorted(homes)]
+    on_aws = [home for home in ours if isinstance(home.spec, AwsPlatform)]
+    if len(on_aws) > 1 and _in_kms(hierarchy):
+        raise OperatorError(
+            "QNSP-PLN-222",
+            f"keys of {hierarchy.address} are granted on {len(on_aws)} AWS platforms; a KMS key lives in one region",
+            subject=str(hierarchy.address),
+            place=workspace.place(hierarchy.address, "spec", "keys"),
+            next_step="give each region a tenant and a hierarchy of its own, or use custody software behind a broker",
+        )
+    return on_aws[0] if on_aws else default
+
+
+def _in_kms(hierarchy: KeyHierarchy) -> bool:
+    return any(_custody(hierarchy, key) == "kms" for key in hierarchy.spec.keys)
+
+
+def _custody(hierarchy: KeyHierarchy, key: TenantKey) -> str:
+    root = hierarchy.spec.wrapping_root if key.wrapped_by is not None else hierarchy.spec.signing_root
+    return key.custody or root.custody
+
+
+def grants_of(context: Lowering) -> list[EffectiveGrant]:
+    """Every effective grant once, explicit ones."""
+    return [grant for policy in context.policies.values() for grant in policy.grants if not grant.implicit]
+
+
+def key_admin(context: Lowering, platform: Platform) -> str:
+    """ARN of the key administrator's role.
+
+    Raises:
+        OperatorError: QNSP-PLN-223 it is not named, -224 it is the engine's own role.
+    """
+    spec = platform.spec
+    assert isinstance(spec, AwsPlatform)
+    place = context.workspace.place(platform.address, "spec", "keyAdmin")
+    if spec.key_admin is None:
+        raise OperatorError(
+            "QNSP-PLN-223",
+            f"{platform.address} has keys in KMS and names no keyAdmin: nobody would be kept from their policies",
+            subject=str(platform.address),
+            place=place,
+            next_step="make a role of its own for the administration of keys and name it: keyAdmin: arn:aws:iam::...",
+        )
+    if spec.key_admin == spec.role:
+        raise OperatorError(
+            "QNSP-PLN-224",
+            f"keyAdmin of {platform.address} is the engine's own role: one role would both run fleets and open their keys",
+            subject=str(platform.address),
+            place=place,
+            next_step="name another role",
+        )
+    return str(spec.key_admin)
+
+
+def _tenant_keys(context: Lowering, hierarchy: KeyHierarchy, home: Platform) -> Iterator[Json]:
+    names = Names.of(context.workspace, home)
+    tenant = hierarchy.spec.tenant.split("/")[-1]
+    for index, key in enumerate(hierarchy.spec.keys):
+        place = context.workspace.place(hierarchy.address, "spec", "keys", index)
+        if _custody(hierarchy, key) != "kms":
+            continue
+        if key.wrapped_by is None:
+            raise OperatorError(
+                "QNSP-PLN-225",
+                f"{key.name} signs and its custody is kms: KMS Sign takes no Recipient, so anybody with the role could sign "
+                "answers outside the enclave",
+                subject=str(hierarchy.address),
+                place=place,
+                next_step="give it custody enclave (its guest makes it), or software",
+            )
+        if key.algorithm != "AES-256-GCM":
+            raise OperatorError(
+                "QNSP-PLN-226",
+                f"a symmetric key of KMS is AES-256-GCM, not {key.algorithm}",
+                subject=str(hierarchy.address),
+                place=place,
+                next_step="say algorithm: AES-256-GCM, or another custody",
+            )
+        resource = f"{tenant}/{key.name}"
+        releases = [
+            release
+            for grant in grants_of(context)
+            if grant.resource == resource
+            for release in releases_of(context, grant, names)
+        ]
+        versions = sorted(
+            {a.spec.encryption.version for a in context.sealed_of_tenant.get(tenant, ())
+             if a.spec.encryption is not None and a.spec.encryption.key == resource} or {1}
+        )  # fmt: skip
+        unlocks = sorted(
+            a.name for a in context.sealed_of_tenant.get(tenant, ())
+            if a.spec.encryption is not None and a.spec.encryption.key == resource
+        )  # fmt: skip
+        for version in versions:
+            yield symmetric_key(context, home, resource, version, releases, place,
+                                current=version == versions[-1], unlocks=unlocks)  # fmt: skip
+
+
+def symmetric_key(
+    context: Lowering,
+    home: Platform,
+    resource: str,
+    version: int,
+    releases: Sequence[Release],
+    place: Place,
+    *,
+    current: bool = True,
+    unlocks: Sequence[str] = (),
+) -> Json:
+    """One key as a unit holds it.
+
+    Raises:
+        OperatorError: QNSP-PLN-227, its policy is larger than KMS takes.
+    """
+    names, spec = Names.of(context.workspace, home), home.spec
+    assert isinstance(spec, AwsPlatform)
+    policy = key_policy(
+        resource=resource,
+        root=names.root,
+        admin=key_admin(context, home),
+        releases=releases,
+        sealer=str(spec.role) if spec.role else None,
+    )
+    size = len(jcs(policy))
+    if size > MAX_POLICY_BYTES:
+        raise OperatorError(
+            "QNSP-PLN-227",
+            f"the policy of {resource} has {size} bytes; KMS takes {MAX_POLICY_BYTES}",
+            subject=resource,
+            place=place,
+            next_step="retire reference values that no fleet runs any more, or split the key",
+        )
+    return {
+        "name": f"{resource}@{version}",
+        "resource": resource,
+        "aliases": [f"{names.alias(resource)}/v{version}", *([names.alias(resource)] if current else [])],
+        "spec": "SYMMETRIC_DEFAULT",
+        "usage": "ENCRYPT_DECRYPT",
+        "description": f"qnsp {resource} version {version}",
+        "policy": policy,
+        "deletionDays": DELETION_DAYS,
+        "unlocks": list(unlocks),
+    }
+
+
+def _signing_root(context: Lowering, hierarchy: KeyHierarchy, home: Platform) -> Iterator[Json]:
+    root = hierarchy.spec.signing_root
+    if root.custody != "kms":
+        return
+    place = context.workspace.place(hierarchy.address, "spec", "signingRoot")
+    spec, names = home.spec, Names.of(context.workspace, home)
+    assert isinstance(spec, AwsPlatform)
+    if root.algorithm not in _SPECS:
+        raise OperatorError(
+            "QNSP-PLN-226",
+            f"KMS has no {root.algorithm} keys that sign; it has {', '.join(sorted(_SPECS))}",
+            subject=str(hierarchy.address),
+            place=place,
+            next_step="say one of them, or another custody",
+        )
+    if spec.role is None:
+        raise OperatorError(
+            "QNSP-PLN-228",
+            f"{home.address} names no role, so nobody could be given the signing root of {hierarchy.address}",
+            subject=str(home.address),
+            place=context.workspace.place(home.address, "spec", "role"),
+            next_step="name the role that signs plans: role: arn:aws:iam::...",
+        )
+    tenant = hierarchy.spec.tenant.split("/")[-1]
+    yield {
+        "name": f"{tenant}/signing-root@1",
+        "resource": f"{tenant}/signing-root",
+        "aliases": [names.alias(f"{tenant}/signing-root")],
+        "spec": _SPECS[root.algorithm],
+        "usage": "SIGN_VERIFY",
+        "description": f"qnsp {tenant} signs plans and checkpoints, never answers",
+        "policy": signing_policy(root=names.root, admin=key_admin(context, home), signer=str(spec.role)),
+        "deletionDays": DELETION_DAYS,
+        "unlocks": [],
+    }
+
+
+def releases_of(context: Lowering, grant: EffectiveGrant, names: Names) -> Iterator[Release]:
+    """What one grant lets KMS open: one release a complete tuple that its guardrails leave."""
+    enclave = context.workspace.find(Address(grant.enclave), Enclave)
+    tuples = tuple(
+        attested(alternative, boot=enclave.spec.launch.boot, place=_place(context, grant, alternative.name, enclave))
+        for alternative in grant.alternatives
+    )
+    for one in admitted(grant, tuples):
+        yield Release(names.role(enclave.name), one, grant.not_before, grant.not_after)
+
+
+def _place(context: Lowering, grant: EffectiveGrant, name: str, enclave: Enclave) -> Place:
+    if name in grant.places:
+        return grant.places[name]
+    return context.workspace.place(enclave.spec.reference_values, "spec", "alternatives")
+
+
+def unsealing_key(context: Lowering, broker: KeyBroker, enclave: Enclave, platform: Platform) -> Json:
+    """The key by which a broker in a Nitro enclave opens its own store after a start."""
+    workspace = context.workspace
+    names = Names.of(workspace, platform)
+    values = workspace.find(enclave.spec.reference_values, ReferenceValues)
+    place = partial(workspace.place, values.address, "spec", "alternatives")
+    releases = [
+        Release(
+            names.role(broker.name),
+            attested(alternative, boot=None, place=place()),
+            actions=("kms:Decrypt", "kms:GenerateDataKey"),
+        )
+        for alternative in reference.alternatives(values, enclave, floors={}, graces=())
+    ]
+    return symmetric_key(context, platform, f"broker/{broker.name}/store", 1, releases, place())
+
+
+def kms_resources(context: Lowering, enclave: Enclave) -> list[str]:
+    """Resources in KMS that an enclave is granted, sorted."""
+    hierarchies = {str(h.spec.tenant): h for h in context.workspace.of_kind(KeyHierarchy)}
+    found = set()
+    for grant in grants_of(context):
+        hierarchy = hierarchies.get(grant.tenant)
+        if grant.enclave == enclave.address and hierarchy is not None:
+            for key in hierarchy.spec.keys:
+                named = f"{grant.tenant.split('/')[-1]}/{key.name}" == grant.resource
+                if named and _custody(hierarchy, key) == "kms":
+                    found.add(grant.resource)
+    return sorted(found)
+
+
+def sealed_objects(context: Lowering, enclave: Enclave) -> list[str]:
+    """Locations in S3 of the artefacts that an enclave's grants open, and of its image, sorted."""
+    granted = {grant.resource for grant in grants_of(context) if grant.enclave == enclave.address}
+    found = {str(context.workspace.find(enclave.spec.image, Artefact).spec.location)}
+    for artefact in context.workspace.of_kind(Artefact):
+        if artefact.spec.encryption is not None and str(artefact.spec.encryption.key) in granted:
+            found |= {str(artefact.spec.location), str(artefact.spec.encryption.wrapped_key)}
+    return sorted(location for location in found if location.startswith("s3://"))
+
+
+__all__ = [
+    "aws_platform_of",
+    "grants_of",
+    "key_admin",
+    "key_units",
+    "kms_resources",
+    "releases_of",
+    "sealed_objects",
+    "unsealing_key",
+]

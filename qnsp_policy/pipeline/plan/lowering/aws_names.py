@@ -1,0 +1,88 @@
+"""Names of what a workspace has on AWS: known before anything exists, so that policies can hold them at plan time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.model.kinds import Platform
+from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
+from qnsp_policy.pipeline.model.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names within one platform of one workspace."""
+
+    workspace: str
+    platform: str
+    account: str
+    region: str
+    partition: str
+
+    @classmethod
+    def of(cls, workspace: Workspace, platform: Platform) -> Names:
+        """The names of one AWS platform.
+
+        Raises:
+            OperatorError: QNSP-PLN-220, it is no AWS platform; -221, a name would be longer than AWS takes.
+        """
+        spec = platform.spec
+        if not isinstance(spec, AwsPlatform):
+            raise OperatorError("QNSP-PLN-220", f"{platform.address} is not on AWS", subject=str(platform.address))
+        found = cls(workspace.project.name, platform.name, str(spec.account), str(spec.region), spec.partition)
+        if len(found.bucket("evidence")) > 63:
+            raise OperatorError(
+                "QNSP-PLN-221",
+                f"the bucket {found.bucket('evidence')} would have more than 63 characters",
+                subject=str(platform.address),
+                place=workspace.place(workspace.project.address, "metadata", "name"),
+                next_step="give the project a shorter name",
+            )
+        return found
+
+    def arn(self, service: str, resource: str, *, regional: bool = True) -> str:
+        """An ARN in this account."""
+        return f"arn:{self.partition}:{service}:{self.region if regional else ''}:{self.account}:{resource}"
+
+    @property
+    def root(self) -> str:
+        return self.arn("iam", "root", regional=False)
+
+    @property
+    def path(self) -> str:
+        """IAM path of every role of this workspace."""
+        return f"/qnsp/{self.workspace}/"
+
+    @property
+    def aliases(self) -> str:
+        """What every alias begins with, without `alias/`."""
+        return f"qnsp/{self.workspace}"
+
+    @property
+    def service_suffix(self) -> str:
+        return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+
+    def role(self, fleet: str) -> str:
+        """ARN of a fleet's role."""
+        return self.arn("iam", f"role{self.path}{fleet}", regional=False)
+
+    def alias(self, resource: str) -> str:
+        return f"alias/{self.aliases}/{resource}"
+
+    def log_group(self, name: str) -> str:
+        return f"/qnsp/{self.workspace}/{name}"
+
+    def group(self, fleet: str) -> str:
+        """Name of a fleet's auto-scaling group and launch template."""
+        return f"qnsp-{self.workspace}-{fleet}"
+
+    def balancer(self, name: str) -> str:
+        """Name of a load balancer or target group: at most 32 characters."""
+        return f"qnsp-{name}"[:32].rstrip("-")
+
+    def bucket(self, purpose: str) -> str:
+        return f"qnsp-{self.workspace}-{self.account}-{self.region}-{purpose}"
+
+
+__all__ = ["Names"]

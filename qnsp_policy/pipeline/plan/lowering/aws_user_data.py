@@ -1,0 +1,64 @@
+"""What instances are told at boot. Nothing here is secret or trusted: a parent instance is the adversary of its enclave.
+
+A Nitro parent fetches the enclave image from S3, holds it to its digest (for a clear error only; what counts is PCR0), runs it
+without debug mode, carries its bytes, and reports it as in service once the enclave's own gateway answers with evidence.
+A measured image (NitroTPM, SEV-SNP) takes its configuration from itself and reads two names for its report from here.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+_HEAD = "#!/bin/bash\nset -euo pipefail\n"
+
+
+def enclave_parent(
+    *,
+    location: str,
+    digest: str,
+    vcpus: int,
+    mebibytes: int,
+    ports: list[int],
+    region: str,
+    suffix: str,
+    group: str,
+    hook: str,
+    log_group: str,
+) -> str:
+    """The script of a parent instance."""
+    algorithm, _, value = digest.partition(":")
+    lines = [
+        "dnf install -y -q aws-nitro-enclaves-cli socat",
+        "install -d -m 0755 /run/qnsp",
+        f"printf -- '---\\nmemory_mib: {mebibytes}\\ncpu_count: {vcpus}\\n' > /etc/nitro_enclaves/allocator.yaml",
+        "systemctl enable --now nitro-enclaves-allocator.service",
+        f"aws s3 cp --quiet {shlex.quote(location)} /run/qnsp/image.eif",
+        f"echo {shlex.quote(f'{value}  /run/qnsp/image.eif')} | {algorithm}sum -c --quiet -",
+        f"printf 'allowlist:\\n- {{address: kms.{region}.{suffix}, port: 443}}\\n' > /run/qnsp/vsock-proxy.yaml",
+        f"vsock-proxy 8000 kms.{region}.{suffix} 443 --config /run/qnsp/vsock-proxy.yaml &",
+        f"nitro-cli run-enclave --eif-path /run/qnsp/image.eif --cpu-count {vcpus} --memory {mebibytes} --enclave-cid 16",
+    ]
+    lines += [f"socat TCP-LISTEN:{port},fork,reuseaddr VSOCK-CONNECT:16:{port} &" for port in ports]
+    if ports:
+        # In service means that the enclave has attested: before that its gateway has no key and answers nobody.
+        url = f"https://127.0.0.1:{ports[0]}/.well-known/qnsp/evidence"
+        broker = f"https://127.0.0.1:{ports[0]}/healthz"
+        lines.append(f"until curl -skf -o /dev/null {url} || curl -skf -o /dev/null {broker}; do sleep 5; done")
+    lines += [
+        "token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)",
+        'id=$(curl -sf -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id)',
+        (
+            f"aws --region {region} autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE"
+            f' --instance-id "$id" --auto-scaling-group-name {group} --lifecycle-hook-name {hook}'
+        ),
+    ]
+    del log_group
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def measured_image(group: str, hook: str) -> str:
+    """What an attestable image reads: where to report that it attested. Not trusted, and not code."""
+    return f"group = {group}\nhook = {hook}\n"
+
+
+__all__ = ["enclave_parent", "measured_image"]
