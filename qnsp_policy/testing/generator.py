@@ -5,10 +5,22 @@ The same arguments give the same bytes.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+from functools import cache
+
+from qnsp_policy.kernel.crypto.hpke import HpkeMessage
+from qnsp_policy.kernel.crypto.keys import PrivateKey
+from qnsp_policy.kernel.sealed.header import SealedKey
 from qnsp_policy.testing.workspaces import PLATFORM, QNSP, TRUST_ROOT, filled
 
+_KEY = re.compile(r"(?<=[\s\[])@([a-z]+-(?:mldsa|ed25519|xwing|p256))")
 _GROUP = 8
 """Documents a group adds: tenant, keys, reference values, two artefacts, enclave, grant, endpoint."""
+
+_GROUP_RESOURCES = 8
+"""Resources a group plans: tenant, sealed key, two release policies, simulator, guest, configuration, endpoint."""
 
 
 def _group(number: int) -> str:
@@ -139,7 +151,7 @@ def generated_files(documents: int, *, files: int = 10) -> dict[str, bytes]:
         documents: how many at least; groups of eight are added until there are so many.
         files: over how many files the groups are spread.
     """
-    groups = max(1, -(-(documents - 4) // _GROUP))
+    groups = _groups(documents)
     tenants = ", ".join(f"Tenant/tenant-{n:05d}" for n in range(groups))
     platform = PLATFORM.replace("[Tenant/clinic, Tenant/research]", f"[{tenants}]")
     texts = {"qnsp.yaml": QNSP, "trust-root.yaml": TRUST_ROOT, "platform.yaml": platform}
@@ -147,7 +159,39 @@ def generated_files(documents: int, *, files: int = 10) -> dict[str, bytes]:
         part = [_group(n) for n in range(file, groups, files)]
         if part:
             texts[f"tenants-{file:03d}.yaml"] = "---\n".join(part)
+    texts = {
+        file: _KEY.sub(lambda match: json.dumps(key(match[1]).public.to_jwk()), text) for file, text in texts.items()
+    }
     return {file: filled(text).encode() for file, text in texts.items()}
 
 
-__all__ = ["generated_files"]
+@cache
+def key(name: str) -> PrivateKey:
+    """The private key behind `@<who>-<algorithm>` of the generated files: throw-away, everybody can make it."""
+    algorithm = {"mldsa": "ML-DSA-65", "ed25519": "Ed25519", "xwing": "X-Wing", "p256": "ECDSA-P256"}
+    return PrivateKey(algorithm[name.rpartition("-")[2]], hashlib.sha256(f"throw-away {name}".encode()).digest())
+
+
+def generated_attachments(documents: int) -> dict[str, bytes]:
+    """The sealed keys that the documents of `generated_files` name: well-formed, but nobody can open them."""
+    unwrap = key("broker-xwing").key_id
+    found = {}
+    for number in range(_groups(documents)):
+        n = f"{number:05d}"
+        digest = filled(f"@sha256:sealed{n}")
+        message = HpkeMessage("X-Wing", unwrap, number.to_bytes(4, "big") * 280, bytes(48))
+        sealed = SealedKey(f"tenant-{n}/model/main", 1, "CryptoTier/hip5-tier-2", digest, message)
+        found[f"artefacts/model-{n}.key.json"] = sealed.to_bytes()
+    return found
+
+
+def documents_of(resources: int) -> int:
+    """How many documents yield at least so many planned resources, each group being three units of eight resources."""
+    return -(-resources // _GROUP_RESOURCES) * _GROUP + 4
+
+
+def _groups(documents: int) -> int:
+    return max(1, -(-(documents - 4) // _GROUP))
+
+
+__all__ = ["documents_of", "generated_attachments", "generated_files", "key"]

@@ -14,6 +14,7 @@ from qnsp_policy.pipeline.model.signatures import document_signatures
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.rules.evaluate import evaluate
 from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity
+from qnsp_policy.pipeline.rules.wasm_edge import compile_ahead
 from qnsp_policy.pipeline.trust.diff import trust_diff
 from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.workflows.revisions import load_side
@@ -81,6 +82,8 @@ def check(
         EngineError: a rule or engine failed; never read as a pass.
         OperatorError: a flag is wrong.
     """
+    if engine == "wasm" and opa_url is None:
+        compile_ahead()
     workspace = load(root)
     level = severity_of(fail_on, workspace)
     if fail_on == WEAKEN and base is None:

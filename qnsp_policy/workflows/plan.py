@@ -15,6 +15,7 @@ from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan import make as making
 from qnsp_policy.pipeline.plan.envelope import sign_plan
 from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed
+from qnsp_policy.pipeline.rules.wasm_edge import compile_ahead
 from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.workflows.check import WEAKEN, judge, severity_of
@@ -82,6 +83,8 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
         OperatorError: no genesis record, an unknown target, no author's keys.
     """
     started = time.perf_counter()
+    if options.engine == "wasm" and options.opa_url is None:
+        compile_ahead()
     workspace = load(root)
     recorded = recorded_state(root, workspace)
     _, in_force = recorded.judge()

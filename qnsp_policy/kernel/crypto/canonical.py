@@ -68,7 +68,8 @@ def _plain(value: Any, depth: int) -> bool:
     """True if the C encoder of `json` writes this value canonically; refuses what has no canonical form."""
     if value is None or value is True or value is False or isinstance(value, str):
         return True
-    if isinstance(value, int):
+    kind = type(value)
+    if kind is not dict and kind is not list and isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise _refuse("an integer beyond 2**53-1 is not exact in JSON: write it as text")
         return type(value) is int
@@ -82,12 +83,14 @@ def _plain(value: Any, depth: int) -> bool:
             # The order of names is by UTF-16 code units, which differs from code points only above U+D7FF.
             if not name.isascii() and max(name) > _FIRST_UNSORTABLE:
                 plain = False
-            plain = _plain(member, depth + 1) and plain
+            if type(member) is not str:  # most members are text: a call for each would be most of the time
+                plain = _plain(member, depth + 1) and plain
         return plain
     if isinstance(value, (list, tuple)):
         plain = True
         for member in value:
-            plain = _plain(member, depth + 1) and plain
+            if type(member) is not str:
+                plain = _plain(member, depth + 1) and plain
         return plain
     if isinstance(value, float):
         return False

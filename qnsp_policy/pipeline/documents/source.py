@@ -14,6 +14,7 @@ from qnsp_policy.pipeline.documents.nodes import compose
 from qnsp_policy.pipeline.documents.problems import Problem, draw
 
 PathPart = str | int
+_FIRST_KEY = re.compile(r"(?:---\n|\n|#.*\n)*([A-Za-z]\w*):(?:\s|$)")
 
 
 @lru_cache(maxsize=512)
@@ -87,7 +88,7 @@ class SourceDocument:
         return ""
 
     def _find(self, path: tuple[PathPart, ...], *, want_key: bool) -> Place:
-        if len(path) == 1 and (place := self._top_block(path[0])) is not None:
+        if len(path) < 2 and (place := self._top_block(path[0]) if path else self._first_key()) is not None:
             return place
         node = _root(self.text)
         if node is None:
@@ -126,6 +127,13 @@ class SourceDocument:
             return None
         line = self.first_line + self.text.count("\n", 0, only.start())
         return Place(self.file, line, 1, len(str(key)) + 1)
+
+    def _first_key(self) -> Place | None:
+        """Where the document's first key stands, without composing; None unless it is a plain word of a block."""
+        begin = _FIRST_KEY.match(self.text)
+        if begin is None or self.first_line + self.text.count("\n", 0, begin.start(1)) != self.line:
+            return None
+        return Place(self.file, self.line, 1, len(begin[1]) + 1)
 
     def _of(self, node: Node) -> Place:
         start, end = node.start_mark, node.end_mark

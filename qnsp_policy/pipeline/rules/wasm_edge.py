@@ -7,8 +7,10 @@ of a user that loops ends with QNSP-RUL-022.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
@@ -27,6 +29,8 @@ HOST_BUILTINS = frozenset({"sprintf"})
 _MAX_BYTES = 1 << 28
 _MEMORY_PAGES = 16_384  # of 64 KiB: 1 GiB
 _FIRST_PAGES = 64
+TIMEOUT = 60.0
+"""Seconds that one rule set may take for one input."""
 
 
 def shipped_rules() -> RuleSet:
@@ -61,7 +65,7 @@ class WasmEngine:
         timeout: seconds that one rule set may take for one input.
     """
 
-    def __init__(self, rule_sets: Sequence[RuleSet], *, timeout: float = 60.0) -> None:
+    def __init__(self, rule_sets: Sequence[RuleSet], *, timeout: float = TIMEOUT) -> None:
         require_distinct(rule_sets)
         self._rule_sets = tuple(rule_sets)
         self._timeout = timeout
@@ -130,18 +134,9 @@ class WasmEngine:
 
         if rule_set.name in self._policies:
             return self._policies[rule_set.name]
-        _prepare_library()
-        limits = opapywasm.PolicyConfig(
-            pool_size=1,
-            max_input_bytes=_MAX_BYTES,
-            max_result_bytes=_MAX_BYTES,
-            max_cstring_scan_bytes=_MAX_BYTES,
-            max_memory_pages=_MEMORY_PAGES,
-            parse_raw_json_input=False,
-            eval_timeout_seconds=self._timeout,
-        )
+        ahead = _AHEAD.pop((sha256_digest(rule_set.wasm), self._timeout), None)
         try:
-            policy = opapywasm.OpaWasmPolicy.from_wasm_bytes(rule_set.wasm, limits)
+            policy = ahead.result() if ahead is not None else _compile(rule_set.wasm, self._timeout)
         except opapywasm.OpaWasmError as problem:
             message = f"the compiled rules of {rule_set.name} cannot be loaded: {_first_line(problem)}"
             raise EngineError("QNSP-RUL-020", message, subject=rule_set.name) from problem
@@ -160,6 +155,38 @@ class WasmEngine:
         return policy
 
 
+_AHEAD: dict[tuple[str, float], Future[opapywasm.OpaWasmPolicy]] = {}
+"""Policies on their way, by the digest of their wasm and their deadline; each is taken once."""
+
+
+def compile_ahead() -> None:
+    """Begin to compile the shipped rules in a thread, for a command that reads documents first.
+
+    Compiling takes a third of a second without the interpreter's lock; what fails here fails again where it is used.
+    """
+    with contextlib.suppress(EngineError, OSError):
+        wasm = (data_path("policies") / "policy.wasm").read_bytes()
+        pool = ThreadPoolExecutor(1, thread_name_prefix="rules")
+        _AHEAD[sha256_digest(wasm), TIMEOUT] = pool.submit(_compile, wasm, TIMEOUT)
+        pool.shutdown(wait=False)
+
+
+def _compile(wasm: bytes, timeout: float) -> opapywasm.OpaWasmPolicy:
+    import opapywasm  # noqa: PLC0415
+
+    _prepare_library()
+    limits = opapywasm.PolicyConfig(
+        pool_size=1,
+        max_input_bytes=_MAX_BYTES,
+        max_result_bytes=_MAX_BYTES,
+        max_cstring_scan_bytes=_MAX_BYTES,
+        max_memory_pages=_MEMORY_PAGES,
+        parse_raw_json_input=False,
+        eval_timeout_seconds=timeout,
+    )
+    return opapywasm.OpaWasmPolicy.from_wasm_bytes(wasm, limits)
+
+
 def _prepare_library() -> None:
     """Let opa-py-wasm 1.2.1 load modules with more than 128 KiB of literals.
 
@@ -176,4 +203,4 @@ def _first_line(problem: BaseException) -> str:
     return str(problem).strip().split("\n", 1)[0]
 
 
-__all__ = ["HOST_BUILTINS", "WasmEngine", "shipped_rules"]
+__all__ = ["HOST_BUILTINS", "TIMEOUT", "WasmEngine", "compile_ahead", "shipped_rules"]
