@@ -43,7 +43,12 @@ def story() -> tuple[Step, ...]:
     plan, answer, weaker = "change.plan", "answer.http", "../weaker"
     return (
         Step("validate", "Every document against its schema, every reference resolved.", ("validate",)),
-        Step("check", "More than a hundred rules, compiled from Rego, over all documents.", ("check", "--fail-on", "high"), tail=1),
+        Step(
+            "check",
+            "More than a hundred rules, compiled from Rego, over all documents.",
+            ("check", "--fail-on", "high"),
+            tail=1,
+        ),
         Step("trust show", "Who may get which key, under which evidence.", ("trust", "show")),
         Step(
             "review",
