@@ -129,8 +129,8 @@ def test_outline_is_what_the_program_makes(unit: Unit, loop: asyncio.AbstractEve
 
 
 def test_every_installed_program_is_held_against_its_outline() -> None:
-    """A new module cannot go without the test above."""
-    assert sorted(outlines()) == sorted(unit.program for unit in UNITS)
+    """A new module cannot go without the test above; those of AWS have a test file of their own."""
+    assert sorted(p for p in outlines() if not p.startswith("aws-")) == sorted(unit.program for unit in UNITS)
 
 
 def test_tenant_objects_come_in_the_order_that_releases_least() -> None:
