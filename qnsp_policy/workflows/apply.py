@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.engine.apply import apply
 from qnsp_policy.pipeline.engine.events import Listener
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord
-from qnsp_policy.pipeline.engine.settings import EngineSettings
-from qnsp_policy.pipeline.engine.toolchain import require
 from qnsp_policy.pipeline.model import Workspace
-from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan.envelope import VerifiedPlan, verify_plan
-from qnsp_policy.workflows.keys import KEYS, list_keys
-from qnsp_policy.workflows.plan import read_plan
-from qnsp_policy.workflows.runtime import open_backend, open_ledger, recorded_state
+from qnsp_policy.workflows.runtime import engine_settings, open_ledger, read_plan, recorded_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,44 +58,6 @@ class Applied:
             "ledger": {"entry": self.entry, "checkpoint": self.checkpoint},
             "exitCode": self.exit_code,
         }
-
-
-def engine_settings(root: Path, workspace: Workspace, *, operator: str | None, parallel: int = 4) -> EngineSettings:
-    """The engine of this workspace; the pinned pulumi is built if it is not there.
-
-    Raises:
-        OperatorError: no Go, or no keys of an operator that a broker knows.
-    """
-    return EngineSettings(
-        workspace=root.resolve(),
-        backend=open_backend(root.resolve(), workspace),
-        pulumi=require("pulumi", environment=os.environ).path,
-        passphrase_file=(root / ".qnsp/passphrase").resolve(),
-        environment=dict(os.environ),
-        operator_key=operator_key(root, workspace, operator),
-        parallel=parallel,
-    )
-
-
-def operator_key(root: Path, workspace: Workspace, operator: str | None) -> Path | None:
-    """The key file whose key the brokers admit for administration."""
-    from qnsp_policy.kernel.crypto.keys import PublicKey
-
-    admitted = {
-        PublicKey.from_jwk(key).key_id for broker in workspace.of_kind(KeyBroker) for key in broker.spec.identity.admin
-    }
-    for entry in list_keys(root):
-        named = operator in {None, entry.name, entry.name.partition("@")[0]}
-        if named and admitted & set(entry.key_ids):
-            return (root / entry.file).resolve()
-    if operator is not None:
-        raise OperatorError(
-            "QNSP-KEY-013",
-            f"{operator} has no key here that a broker admits",
-            subject=operator,
-            next_step=f"see spec.identity.admin of the KeyBroker and {KEYS.as_posix()}",
-        )
-    return None
 
 
 def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, events: Listener) -> Applied:
@@ -165,4 +120,4 @@ def _hints(workspace: Workspace, kind: str) -> tuple[str, ...]:
     return (f'Try:  qnsp-policy call {endpoints[0].name} --input "chest pain"',)
 
 
-__all__ = ["Applied", "ApplyOptions", "apply_plan", "engine_settings", "operator_key"]
+__all__ = ["Applied", "ApplyOptions", "apply_plan"]

@@ -15,8 +15,7 @@ from qnsp_policy.pipeline.plan.envelope import approve_plan, verify_plan
 from qnsp_policy.pipeline.trust.approvals import unmet
 from qnsp_policy.pipeline.trust.authorisation import describe_missing, read_plan_file, verify_approvals, verify_author
 from qnsp_policy.workflows.people import pick
-from qnsp_policy.workflows.plan import read_plan
-from qnsp_policy.workflows.runtime import open_ledger, recorded_state
+from qnsp_policy.workflows.runtime import open_ledger, read_plan, recorded_state
 
 
 @dataclass(frozen=True, slots=True)

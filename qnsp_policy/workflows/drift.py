@@ -1,4 +1,4 @@
-"""`drift`, and the look at the world that `plan` refreshes with; reads only, holds no lock."""
+"""`drift`: what runs against what was applied; reads only, holds no lock."""
 
 from __future__ import annotations
 
@@ -7,20 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
-from qnsp_policy.pipeline.world.observed import Observation
-from qnsp_policy.pipeline.world.recorded import RecordedState
-from qnsp_policy.workflows.apply import operator_key
-from qnsp_policy.workflows.runtime import recorded_state
-
-
-def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observation:
-    """One look at everything that was applied."""
-    from qnsp_policy.pipeline.world.local_edge import LocalReader
-
-    reader = LocalReader(root.resolve(), operator_key=operator_key(root, workspace, None))
-    return reader.observe(recorded.units)
+from qnsp_policy.workflows.runtime import observe, recorded_state
 
 
 def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[str, Any]:
@@ -76,4 +64,4 @@ def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[st
     }
 
 
-__all__ = ["drift", "observe"]
+__all__ = ["drift"]

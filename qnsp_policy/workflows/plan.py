@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import OperatorError, PlanRefused
+from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan import make as making
@@ -20,7 +20,7 @@ from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.workflows.check import WEAKEN, judge, severity_of
 from qnsp_policy.workflows.people import pick
-from qnsp_policy.workflows.runtime import open_ledger, recorded_state
+from qnsp_policy.workflows.runtime import engine_settings, observe, open_ledger, recorded_state
 
 Progress = Callable[[str], None]
 
@@ -173,8 +173,6 @@ def _drift(
         return {}
     if not recorded.units:
         return {}
-    from qnsp_policy.workflows.drift import observe
-
     started = time.perf_counter()
     seen = observe(root, workspace, recorded)
     progress(f"Reading the world ... {len(recorded.units)} units, {time.perf_counter() - started:.1f} s")
@@ -183,7 +181,6 @@ def _drift(
 
 def _previews(root: Path, workspace: Workspace) -> Any:
     from qnsp_policy.pipeline.engine.previews import PulumiPreviews
-    from qnsp_policy.workflows.apply import engine_settings
 
     return PulumiPreviews(lambda: engine_settings(root, workspace, operator=None))
 
@@ -201,18 +198,4 @@ def _tool_versions(engine: str, version: str) -> dict[str, str]:
     return {"qnspPolicy": __version__, "pulumi": TOOLS["pulumi"].version, f"rules-{engine}": version}
 
 
-def read_plan(path: Path) -> bytes:
-    """The bytes of a plan file.
-
-    Raises:
-        PlanRefused: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PlanRefused(
-            "QNSP-PLN-002", f"{path} cannot be read: {error.strerror}", subject=str(path), next_step="name a saved plan"
-        ) from error
-
-
-__all__ = ["MadePlan", "PlanOptions", "make", "read_plan"]
+__all__ = ["MadePlan", "PlanOptions", "make"]

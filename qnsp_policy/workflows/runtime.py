@@ -1,25 +1,35 @@
-"""What a run of the line needs of its workspace on disk: backend, ledger, genesis, operator's key."""
+"""What the verbs share of a workspace on disk: backend, ledger, recorded state, operator's key, engine, a look at the world.
+
+The engine and the world's reader are imported where they are used: most verbs need neither.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qnsp_policy.errors import OperatorError
+from qnsp_policy.errors import OperatorError, PlanRefused
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file, write_key_file
-from qnsp_policy.kernel.crypto.keys import generate
+from qnsp_policy.kernel.crypto.keys import PublicKey, generate
 from qnsp_policy.kernel.crypto.signer import SoftwareSigner
 from qnsp_policy.kernel.ledger.record import LedgerRecord
 from qnsp_policy.kernel.ledger.store_edge import AppendedRecord, FileLedger
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.model import Workspace
+from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.world.backend import Backend
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
 from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState
-from qnsp_policy.workflows.keys import KEYS
+from qnsp_policy.workflows.keys import KEYS, list_keys
+
+if TYPE_CHECKING:
+    from qnsp_policy.pipeline.engine.settings import EngineSettings
+    from qnsp_policy.pipeline.engine.toolchain import Progress
+    from qnsp_policy.pipeline.world.observed import Observation
 
 LEDGER_KEYS = KEYS / "ledger.json"
 LEDGER_ALGORITHMS = ("Ed25519", "ML-DSA-44", "ML-DSA-65")
@@ -74,4 +84,86 @@ def recorded_state(root: Path, workspace: Workspace) -> RecordedState:
     return records.read_state(open_backend(root, workspace))
 
 
-__all__ = ["LEDGER_KEYS", "WorkspaceLedger", "open_backend", "open_ledger", "recorded_state", "write_genesis"]
+def read_plan(path: Path) -> bytes:
+    """The bytes of a plan file.
+
+    Raises:
+        PlanRefused: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PlanRefused(
+            "QNSP-PLN-002", f"{path} cannot be read: {error.strerror}", subject=str(path), next_step="name a saved plan"
+        ) from error
+
+
+def operator_key(root: Path, workspace: Workspace, operator: str | None = None) -> Path | None:
+    """The key file whose key the brokers admit for administration; None where none is here and none was named.
+
+    Raises:
+        OperatorError: the operator named has none here.
+    """
+    admitted = {
+        PublicKey.from_jwk(key).key_id for broker in workspace.of_kind(KeyBroker) for key in broker.spec.identity.admin
+    }
+    for entry in list_keys(root):
+        named = operator in {None, entry.name, entry.name.partition("@")[0]}
+        if named and admitted & set(entry.key_ids):
+            return (root / entry.file).resolve()
+    if operator is not None:
+        raise OperatorError(
+            "QNSP-KEY-013",
+            f"{operator} has no key here that a broker admits",
+            subject=operator,
+            next_step=f"see spec.identity.admin of the KeyBroker and {KEYS.as_posix()}",
+        )
+    return None
+
+
+def engine_settings(
+    root: Path,
+    workspace: Workspace,
+    *,
+    operator: str | None = None,
+    parallel: int = 4,
+    progress: Progress | None = None,
+) -> EngineSettings:
+    """The engine of this workspace; the pinned pulumi is built if it is not there, which `progress` is told.
+
+    Raises:
+        OperatorError: no Go to build it with, or no keys of an operator that a broker knows.
+    """
+    from qnsp_policy.pipeline.engine.settings import EngineSettings
+    from qnsp_policy.pipeline.engine.toolchain import require
+
+    return EngineSettings(
+        workspace=root.resolve(),
+        backend=open_backend(root.resolve(), workspace),
+        pulumi=require("pulumi", environment=os.environ, progress=progress).path,
+        passphrase_file=(root / ".qnsp/passphrase").resolve(),
+        environment=dict(os.environ),
+        operator_key=operator_key(root, workspace, operator),
+        parallel=parallel,
+    )
+
+
+def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observation:
+    """One look at everything that was applied; changes nothing."""
+    from qnsp_policy.pipeline.world.local_edge import LocalReader
+
+    return LocalReader(root.resolve(), operator_key=operator_key(root, workspace)).observe(recorded.units)
+
+
+__all__ = [
+    "LEDGER_KEYS",
+    "WorkspaceLedger",
+    "engine_settings",
+    "observe",
+    "open_backend",
+    "open_ledger",
+    "operator_key",
+    "read_plan",
+    "recorded_state",
+    "write_genesis",
+]

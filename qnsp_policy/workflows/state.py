@@ -12,7 +12,7 @@ from qnsp_policy.kernel.crypto.canonical import timestamp
 from qnsp_policy.pipeline.engine import lease
 from qnsp_policy.pipeline.engine.events import Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
-from qnsp_policy.workflows.runtime import open_backend, open_ledger, recorded_state
+from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, recorded_state
 
 
 def state_list(root: Path) -> dict[str, Any]:
@@ -107,7 +107,6 @@ def refresh(root: Path, *, now: datetime, events: Listener) -> dict[str, Any]:
         LockHeld: somebody else holds the lease.
     """
     from qnsp_policy.pipeline.engine.refresh import refresh as read_back
-    from qnsp_policy.workflows.apply import engine_settings
 
     workspace = load(root)
     done = read_back(engine_settings(root, workspace, operator=None), events=events)
