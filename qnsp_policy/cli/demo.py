@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qnsp_policy.cli.exits import CHANGES, OK, UNPROVEN, VIOLATIONS
+from qnsp_policy.pipeline.review.fit import fit
 
 _RUN_SECONDS = 300
 
@@ -160,7 +161,7 @@ def _run(console: Console, line: tuple[str, ...], root: Path | None, expected: i
         if skipped > 0:
             console.print(Text(f"... {skipped} lines above", style="dim"))
         for text in lines[max(0, skipped) :]:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write((fit(text, console.width) if console.is_terminal else text) + "\n")
         sys.stdout.flush()
     if done.returncode != expected:
         raise _StoryEnds(f"{line[0]} ended with {done.returncode}, not {expected}")

@@ -66,8 +66,12 @@ class _Files:
 
     def line(self, file: str, number: int) -> str | None:
         try:
-            lines = (self._directory / file).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError):
+            path = (self._directory / file).resolve()
+            inside = path.is_relative_to(self._directory.resolve())
+            if not inside or not path.is_file():  # an error about a FIFO or a link out of the workspace quotes nothing
+                return None
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError, RuntimeError):
             return None
         return lines[number - 1] if 0 < number <= len(lines) else None
 

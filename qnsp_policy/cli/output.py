@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,26 +11,37 @@ from typing import Any
 import typer
 
 from qnsp_policy.cli.options import Session
+from qnsp_policy.pipeline.review.fit import fit
 from qnsp_policy.pipeline.review.style import Paint, painter
 
+_NARROWEST = 40
 
-def emit(session: Session, value: Any, text: Callable[[], str]) -> None:
+
+def emit(session: Session, value: Any, text: Callable[[], str], *, exact: bool = False) -> None:
     """Print a result once, in the format that the line asks for.
 
     Args:
         session: the line.
         value: the JSON twin (plain JSON values).
         text: makes the text; called only where text is wanted.
+        exact: the text is data to copy (JSON, a proof, a drawing): its lines are never broken for the terminal.
     """
     if session.text:
         rendered = text()
         if rendered:
-            session.say(rendered)
+            session.say(rendered if exact else fitted(session, rendered))
     elif session.format == "ndjson" and isinstance(value, list):
         for item in value:
             session.say(json.dumps(item, ensure_ascii=False))
     else:
         session.say(json.dumps(value, ensure_ascii=False, indent=2 if session.format == "json" else None))
+
+
+def fitted(session: Session, text: str) -> str:
+    """The text with long lines broken at spaces where a terminal would break them anywhere."""
+    if not session.stdout.isatty():
+        return text
+    return fit(text, max(_NARROWEST, shutil.get_terminal_size().columns))
 
 
 def paint_of(session: Session) -> Paint:
@@ -56,4 +68,4 @@ def write_outputs(session: Session, wanted: list[str], makers: Mapping[str, Call
         session.note(f"wrote {path} ({kind})")
 
 
-__all__ = ["emit", "paint_of", "write_outputs"]
+__all__ = ["emit", "fitted", "paint_of", "write_outputs"]

@@ -26,6 +26,7 @@ class Explained:
         defaults: names of fields that the author left to the default.
         used_by: documents that refer to it.
         tier: of a tenant, or of whatever belongs to one.
+        own_tier: whether that tier is a document of the workspace, not of the shipped catalog.
         grants: sentences of trust that it takes part in.
         signers: who verifiably signed it, if it was asked.
     """
@@ -37,6 +38,7 @@ class Explained:
     used_by: tuple[str, ...]
     tier: Mapping[str, Any] | None
     grants: tuple[str, ...]
+    own_tier: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,7 +58,8 @@ class Explained:
             shown = json.dumps(value, ensure_ascii=False)
             lines.append(f"  {name}: {shown if len(shown) < 88 else shown[:85] + '...'}{note}")
         if self.tier is not None:
-            lines += ["", f"From tier {self.tier['address']} ({self.tier.get('source') or 'your own'}):"]
+            whose = "your own" if self.own_tier else "of the shipped catalog"
+            lines += ["", f"From tier {self.tier['address']} ({whose}):"]
             for name in ("kem", "signature", "aead", "hash", "tls", "hybrid", "custody", "maxLease"):
                 if name in self.tier:
                     lines.append(f"  {name}: {json.dumps(self.tier[name], ensure_ascii=False)[:90]}")
@@ -76,6 +79,7 @@ def explain(root: Path, address: str) -> Explained:
     workspace = load(root)
     found = Address(address)
     document = workspace.get(found)
+    tier = workspace.tier_of(found).to_json() if isinstance(document, Tenant) else None
     spec = document.model_dump(mode="json", by_alias=True)["spec"]
     written = workspace.raw(found).get("spec", {})
     written_names = set(written) if isinstance(written, Mapping) else set()
@@ -87,7 +91,8 @@ def explain(root: Path, address: str) -> Explained:
         used_by=tuple(
             str(other) for other in workspace.documents if other != found and _mentions(workspace.raw(other), address)
         ),
-        tier=workspace.tier_of(found).to_json() if isinstance(document, Tenant) else None,
+        tier=tier,
+        own_tier=tier is not None and tier["address"] in workspace.documents,
         grants=tuple(
             f"{grant.enclave} may obtain {grant.resource} under {conditions(grant)}  ({grant.place})"
             for grant in effective_grants(workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -242,3 +243,42 @@ def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_an_error_quotes_no_file_that_is_none_of_the_workspace(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The snippet of an error never waits for a FIFO and never shows a line of a file outside of the workspace."""
+    root = tmp_path / "ws"
+    root.mkdir()
+    (root / "qnsp.yaml").write_text("a: b\n", encoding="utf-8")
+    outside = tmp_path / "outside.yaml"
+    outside.write_text("private: line\n", encoding="utf-8")
+    if kind == "fifo":
+        os.mkfifo(root / "z.yaml")
+    else:
+        (root / "z.yaml").symlink_to(outside)
+    assert main(["-C", str(root), "validate"]) == exits.ERROR
+    shown = capsys.readouterr().err
+    assert ("QNSP-DOC-032" if kind == "fifo" else "QNSP-DOC-031") in shown
+    assert "private" not in shown
+
+
+def test_nobody_approves_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal to ask at, `approve` wants `--yes`; it never signs what nobody was shown."""
+    plan = tmp_path / "a.plan"
+    plan.write_text("{}", encoding="utf-8")
+    assert main(["approve", str(plan), "--as", "bob"]) == exits.USAGE
+    assert "--yes" in capsys.readouterr().err
+
+
+def test_a_group_without_its_verb_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`trust` alone is a usage error that shows the group's verbs, line by line."""
+    assert main(["trust"]) == exits.USAGE
+    assert "\n  show" in capsys.readouterr().out
+
+
+def test_a_wrong_level_is_a_usage_error(tmp_path: Path) -> None:
+    """`--fail-on hihg` is 64, like every other misspelt word of the line."""
+    assert main(["-C", str(tmp_path), "check", "--fail-on", "hihg"]) == exits.USAGE

@@ -177,9 +177,11 @@ def test_plan_approve_and_show(ws: Path, tmp_path: Path, capsys: pytest.CaptureF
     before = run(capsys, ws, "show", str(plan))
     assert before["authorVerified"]
     assert before["missing"]
-    assert run(capsys, ws, "approve", str(plan), "--as", "alice", code=4)["errors"][0]["code"] == "QNSP-PLN-016"
-    assert run(capsys, ws, "approve", str(plan), "--as", "lab", code=4)["errors"][0]["code"] == "QNSP-PLN-040"
-    assert run(capsys, ws, "approve", str(plan))["missing"] == []
+    assert (
+        run(capsys, ws, "approve", str(plan), "--as", "alice", "--yes", code=4)["errors"][0]["code"] == "QNSP-PLN-016"
+    )
+    assert run(capsys, ws, "approve", str(plan), "--as", "lab", "--yes", code=4)["errors"][0]["code"] == "QNSP-PLN-040"
+    assert run(capsys, ws, "approve", str(plan), "--yes")["missing"] == []
     after = run(capsys, ws, "show", str(plan))
     assert after["approvers"] == ["bob@clinic.example"]
     assert after["refusal"] is None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qnsp_policy.cli.options import Session
-from qnsp_policy.cli.output import emit, paint_of
+from qnsp_policy.cli.output import emit, fitted, paint_of
 from qnsp_policy.cli.tree import examples
 
 EXAMPLES = examples("approve change.plan --as bob", "approve change.plan --as bob --yes")
@@ -31,9 +31,13 @@ def command(
     from qnsp_policy.workflows.approve import approve, show_plan
 
     session: Session = ctx.obj
-    if session.interactive and not yes:
+    if not yes:
+        if not session.interactive:
+            raise typer.BadParameter(
+                "approve asks before it signs, and there is nobody to ask here; read the plan with `show`, then add --yes"
+            )
         shown = show_plan(session.directory, plan, now=session.now)
-        session.say(render_plan(shown.payload, paint=paint_of(session)))
+        session.say(fitted(session, render_plan(shown.payload, paint=paint_of(session))))
         if not typer.confirm("Approve this plan?", err=True):
             session.finish(1)
     done = approve(session.directory, plan, approver=approver, ssh_key=ssh_key, now=session.now)

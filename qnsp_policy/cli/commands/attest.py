@@ -1,10 +1,10 @@
-"""`attest inspect|verify|ask`: evidence, looked into and verified offline; and what a member may obtain, tried out."""
+"""`attest inspect|verify|ask`: evidence of any kind, looked into and verified offline; and a key asked for as a member would."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,38 +15,186 @@ from qnsp_policy.cli.tree import examples
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+KINDS = ("sev-snp", "tdx", "sgx", "nitro-enclave", "nitro-tpm", "nvidia-gpu", "nvswitch", "nras", "coco-sample")
+_KIND_HELP = "auto, or " + ", ".join(KINDS) + "."
 
-@app.command(epilog=examples("attest inspect report.bin", "attest inspect report.bin --format json"))
+
+def _kind(value: str) -> str:
+    if value != "auto" and value not in KINDS:
+        raise typer.BadParameter(f"{value!r} is none of auto, {', '.join(KINDS)}")
+    return value
+
+
+Kind = Annotated[str, typer.Option(help=_KIND_HELP, callback=_kind)]
+
+
+@app.command(epilog=examples("attest inspect report.bin --offsets", "attest inspect report.bin --format json"))
 def inspect(
-    ctx: typer.Context, evidence: Annotated[Path, typer.Argument(help="A report or quote as it came.")]
+    ctx: typer.Context,
+    evidence: Annotated[Path, typer.Argument(help="Evidence, as bytes, hex, base64 or in JSON.")],
+    kind: Kind = "auto",
+    offsets: Annotated[bool, typer.Option("--offsets", help="Show where each field stands, in bytes.")] = False,
 ) -> None:
     """What evidence says, unverified."""
-    from qnsp_policy.workflows.attest import inspect_evidence
+    from qnsp_policy.workflows.attest_inspect import inspect_evidence
 
     session: Session = ctx.obj
-    found = inspect_evidence(evidence)
-    emit(session, found, lambda: json.dumps(found, ensure_ascii=False, indent=2))
+    found = inspect_evidence(evidence, kind)
+    emit(session, found, lambda: _table(found, session, offsets=offsets))
+
+
+def _table(found: dict[str, Any], session: Session, *, offsets: bool) -> str:
+    """The fields as a table: never wider than the terminal, or 100 columns where there is none."""
+    import io
+    import shutil
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from qnsp_policy.pipeline.review.escape import visible
+
+    width = shutil.get_terminal_size((100, 24)).columns if session.stdout.isatty() else 100
+    console = Console(file=io.StringIO(), width=width, force_terminal=session.color, no_color=not session.color)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    if offsets:
+        table.add_column("offset", justify="right")
+        table.add_column("size", justify="right")
+    table.add_column("field", overflow="fold", max_width=width // 3)
+    table.add_column("value", overflow="fold")
+    for field in found["fields"]:
+        place = [f"0x{field['offset']:04x}", str(field["size"])] if offsets else []
+        table.add_row(*place, Text(visible(field["name"])), Text(visible(field["value"])))
+    console.print(table)
+    text = console.file.getvalue() if isinstance(console.file, io.StringIO) else ""
+    lines = [line.rstrip() for line in text.splitlines()]
+    head = (
+        f"{found['kind']}, {found['bytes']} bytes ({found['form']}), NOT VERIFIED: fields say what their sender wrote"
+    )
+    return "\n".join([head, "", *lines])
 
 
 @app.command(
-    epilog=examples("attest verify report.bin --endorsements certs.bin", "attest verify report.bin --format json")
+    epilog=examples(
+        "attest verify report.bin --collateral amd/ --nonce 00ff --policy values.yaml",
+        "attest verify --batch fleet.jsonl",
+    )
 )
 def verify(
     ctx: typer.Context,
-    evidence: Annotated[Path, typer.Argument(help="A report or quote as it came.")],
-    endorsements: Annotated[Path | None, typer.Option(help="Certificates that came with it.")] = None,
+    evidence: Annotated[Path | None, typer.Argument(help="Evidence, as bytes, hex, base64 or in JSON.")] = None,
+    kind: Kind = "auto",
+    collateral: Annotated[list[Path] | None, typer.Option(help="Folder or file of collateral; repeatable.")] = None,
+    endorsement: Annotated[list[str] | None, typer.Option(help="NAME=FILE that came along; repeatable.")] = None,
+    endorsements: Annotated[Path | None, typer.Option(help="Certificate table that came along (auxblob).")] = None,
+    anchor: Annotated[list[Path] | None, typer.Option(help="Root instead of the pinned ones; repeatable.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Appraisal policy (JSON), or ReferenceValues.")] = None,
+    nonce: Annotated[str | None, typer.Option(help="Expected nonce, hex; padded where the field is larger.")] = None,
+    report_data: Annotated[str | None, typer.Option(help="Expected report data, hex, the whole field.")] = None,
+    require_checked: Annotated[
+        list[str] | None, typer.Option(help="Statement that must not be `not checked`; * for all; repeatable.")
+    ] = None,
     allow_simulated: Annotated[
-        bool, typer.Option("--allow-simulated", help="Use the workspace's simulated anchors too.")
+        bool, typer.Option("--allow-simulated", help="Accept simulated evidence too, under the workspace's anchors.")
     ] = False,
+    ear: Annotated[Path | None, typer.Option(help="Key file that signs the result as an EAR (JWT).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the EAR here.")] = None,
+    batch: Annotated[Path | None, typer.Option(help="JSON lines: judge many; answers are JSON lines.")] = None,
 ) -> None:
-    """Verify evidence offline against the vendors' roots."""
-    from qnsp_policy.pipeline.review.answer_text import render_verdict
-    from qnsp_policy.workflows.attest import verify_evidence
-
+    """Verify evidence of any kind offline against the vendors' roots."""
     session: Session = ctx.obj
-    found = verify_evidence(session.directory, evidence, endorsements, allow_simulated=allow_simulated, now=session.now)
-    emit(session, found.to_json(), lambda: render_verdict(found.statements, paint=paint_of(session)))
-    session.finish(OK if found.accepted else UNPROVEN)
+    if (batch is None) == (evidence is None):
+        raise typer.BadParameter("give one file of evidence, or --batch LIST")
+    if batch is not None:
+        single = (collateral, endorsement, endorsements, anchor, policy, nonce, report_data, require_checked, ear, out)
+        if any(single) or kind != "auto":
+            raise typer.BadParameter(
+                "a list says itself what each line needs; --batch goes with --allow-simulated only"
+            )
+        _verify_list(session, batch, allow_simulated=allow_simulated)
+        return
+    if nonce is not None and report_data is not None:
+        raise typer.BadParameter("--nonce and --report-data are two ways to say one thing; give one")
+    if out is not None and ear is None:
+        raise typer.BadParameter("--out is where the EAR goes; give --ear KEYFILE too")
+    from qnsp_policy.workflows.attest_verify import Asked, verify_evidence
+
+    assert evidence is not None
+    along = [_named(item) for item in endorsement or ()] + ([("auxblob", endorsements)] if endorsements else [])
+    asked = Asked(
+        evidence,
+        kind,
+        tuple(along),
+        tuple(collateral or ()),
+        tuple(anchor or ()),
+        policy,
+        nonce,
+        report_data,
+        tuple(require_checked or ()),
+        allow_simulated,
+        ear,
+    )
+    found = verify_evidence(session.directory, asked, now=session.now)
+    if out is not None and "ear" in found:
+        out.write_text(found["ear"] + "\n", encoding="ascii")
+        session.note(f"wrote {out} (EAR)")
+    emit(session, found, lambda: _verdict(found, session, with_ear=out is None))
+    session.finish(OK if found["verdict"] == "accepted" else UNPROVEN)
+
+
+def _named(item: str) -> tuple[str, Path]:
+    name, equals, path = item.partition("=")
+    if not (name and equals and path):
+        raise typer.BadParameter(f"--endorsement {item!r}: give NAME=FILE, e.g. vcek=vcek.der")
+    return name, Path(path)
+
+
+def _verify_list(session: Session, batch: Path, *, allow_simulated: bool) -> None:
+    from qnsp_policy.workflows.attest_verify import verify_list
+
+    accepted = refused = 0
+    collected: list[Any] = []
+    for text in verify_list(session.directory, batch, allow_simulated=allow_simulated, now=session.now):
+        answer = json.loads(text)
+        accepted += answer["verdict"] == "accepted"
+        refused += answer["verdict"] != "accepted"
+        if session.format == "json":
+            collected.append(answer)
+        else:
+            session.say(text)
+    if session.format == "json":
+        emit(session, collected, lambda: "")
+    session.note(f"{accepted} accepted, {refused} refused of {accepted + refused}")
+    session.finish(UNPROVEN if refused else OK)
+
+
+def _verdict(found: dict[str, Any], session: Session, *, with_ear: bool) -> str:
+    from qnsp_policy.kernel.attestation.values import Statement, Verdict
+    from qnsp_policy.pipeline.review.answer_text import render_verdict
+    from qnsp_policy.pipeline.review.escape import terminal
+
+    paint = paint_of(session)
+    about = f"{found['kind']}, {found['assurance']}, holds until {found['notAfter']}" if "kind" in found else ""
+    if found["verdict"] == "accepted":
+        lines = [f"{paint('good', 'accepted')}     {about}"]
+    else:
+        step = f"step {found['step']} {found['stepName']}: {terminal(found['detail'])}"
+        lines = [
+            f"{paint('bad', 'refused')}      {found['code']}   {step}",
+            *([f"             {about}"] if about else []),
+        ]
+    for shown in (found, *found.get("devices", ())):
+        if shown is not found:
+            lines += ["", f"device {shown['kind']}, {shown['assurance']}"]
+        statements = [
+            Statement(one["name"], Verdict(one["verdict"]), one["detail"], one.get("code", ""))
+            for one in shown.get("statements", ())
+        ]
+        if statements:
+            lines.append(render_verdict(statements, paint=paint))
+    if with_ear and "ear" in found:
+        lines += ["", f"ear  {found['ear']}"]
+    return "\n".join(lines)
 
 
 @app.command(

@@ -13,6 +13,7 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of, write_outputs
 from qnsp_policy.cli.tree import examples
 
+LEVELS = ("critical", "high", "medium", "low", "info", "weaken")
 EXAMPLES = examples("check", "check --base HEAD~1 --fail-on medium --out sarif=findings.sarif")
 
 
@@ -39,6 +40,8 @@ def command(
     from qnsp_policy.workflows.check import check
 
     session: Session = ctx.obj
+    if fail_on not in {None, *LEVELS}:
+        raise typer.BadParameter(f"--fail-on {fail_on!r} is not one of {', '.join(LEVELS)}")
     started = time.perf_counter()
     checked = check(
         session.directory,

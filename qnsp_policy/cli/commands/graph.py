@@ -23,4 +23,4 @@ def command(
 
     session: Session = ctx.obj
     graph = graph_of(session.directory)
-    emit(session, graph.to_json(), lambda: render_dot(graph) if dot else render_mermaid(graph))
+    emit(session, graph.to_json(), lambda: render_dot(graph) if dot else render_mermaid(graph), exact=True)

@@ -64,7 +64,7 @@ def show(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whose key
 
     session: Session = ctx.obj
     found = show_key(session.directory, name)
-    emit(session, found.to_json(), lambda: json.dumps(list(found.keys), indent=2))
+    emit(session, found.to_json(), lambda: json.dumps(list(found.keys), indent=2), exact=True)
 
 
 @app.command(
@@ -84,4 +84,4 @@ def token(
 
     session: Session = ctx.obj
     made = api_token(session.directory, name, endpoint, minutes=minutes, now=session.now)
-    emit(session, {"token": made, "endpoint": endpoint, "minutes": minutes}, lambda: made)
+    emit(session, {"token": made, "endpoint": endpoint, "minutes": minutes}, lambda: made, exact=True)

@@ -57,4 +57,4 @@ def prove(
     if out is not None:
         out.write_text(proof["proof"], encoding="utf-8")
         session.note(f"wrote {out}")
-    emit(session, proof, lambda: str(proof["proof"]))
+    emit(session, proof, lambda: str(proof["proof"]), exact=True)

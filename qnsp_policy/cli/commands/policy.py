@@ -37,7 +37,7 @@ def explain(ctx: typer.Context, rule: Annotated[str, typer.Argument(help="The ru
 
     session: Session = ctx.obj
     found = explain_rule(session.directory, rule)
-    emit(session, found, lambda: str(found["page"]))
+    emit(session, found, lambda: str(found["page"]), exact=True)
 
 
 @app.command("test", epilog=examples("policy test", "policy test --coverage --threshold 90"))
@@ -52,5 +52,5 @@ def run_tests(
 
     session: Session = ctx.obj
     result = run_rule_tests(session.directory, coverage=coverage, threshold=threshold, run=run, progress=session.note)
-    emit(session, result, lambda: str(result["output"]))
+    emit(session, result, lambda: str(result["output"]), exact=True)
     session.finish(0 if result["passed"] else 1)

@@ -40,4 +40,4 @@ def show(ctx: typer.Context, unit: Annotated[str, typer.Argument(help="The unit'
 
     session: Session = ctx.obj
     found = state_show(session.directory, unit)
-    emit(session, found, lambda: json.dumps(found, ensure_ascii=False, indent=2))
+    emit(session, found, lambda: json.dumps(found, ensure_ascii=False, indent=2), exact=True)
