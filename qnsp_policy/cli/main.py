@@ -115,7 +115,9 @@ def _dispatch(line: list[str], session: Session) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted(session)
     except usage_error as problem:
-        if type(problem).__name__ == "NoArgsIsHelpError":  # a group without its verb: its help, as it stands
+        if (
+            session.text and type(problem).__name__ == "NoArgsIsHelpError"
+        ):  # a group without its verb: its help, as it stands
             session.say(_said(problem))
             return USAGE
         context = getattr(problem, "ctx", None)
