@@ -1,77 +1,20 @@
-"""`attest inspect|verify|ask`: evidence by itself, and a request for a key as a member of an enclave makes it."""
+"""`attest ask`: a request for a key as a member of an enclave makes it; the key is thrown away."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import OperatorError, PeerError
-from qnsp_policy.kernel.attestation.collateral import Collateral
-from qnsp_policy.kernel.attestation.registry import pinned_anchors, verify_any
-from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Evidence, EvidenceKind, Statement, Verdict
-from qnsp_policy.pipeline.model.workspace_edge import load
-from qnsp_policy.pipeline.review.answer_text import statements_json
+from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.review.ledger_text import denial_lines
 from qnsp_policy.pipeline.trust.decide import REASONS
 from qnsp_policy.workflows.ledger import ledger_list
 
 _SECONDS = 60
-_SNP_REPORT = 1184
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceVerdict:
-    """What is known of evidence after verification."""
-
-    accepted: bool
-    statements: tuple[Statement, ...]
-    claims: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"accepted": self.accepted, "statements": statements_json(self.statements), "claims": self.claims}
-
-
-def _evidence(path: Path, endorsements: Path | None) -> Evidence:
-    data = path.read_bytes()
-    if len(data) != _SNP_REPORT:
-        raise OperatorError(
-            "QNSP-OPS-069",
-            f"{path} holds {len(data)} bytes; this command reads SEV-SNP reports of {_SNP_REPORT} bytes",
-            subject=str(path),
-            next_step="other kinds of evidence follow",
-        )
-    given = {"auxblob": endorsements.read_bytes()} if endorsements else {}
-    return Evidence(EvidenceKind.SEV_SNP, data, given)
-
-
-def inspect_evidence(path: Path) -> dict[str, Any]:
-    """What a report says, unverified."""
-    from qnsp_policy.kernel.attestation.inspection import inspect
-
-    kind, fields = inspect(path.read_bytes())
-    return {"kind": kind.value, "verified": False, **{field.name: field.value for field in fields}}
-
-
-def verify_evidence(
-    root: Path, path: Path, endorsements: Path | None, *, allow_simulated: bool, now: datetime
-) -> EvidenceVerdict:
-    """Verify a report under the vendors' roots, and the workspace's simulated ones where that is allowed."""
-    anchors = list(pinned_anchors())
-    if allow_simulated:
-        anchors += [
-            Anchor(str(a.vendor), a.certificate.der, AssuranceClass.SIMULATED, str(a.line))
-            for a in load(root).trust_root.spec.anchors
-        ]
-    try:
-        claims = verify_any(_evidence(path, endorsements), collateral=Collateral(), anchors=anchors, now=now)
-    except PeerError as error:
-        return EvidenceVerdict(False, (Statement("evidence", Verdict.REFUSED, error.message, error.code),), {})
-    return EvidenceVerdict(True, claims.statements, {"assurance": claims.assurance.value, **claims.claims})
 
 
 def ask_broker(root: Path, resource: str, enclave: str, *, now: datetime) -> dict[str, Any]:
@@ -126,4 +69,4 @@ def _why(root: Path, decision: str) -> list[str]:
     return []
 
 
-__all__ = ["EvidenceVerdict", "ask_broker", "inspect_evidence", "verify_evidence"]
+__all__ = ["ask_broker"]

@@ -44,6 +44,7 @@ BINDING_VALUE = Code("QNSP-ATT-CMP-007", 3, "binding", "what report data binds h
 COLLATERAL_FILE = Code(
     "QNSP-ATT-CMP-008", 1, "format", "a file of collateral looks like PEM certificates but cannot be read"
 )
+ADDITIONAL = Code("QNSP-ATT-CMP-009", 1, "format", "the additional evidence is not of its form")
 
 CODES = collect(globals())
 """All of them, by code."""

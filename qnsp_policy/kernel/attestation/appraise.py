@@ -15,13 +15,14 @@ from datetime import datetime
 from typing import Final
 
 from qnsp_policy.kernel.attestation import appraisal_codes as codes
-from qnsp_policy.kernel.attestation.refusal import Code
+from qnsp_policy.kernel.attestation.refusal import Code, EvidenceError
 from qnsp_policy.kernel.attestation.values import (
     Alternative,
     AppraisalPolicy,
     AssuranceClass,
     AttestationResult,
     ClaimValue,
+    EvidenceKind,
     Mismatch,
     Statement,
     Verdict,
@@ -30,6 +31,7 @@ from qnsp_policy.kernel.attestation.values import (
 
 _DEBUG_CLAIMS: Final = frozenset({"policy.debug", "attributes.debug", "tdAttributes.debug", "debug"})
 _UP_TO_DATE: Final = "UpToDate"
+_STATUS_LEVEL: Final = "tcb.statusLevel"
 _FAMILIES: Final[Sequence[tuple[Code, frozenset[str], tuple[str, ...]]]] = (
     (
         codes.MEASUREMENT,
@@ -210,6 +212,22 @@ def _common(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> l
     return found
 
 
+def _machine_mismatches(claims: VerifiedClaims, policy: AppraisalPolicy) -> list[Mismatch]:
+    """The rules for a machine's devices together."""
+    if policy.machine is None:
+        return []
+    from qnsp_policy.kernel.attestation.nvidia_gpu.machine import judge  # noqa: PLC0415  only where devices are judged
+
+    members = (claims, *claims.devices)
+    gpus = [one for one in members if one.kind is EvidenceKind.NVIDIA_GPU]
+    switches = [one for one in members if one.kind is EvidenceKind.NVSWITCH]
+    try:
+        judge(gpus, switches, policy.machine)
+    except EvidenceError as error:
+        return [Mismatch("policy", "machine", error.got or error.message, error.expected or error.message, error.code)]
+    return []
+
+
 def appraise(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> AttestationResult:
     """Judges verified claims by a policy; never raises for claims that are not acceptable.
 
@@ -223,30 +241,45 @@ def appraise(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> 
         claim with the value seen and the value required.
     """
     common = _common(claims, policy, now)
-    matched = ""
+    matched: Alternative | None = None
     per_alternative: list[Mismatch] = []
     for alternative in policy.alternatives:
         found = _against(claims, alternative, now)
         if not found:
-            matched = alternative.name
+            matched = alternative
             break
         per_alternative += found
     if not policy.alternatives:
         common.append(Mismatch("policy", "alternatives", claims.kind.value, "at least one", codes.NO_ALTERNATIVE.code))
-    accepted = bool(matched) and not common
-    mismatches = tuple(common) if matched else (*common, *per_alternative)
+    common += _machine_mismatches(claims, policy)
+    accepted = matched is not None and not common
+    mismatches = tuple(common) if matched is not None else (*common, *per_alternative)
     return AttestationResult(
         accepted=accepted,
         claims=claims,
-        matched=matched if accepted else "",
+        matched=matched.name if matched is not None and accepted else "",
         mismatches=() if accepted else mismatches,
         statements=_statements(claims, policy, matched, mismatches),
         appraised_at=now,
     )
 
 
+def _answers(claims: VerifiedClaims, matched: Alternative, good: Verdict) -> dict[str, Statement]:
+    """What the alternative that held has settled; what it did not ask stays as the verifier said it."""
+    found: dict[str, Statement] = {}
+    if any(_code_of(claim) is codes.MEASUREMENT for claim in matched.equals):
+        found["measurements"] = Statement("measurements", good, f"as {matched.name} demands")
+    status = claims.claims.get("tcbStatus")
+    floors = [claim for claim, floor in matched.floors.items() if claim != _STATUS_LEVEL or floor > 0]
+    if floors:
+        found["tcb"] = Statement("tcb", good, f"at or above the floors of {matched.name}: {', '.join(sorted(floors))}")
+    elif status is not None and (status == _UP_TO_DATE or "tcbStatus" in matched.equals):
+        found["tcb"] = Statement("tcb", good, f"status {_show(status)}")
+    return found
+
+
 def _statements(
-    claims: VerifiedClaims, policy: AppraisalPolicy, matched: str, mismatches: tuple[Mismatch, ...]
+    claims: VerifiedClaims, policy: AppraisalPolicy, matched: Alternative | None, mismatches: tuple[Mismatch, ...]
 ) -> tuple[Statement, ...]:
     """The verifier's statements, with those replaced that appraisal has answered."""
     good = Verdict.SIMULATED if claims.assurance is AssuranceClass.SIMULATED else Verdict.OK
@@ -258,10 +291,17 @@ def _statements(
         )
     elif policy.expected_report_data is not None:
         answered["freshness"] = Statement("freshness", good, "report data is the expected one")
+    if policy.machine is not None:
+        broken = next((m for m in mismatches if m.claim == "machine"), None)
+        declared = f"{policy.machine.gpus} GPUs, {policy.machine.switches} switches{', ' if policy.machine.mode else ''}{policy.machine.mode}"
+        answered["machine"] = (
+            Statement("machine", Verdict.REFUSED, f"{broken.seen}, required {broken.required}", broken.code)
+            if broken
+            else Statement("machine", good, f"{declared}: distinct, of one kind, in one mode, of one nonce")
+        )
     first = next((m for m in mismatches if m.alternative != "policy"), None)
-    if matched:
-        answered["measurements"] = Statement("measurements", good, f"as {matched} demands")
-        answered["tcb"] = Statement("tcb", good, f"at or above the floors of {matched}")
+    if matched is not None:
+        answered |= _answers(claims, matched, good)
     elif first is not None:
         answered["measurements"] = Statement("measurements", Verdict.REFUSED, "no alternative holds whole", first.code)
     kept = tuple(answered.pop(statement.name, statement) for statement in claims.statements)

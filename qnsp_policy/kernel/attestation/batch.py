@@ -7,55 +7,44 @@ remembered; verified intermediates are remembered by content in `x509`; times ar
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
 from qnsp_policy.errors import QnspError
+from qnsp_policy.kernel.attestation import appraisal_codes, composite
+from qnsp_policy.kernel.attestation import batch_request as read
+from qnsp_policy.kernel.attestation.additional import devices_of
 from qnsp_policy.kernel.attestation.appraise import appraise
+from qnsp_policy.kernel.attestation.batch_request import ANCHOR, FAILED, FILE, LINE, MAX_LINE, MEMBER
+from qnsp_policy.kernel.attestation.coco_sample.verify import INSECURE_VENDOR
 from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.encodings import decode, named
 from qnsp_policy.kernel.attestation.inspection import recognise
-from qnsp_policy.kernel.attestation.refusal import Code, EvidenceError, collect
-from qnsp_policy.kernel.attestation.registry import pinned_anchors, verify_any
+from qnsp_policy.kernel.attestation.refusal import EvidenceError, collect
+from qnsp_policy.kernel.attestation.registry import pinned_anchors, verifier_of, verify_any
 from qnsp_policy.kernel.attestation.values import (
-    Alternative,
     Anchor,
     AppraisalPolicy,
     AssuranceClass,
+    AttestationResult,
     Evidence,
-    EvidenceKind,
     Statement,
+    Verdict,
     VerifiedClaims,
 )
 from qnsp_policy.kernel.attestation.x509 import CertificateError, certificates_of, load_certificate
-from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object
 
-LINE = Code("QNSP-ATT-BAT-001", 0, "request", "the line is not a JSON object of the batch format")
-MEMBER = Code("QNSP-ATT-BAT-002", 0, "request", "a member of the line is missing, unknown or of another type")
-FILE = Code("QNSP-ATT-BAT-003", 0, "request", "a file that the line names cannot be read")
-ANCHOR = Code("QNSP-ATT-BAT-004", 0, "request", "an anchor that the line names is not a certificate")
-CODES = collect(globals())
+CODES = collect({code.code: code for code in (LINE, MEMBER, FILE, ANCHOR, FAILED)})
 """All of them, by code."""
 
 _T = TypeVar("_T")
-MAX_LINE: Final = 1024 * 1024
-_MEMBERS: Final = frozenset(
-    {
-        "id",
-        "kind",
-        "evidence",
-        "endorsements",
-        "collateral",
-        "anchors",
-        "now",
-        "expectedReportData",
-        "equals",
-        "floors",
-        "requireChecked",
-        "devices",
-    }
-)
+_BINDING_MEMBERS: Final = frozenset({"nonce", "teePubkey", "additionalEvidence", "hash"})
+_HASHES: Final[Mapping[str, composite.HashName]] = {"sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
+_DEVICE_MEMBERS: Final = frozenset({"kind", "evidence", "endorsements"})
+_REMEMBERED: Final = 4096
 
 
 class Files(Protocol):
@@ -93,182 +82,208 @@ class Batch:
         """The answer to one line."""
         answer: dict[str, Any] = {"line": number}
         try:
-            request = _request(line)
-            if "id" in request:
-                answer["id"] = request["id"]
-            return answer | self._verdict(request)
+            request = read.read_object(line, read.MEMBERS)
         except EvidenceError as error:
             return answer | _refused(error.code, error.step, error.step_name, error.message)
+        if "id" in request:
+            answer["id"] = request["id"]
+        return answer | self.answer(request)
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to the members of one line."""
+        try:
+            return answer_of(self.result(request))
+        except EvidenceError as error:
+            return _refused(error.code, error.step, error.step_name, error.message)
         except QnspError as error:
-            return answer | _refused(error.code, 0, "request", error.message)
+            return _refused(error.code, 0, "request", error.message)
+        except Exception as error:  # noqa: BLE001  one bad line never stops the rest, and no failure is a pass
+            return _refused(FAILED.code, FAILED.step, FAILED.step_name, type(error).__name__)
 
-    def _verdict(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        now = _time(request["now"]) if "now" in request else self.now
-        evidence = self._evidence(request)
-        claims = verify_any(
-            evidence,
-            collateral=self._collateral_of(request.get("collateral")),
-            anchors=self._anchors_of(request),
-            now=now,
-        )
-        floors = dict(_floors(request))
-        if (
-            "tcb.statusLevel" in claims.claims
-        ):  # a status is a claim that is shown; a line that wants a better one says so
-            floors.setdefault("tcb.statusLevel", 0)
-        devices = tuple(_any_device(device) for device in claims.devices)
-        alternative = Alternative("line", claims.kind, _mapping(request, "equals"), floors, devices)
-        policy = AppraisalPolicy(
-            (alternative,),
-            frozenset(AssuranceClass),
-            frozenset(_texts(request.get("requireChecked", []), "requireChecked")),
-            _hex(request["expectedReportData"]) if "expectedReportData" in request else None,
-        )
-        result = appraise(claims, policy, now)
-        shown = _shown(claims, result.statements)
-        if result.accepted:
-            return {"verdict": "accepted", "code": "", "step": 0, "stepName": "", "detail": "", **shown}
-        first = result.mismatches[0]
-        code = (
-            next((s.code for s in claims.statements if s.name == "debug" and first.code.endswith("APR-020")), "")
-            or first.code
-        )
-        detail = f"{first.claim}: {first.seen}, required {first.required}"
-        step, step_name = _step_of(code)
-        return {**_refused(code, step, step_name, detail), **shown}
+    def result(self, request: Mapping[str, Any]) -> AttestationResult:
+        """Verifies and appraises what a line names.
 
-    def _evidence(self, request: Mapping[str, Any]) -> Evidence:
-        data = self._read(_text(request, "evidence"))
-        named = request.get("kind", "auto")
-        if named == "auto":
-            kind = recognise(data)
-            if kind is None:
-                raise EvidenceError(MEMBER, "the kind cannot be told from the bytes", subject="kind")
-        else:
-            try:
-                kind = EvidenceKind(named)
-            except ValueError as error:
-                raise EvidenceError(MEMBER, f"{named!r} is no kind", subject="kind") from error
-        endorsements = {name: self._read(path) for name, path in _texts_by_name(request, "endorsements").items()}
+        Raises:
+            EvidenceError: the request is not of its form, a file cannot be read, or the first failing step of verification.
+        """
+        request = self._with_policy(request)
+        now = read.moment(request["now"]) if "now" in request else self.now
+        binding = self._binding_of(request)
+        evidence = self._evidence(request, binding)
+        expected = read.expected_of(request, evidence.kind)
+        machine, assurance = read.machine_of(request), read.assurance_of(request)
+        wanted = frozenset(read.texts(request.get("requireChecked", []), "requireChecked"))
+        read.equals(request), read.floors(request)
+        claims = _verify(evidence, self._collateral_of(request.get("collateral")), self._anchors_of(request), now)
+        if binding is not None:
+            claims = binding.check(claims)
+            expected = expected if expected is not None else claims.report_data
+        policy = AppraisalPolicy(read.alternatives_of(request, claims), assurance, wanted, expected, machine)
+        return appraise(claims, policy, now)
+
+    def _with_policy(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The request over the policy file that it names; a member of the line wins."""
+        if "policy" not in request:
+            return request
+        policy = read.read_object(self._read(read.text(request, "policy")), read.POLICY_MEMBERS)
+        return {**policy, **{name: value for name, value in request.items() if name != "policy"}}
+
+    def _binding_of(self, request: Mapping[str, Any]) -> _Binding | None:
+        if "binding" not in request:
+            return None
+        value = request["binding"]
+        if not isinstance(value, dict):
+            raise EvidenceError(MEMBER, "an object is wanted", subject="binding")
+        read.known(value, _BINDING_MEMBERS)
+        key, hash_name = value.get("teePubkey"), value.get("hash", "sha384")
+        if not isinstance(key, dict) or hash_name not in _HASHES:
+            raise EvidenceError(MEMBER, "teePubkey is a JWK, hash is sha256, sha384 or sha512", subject="binding")
+        path = value.get("additionalEvidence")
+        try:
+            additional = self._read(read.text(value, "additionalEvidence")).decode("utf-8") if path is not None else ""
+        except UnicodeDecodeError as error:
+            raise EvidenceError(appraisal_codes.ADDITIONAL, "not UTF-8", subject="additionalEvidence") from error
+        return _Binding(read.text(value, "nonce"), key, additional, _HASHES[hash_name])
+
+    def _evidence(self, request: Mapping[str, Any], binding: _Binding | None) -> Evidence:
+        found = self._one(request)
         devices = request.get("devices", [])
-        if (
-            not isinstance(devices, list)
-            or not all(isinstance(device, dict) for device in devices)
-            or len(devices) > 64
-        ):
+        if not isinstance(devices, list) or not all(isinstance(one, dict) for one in devices) or len(devices) > 64:
             raise EvidenceError(MEMBER, subject="devices")
-        return Evidence(kind, data, endorsements, tuple(self._evidence(device) for device in devices))
+        if binding is not None and binding.additional:
+            if devices:
+                raise EvidenceError(MEMBER, "the devices stand in the additional evidence", subject="devices")
+            return replace(found, devices=devices_of(binding.additional))
+        for device in devices:
+            read.known(device, _DEVICE_MEMBERS)
+        return replace(found, devices=tuple(self._one(device) for device in devices))
 
-    def _collateral_of(self, named: object) -> Collateral:
-        names = (named,) if isinstance(named, str) else tuple(_texts(named or [], "collateral"))
+    def _one(self, request: Mapping[str, Any]) -> Evidence:
+        raw = self._read(read.text(request, "evidence"))
+        stated = request.get("kind", "auto")
+        decoded = decode(raw, None if stated == "auto" else read.kind_of(stated))
+        kind = decoded.kind or recognise(decoded.data) if stated == "auto" else read.kind_of(stated)
+        if kind is None:
+            raise EvidenceError(MEMBER, "the kind cannot be told from the bytes", subject="kind")
+        given = {name: self._read(path) for name, path in read.texts_by_name(request, "endorsements").items()}
+        return Evidence(kind, decoded.data, named(kind, {**decoded.endorsements, **given}))
+
+    def _collateral_of(self, given: object) -> Collateral:
+        names = (given,) if isinstance(given, str) else tuple(read.texts(given or [], "collateral"))
         if names not in self._collateral:
             files: dict[str, bytes] = {}
             for name in names:
-                if self.files.is_folder(name):
+                if self._guard(self.files.is_folder, name):
                     files |= self._guard(self.files.folder, name)
                 else:
                     files[name] = self._read(name)
+            if len(self._collateral) >= _REMEMBERED:
+                self._collateral.clear()
             self._collateral[names] = Collateral.from_files(files)
         return self._collateral[names]
 
     def _anchors_of(self, request: Mapping[str, Any]) -> Sequence[Anchor]:
-        named = request.get("anchors")
-        if named is None:
+        given = request.get("anchors")
+        if given is None:
             return self.anchors
-        if not isinstance(named, list):
+        if not isinstance(given, list):
             raise EvidenceError(MEMBER, subject="anchors")
-        return [anchor for entry in named for anchor in self._anchor(entry)]
+        return [anchor for entry in given for anchor in self._anchor(entry)]
 
     def _anchor(self, entry: object) -> list[Anchor]:
         """An anchor is a path, or an object of certificate, vendor, line and assurance; given by a line, it is simulated."""
         value = {"certificate": entry} if isinstance(entry, str) else entry
         if not isinstance(value, dict) or not value.keys() <= {"certificate", "vendor", "line", "assurance"}:
             raise EvidenceError(MEMBER, subject="anchors")
+        vendor, line = (
+            read.text({name: value.get(name, given)}, name) for name, given in (("vendor", "declared"), ("line", ""))
+        )
+        if vendor == INSECURE_VENDOR and "certificate" not in value:
+            return [Anchor(vendor, b"", AssuranceClass.SIMULATED)]
         try:
             assurance = AssuranceClass(value.get("assurance", AssuranceClass.SIMULATED.value))
-            found = [load_certificate(der).der for der in certificates_of(self._read(_text(value, "certificate")))]
+            found = [load_certificate(der).der for der in certificates_of(self._read(read.text(value, "certificate")))]
         except CertificateError as error:
             raise EvidenceError(ANCHOR, str(error)) from error
         except ValueError as error:
             raise EvidenceError(MEMBER, str(error), subject="assurance") from error
-        vendor, line = str(value.get("vendor", "declared")), str(value.get("line", ""))
         pinned = {anchor.certificate: anchor for anchor in pinned_anchors()}
         return [pinned.get(der) or Anchor(vendor, der, assurance, line) for der in found]
 
     def _read(self, name: str) -> bytes:
         return self._guard(self.files.read, name)
 
-    def _guard(self, read: Callable[[str], _T], name: str) -> _T:
+    def _guard(self, access: Callable[[str], _T], name: str) -> _T:
         try:
-            return read(name)
+            return access(name)
         except OSError as error:
-            raise EvidenceError(FILE, error.strerror or "unreadable", subject=name) from error
+            raise EvidenceError(FILE, error.strerror or "unreadable", subject=name[:200]) from error
+        except ValueError as error:  # a NUL within a name
+            raise EvidenceError(FILE, "no name of a file", subject=name[:200]) from error
 
 
-def _request(line: bytes) -> Mapping[str, Any]:
-    try:
-        request = parse_object(line, max_bytes=MAX_LINE)
-    except CanonicalJsonError as error:
-        raise EvidenceError(LINE, error.message) from error
-    unknown = request.keys() - _MEMBERS
-    if unknown:
-        raise EvidenceError(MEMBER, f"unknown: {', '.join(sorted(unknown))}")
-    return request
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    """What a KBS session bound: nonce and key, and the additional evidence as sent."""
+
+    nonce: str
+    key: Mapping[str, Any]
+    additional: str
+    hash_name: composite.HashName
+
+    def check(self, claims: VerifiedClaims) -> VerifiedClaims:
+        """The claims with a statement of the binding.
+
+        Raises:
+            EvidenceError: QNSP-ATT-CMP-003 the CPU evidence, -004 a device's binds something else.
+        """
+        primary = composite.primary_report_data(
+            self.nonce, self.key, self.additional, kind=claims.kind, hash_name=self.hash_name
+        )
+        if not hmac.compare_digest(primary, claims.report_data):
+            raise EvidenceError(appraisal_codes.DEVICE_BINDING, expected=primary.hex(), got=claims.report_data.hex())
+        for device in claims.devices:
+            own = composite.device_report_data(self.nonce, self.key, kind=device.kind, hash_name=self.hash_name)
+            if not hmac.compare_digest(own, device.report_data):
+                raise EvidenceError(appraisal_codes.DEVICE_NONCE, expected=own.hex(), got=device.report_data.hex())
+        good = Verdict.SIMULATED if claims.assurance is AssuranceClass.SIMULATED else Verdict.OK
+        said = Statement(
+            "session", good, f"nonce, key and additional evidence are bound; {len(claims.devices)} devices"
+        )
+        fresh = Statement("freshness", good, "report data is that of the session")
+        kept = tuple(fresh if one.name == "freshness" else one for one in claims.statements)
+        devices = tuple(
+            replace(one, statements=tuple(fresh if s.name == "freshness" else s for s in one.statements))
+            for one in claims.devices
+        )
+        return replace(claims, statements=(*kept, said), devices=devices)
 
 
-def _text(value: Mapping[str, Any], name: str) -> str:
-    found = value.get(name)
-    if not isinstance(found, str):
-        raise EvidenceError(MEMBER, "text is wanted", subject=name)
-    return found
+def _verify(evidence: Evidence, collateral: Collateral, anchors: Sequence[Anchor], now: datetime) -> VerifiedClaims:
+    """Verifies a machine; devices without CPU evidence stand for themselves, and the result says what that leaves open."""
+    if evidence.kind not in composite.DEVICE_KINDS or not evidence.devices:
+        return verify_any(evidence, collateral=collateral, anchors=anchors, now=now)
+    members = [
+        verifier_of(one.kind)(one, collateral=collateral, anchors=anchors, now=now)
+        for one in (replace(evidence, devices=()), *evidence.devices)
+    ]
+    return composite.join_devices(members[0], tuple(members[1:]))
 
 
-def _texts(value: object, name: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise EvidenceError(MEMBER, "a list of text is wanted", subject=name)
-    return value
-
-
-def _mapping(request: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = request.get(name, {})
-    if not isinstance(found, dict) or not all(isinstance(value, (str, int, bool)) for value in found.values()):
-        raise EvidenceError(MEMBER, "an object of text, numbers and booleans is wanted", subject=name)
-    return found
-
-
-def _texts_by_name(request: Mapping[str, Any], name: str) -> Mapping[str, str]:
-    found = _mapping(request, name)
-    if not all(isinstance(value, str) for value in found.values()):
-        raise EvidenceError(MEMBER, "an object of text is wanted", subject=name)
-    return found
-
-
-def _floors(request: Mapping[str, Any]) -> Mapping[str, int]:
-    found = _mapping(request, "floors")
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in found.values()):
-        raise EvidenceError(MEMBER, "an object of numbers is wanted", subject="floors")
-    return found
-
-
-def _hex(value: object) -> bytes:
-    try:
-        return bytes.fromhex(str(value))
-    except ValueError as error:
-        raise EvidenceError(MEMBER, "hex digits are wanted", subject="expectedReportData") from error
-
-
-def _time(value: object) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise EvidenceError(MEMBER, "a time of RFC 3339 is wanted", subject="now") from error
-    if found.tzinfo is None:
-        raise EvidenceError(MEMBER, "a time with its zone is wanted", subject="now")
-    return found.astimezone(UTC)
-
-
-def _any_device(device: VerifiedClaims) -> Alternative:
-    return Alternative("device", device.kind, {})
+def answer_of(result: AttestationResult) -> dict[str, Any]:
+    """The members of an answer for a result of appraisal."""
+    claims = result.claims
+    shown = _shown(claims, result.statements)
+    if result.accepted:
+        return {"verdict": "accepted", "code": "", "step": 0, "stepName": "", "detail": "", **shown}
+    first = result.mismatches[0]
+    code = (
+        next((s.code for s in claims.statements if s.name == "debug" and first.code.endswith("APR-020")), "")
+        or first.code
+    )
+    detail = f"{first.claim}: {first.seen}, required {first.required}"
+    step, step_name = _step_of(code)
+    return {**_refused(code, step, step_name, detail), **shown}
 
 
 def _step_of(code: str) -> tuple[int, str]:
@@ -297,4 +312,4 @@ def _shown(claims: VerifiedClaims, statements: Sequence[Statement]) -> dict[str,
     }
 
 
-__all__ = ["CODES", "MAX_LINE", "Batch", "Files"]
+__all__ = ["CODES", "MAX_LINE", "Batch", "Files", "answer_of"]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from qnsp_policy.kernel.attestation import appraisal_codes as codes
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
-from qnsp_policy.kernel.attestation.values import AssuranceClass, EvidenceKind, VerifiedClaims
+from qnsp_policy.kernel.attestation.values import AssuranceClass, EvidenceKind, Statement, Verdict, VerifiedClaims
 from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, jcs
 
 HashName = Literal["sha256", "sha384", "sha512"]
@@ -100,6 +101,28 @@ def join(primary: VerifiedClaims, devices: tuple[VerifiedClaims, ...]) -> Verifi
     )
 
 
+def join_devices(first: VerifiedClaims, others: tuple[VerifiedClaims, ...]) -> VerifiedClaims:
+    """One result for devices without CPU evidence, the first of them as its subject; nothing binds them to a machine, and it says so.
+
+    Raises:
+        EvidenceError: QNSP-ATT-CMP-002, -005 or -006.
+    """
+    if len(others) >= MAX_DEVICES:
+        raise EvidenceError(codes.TOO_MANY_DEVICES, expected=f"{MAX_DEVICES} at most", got=str(len(others) + 1))
+    for member in (first, *others):
+        if member.kind not in DEVICE_KINDS:
+            raise EvidenceError(codes.DEVICE_KIND, subject=member.kind.value)
+        if (member.assurance is AssuranceClass.SIMULATED) != (first.assurance is AssuranceClass.SIMULATED):
+            raise EvidenceError(codes.MIXED_ASSURANCE, subject=member.kind.value)
+    unbound = Statement("binding", Verdict.NOT_CHECKED, "no CPU evidence binds these devices to one machine")
+    return replace(
+        first,
+        statements=(*first.statements, unbound),
+        not_after=min(member.not_after for member in (first, *others)),
+        devices=others,
+    )
+
+
 __all__ = [
     "DEVICE_KINDS",
     "FIELD_SIZES",
@@ -108,5 +131,6 @@ __all__ = [
     "device_report_data",
     "fit",
     "join",
+    "join_devices",
     "primary_report_data",
 ]

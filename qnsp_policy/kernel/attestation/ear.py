@@ -55,7 +55,7 @@ def _vector(
         vector["hardware"] = hardware
     if debug is not None:
         vector["configuration"] = _UNSAFE_CONFIGURATION if debug is not False else _AFFIRMING
-    if matched:
+    if matched and verdicts.get("measurements") in (Verdict.OK, Verdict.SIMULATED):
         vector["executables"] = _AFFIRMING
     elif not accepted:
         vector["executables"] = _UNRECOGNISED_RUNTIME

@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from qnsp_policy.kernel.attestation import appraisal_codes as codes
 from qnsp_policy.kernel.attestation.dcap import abi as dcap
 from qnsp_policy.kernel.attestation.dcap.codes import Tee
+from qnsp_policy.kernel.attestation.fields import Field
+from qnsp_policy.kernel.attestation.inspectors import nitro_fields, nras_fields, nvidia_fields, sample_fields
+from qnsp_policy.kernel.attestation.nvidia_gpu.abi import REQUEST_SIZE, is_switch_framing
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.sev_snp import abi as snp
 from qnsp_policy.kernel.attestation.sev_snp import hcl
 from qnsp_policy.kernel.attestation.values import EvidenceKind
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of evidence: offset and size in bytes, name in the standard's spelling, value as text."""
-
-    offset: int
-    size: int
-    name: str
-    value: str
-
 
 _SNP_FIELDS: Final = (  # AMD 56860 table 23
     (0x000, 4, "VERSION"),
@@ -104,8 +95,8 @@ def recognise(data: bytes) -> EvidenceKind | None:
         return {Tee.SGX.number: EvidenceKind.SGX, Tee.TDX.number: EvidenceKind.TDX}.get(tee)
     if data[:2] in (b"\x84\x44", b"\xd2\x84"):
         return EvidenceKind.NITRO_TPM if b"nitrotpm_pcrs" in data else EvidenceKind.NITRO_ENCLAVE
-    if data[:2] == b"\x11\xe0":
-        return EvidenceKind.NVIDIA_GPU
+    if data[:2] == b"\x11\xe0" and len(data) > REQUEST_SIZE:
+        return EvidenceKind.NVSWITCH if is_switch_framing(data) else EvidenceKind.NVIDIA_GPU
     text = data[:4096].lstrip()
     if text[:1] == b"[" and b'"JWT"' in text:
         return EvidenceKind.NRAS
@@ -177,6 +168,12 @@ _INSPECTORS: Final[Mapping[EvidenceKind, Callable[[bytes], tuple[Field, ...]]]] 
     EvidenceKind.SEV_SNP: _snp,
     EvidenceKind.TDX: lambda data: _quote(data, Tee.TDX),
     EvidenceKind.SGX: lambda data: _quote(data, Tee.SGX),
+    EvidenceKind.NITRO_ENCLAVE: lambda data: nitro_fields(data, EvidenceKind.NITRO_ENCLAVE),
+    EvidenceKind.NITRO_TPM: lambda data: nitro_fields(data, EvidenceKind.NITRO_TPM),
+    EvidenceKind.NVIDIA_GPU: nvidia_fields,
+    EvidenceKind.NVSWITCH: nvidia_fields,
+    EvidenceKind.NRAS: nras_fields,
+    EvidenceKind.COCO_SAMPLE: sample_fields,
 }
 
 

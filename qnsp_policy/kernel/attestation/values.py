@@ -146,6 +146,22 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What was declared of a machine's devices.
+
+    Attributes:
+        gpus, switches: how many.
+        mode: "spt" (one GPU), "mpt" (several, NVLink encrypted) or "ppcie"; "" accepts any, as long as all agree.
+        devtools: what the collector said of DEVTOOLS mode, which no report shows; True is refused.
+    """
+
+    gpus: int
+    switches: int = 0
+    mode: str = ""
+    devtools: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AppraisalPolicy:
     """Alternatives of which one must hold whole, plus what must hold for any of them.
 
@@ -154,12 +170,14 @@ class AppraisalPolicy:
         assurance: classes that are acceptable.
         require_checked: names of statements that must not be `not checked`; `*` stands for all that the verifier makes.
         expected_report_data: the bytes the evidence must bind, or None when the caller compares them itself.
+        machine: rules for the devices together, or None where nothing is declared of them.
     """
 
     alternatives: tuple[Alternative, ...]
     assurance: frozenset[AssuranceClass]
     require_checked: frozenset[str] = frozenset()
     expected_report_data: bytes | None = None
+    machine: Machine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +221,7 @@ __all__ = [
     "ClaimValue",
     "Evidence",
     "EvidenceKind",
+    "Machine",
     "Mismatch",
     "Statement",
     "Verdict",

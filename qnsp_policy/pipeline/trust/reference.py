@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from qnsp_policy.kernel.attestation.nvidia_gpu.versions import version_number
 from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, EvidenceKind
 from qnsp_policy.pipeline.model.kinds.attestation import Alternative as DocumentAlternative
 from qnsp_policy.pipeline.model.kinds.attestation import DeviceValues, Enclave, Grace, ReferenceValues
@@ -22,7 +23,7 @@ USABLE_STATES = frozenset({"active"})
 
 _DENIED: Mapping[EvidenceKind, tuple[str, ...]] = {
     EvidenceKind.SEV_SNP: ("policy.debug", "policy.migrate"),
-    EvidenceKind.TDX: ("attributes.debug",),
+    EvidenceKind.TDX: ("tdAttributes.debug",),
     EvidenceKind.SGX: ("attributes.debug",),
 }
 """Flags that are false unless the document says otherwise; nothing is allowed by being left out."""
@@ -36,13 +37,13 @@ def ends(expiry: Expiry | None) -> datetime | None:
 
 
 def alternatives(
-    document: ReferenceValues, enclave: Enclave, *, floors: Mapping[str, int], graces: tuple[Grace, ...]
+    document: ReferenceValues, enclave: Enclave | None, *, floors: Mapping[str, int], graces: tuple[Grace, ...]
 ) -> tuple[Alternative, ...]:
     """Every whole way in which evidence of `enclave` may satisfy `document`.
 
     Args:
         document: the reference values; only an active document admits anything.
-        enclave: for the number of devices that each member must prove.
+        enclave: for the number of devices that each member must prove; None where the document stands alone.
         floors: what the grant asks on top; the higher of both counts.
         graces: dated exceptions of the grant; that of the document is added.
     """
@@ -58,10 +59,10 @@ def alternatives(
     return tuple(found)
 
 
-def _whole(name: str, document: ReferenceValues, written: DocumentAlternative, enclave: Enclave) -> Alternative:
+def _whole(name: str, document: ReferenceValues, written: DocumentAlternative, enclave: Enclave | None) -> Alternative:
     kind = EvidenceKind(document.spec.attester)
     equals: dict[str, ClaimValue] = dict.fromkeys(_DENIED.get(kind, ()), False)
-    flags = "attributes" if kind in {EvidenceKind.TDX, EvidenceKind.SGX} else "policy"
+    flags = {EvidenceKind.TDX: "tdAttributes", EvidenceKind.SGX: "attributes"}.get(kind, "policy")
     equals |= {f"{flags}.{flag}": _plain(value) for flag, value in written.policy.items()}
     equals |= {claim: str(value) for claim, value in written.measurements.items()}
     if written.vmpl is not None:
@@ -69,7 +70,7 @@ def _whole(name: str, document: ReferenceValues, written: DocumentAlternative, e
     if written.product_line is not None:
         equals["productLine"] = str(written.product_line)
     wanted = list(written.devices)
-    if len(wanted) == 1 and enclave.spec.gpus is not None:
+    if len(wanted) == 1 and enclave is not None and enclave.spec.gpus is not None:
         wanted *= enclave.spec.gpus.count
     return Alternative(
         name=name,
@@ -93,9 +94,10 @@ def floor_claim(kind: EvidenceKind, component: str) -> str:
 
 
 def _device(name: str, device: DeviceValues) -> Alternative:
-    equals: dict[str, ClaimValue] = {"model": str(device.model), "mode": str(device.mode)}
-    if device.architecture is not None:
-        equals["architecture"] = str(device.architecture)
+    equals: dict[str, ClaimValue] = {"confidentialMode": str(device.mode)}
+    architecture = device.architecture or _architecture(str(device.model))
+    if architecture is not None:  # a report names its chip, never the product: H100 and H200 are one chip
+        equals["architecture"] = str(architecture)
     equals |= {claim: str(value) for claim, value in device.measurements.items()}
     floors = dict(device.floors)
     for component, version in (("vbios", device.vbios), ("driver", device.driver)):
@@ -104,22 +106,14 @@ def _device(name: str, device: DeviceValues) -> Alternative:
     return Alternative(name, EvidenceKind.NVIDIA_GPU, equals, floors)
 
 
-def version_number(text: str) -> int:
-    """A dotted version as one integer that orders as the version does: five parts of ten bits, hex as VBIOS writes it.
-
-    `96.00.5E.00.01` and `550.54.15` both fit; a part that is not hexadecimal, or a sixth part, is refused.
-
-    Raises:
-        ValueError: not such a version.
-    """
-    parts = text.split(".")
-    if len(parts) > 5:
-        raise ValueError(f"{text!r} has more than five parts")
-    base = 16 if len(parts) == 5 else 10
-    numbers = [int(part, base) for part in parts] + [0] * (5 - len(parts))
-    if any(not 0 <= number < 1024 for number in numbers):
-        raise ValueError(f"{text!r} has a part beyond 1023")
-    return sum(number << (10 * (4 - index)) for index, number in enumerate(numbers))
+def _architecture(model: str) -> str | None:
+    """The architecture that a product name implies; an unknown product demands itself, which no report shows."""
+    name = model.upper().replace("NVIDIA", "").strip(" -_")
+    if name.startswith(("H100", "H200", "H800", "H20", "GH200", "GH100")):
+        return "hopper"
+    if name.startswith(("B100", "B200", "B300", "GB100", "GB200", "GB300", "GB202", "RTX PRO 6000")):
+        return "blackwell"
+    return name.lower()
 
 
 def _by_chip(whole: Alternative, written: DocumentAlternative) -> Iterator[Alternative]:

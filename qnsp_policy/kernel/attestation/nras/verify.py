@@ -98,6 +98,20 @@ def _shape(data: bytes) -> tuple[str, dict[str, str]]:
     return head[1], devices
 
 
+def read_unverified(data: bytes) -> tuple[tuple[str, str, Mapping[str, Any], Mapping[str, Any]], ...]:
+    """Name, text, header and claims of every token, for showing only.
+
+    Raises:
+        EvidenceError: QNSP-ATT-NRAS-001 to -003.
+    """
+    overall, devices = _shape(data)
+    found = []
+    for name, text in (("overall", overall), *devices.items()):
+        header, claims, _, _ = _token(text)
+        found.append((name, text, header, claims))
+    return tuple(found)
+
+
 def _keys(collateral: Collateral) -> Any:
     for name, data in sorted(collateral.documents.items()):
         if "jwks" in name.lower():
@@ -288,4 +302,4 @@ def _claims(
     return found
 
 
-__all__ = ["ISSUER", "verify"]
+__all__ = ["ISSUER", "read_unverified", "verify"]

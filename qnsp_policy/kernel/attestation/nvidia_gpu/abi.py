@@ -203,4 +203,17 @@ def parse(data: bytes) -> Report:
     )
 
 
-__all__ = ["Report", "parse"]
+def is_switch(opaque: Mapping[int, bytes]) -> bool:
+    """Whether the fields are those of a switch: neighbours of type 26, or its own identifier and no driver."""
+    return SWITCH_GPU_PDIS in opaque or (DRIVER_VERSION not in opaque and len(opaque.get(PDI, b"")) == _PDI_SIZE)
+
+
+def is_switch_framing(data: bytes) -> bool:
+    """Whether bytes are a switch's report; False where they cannot be read."""
+    try:
+        return is_switch(parse(data).opaque)
+    except EvidenceError:
+        return False
+
+
+__all__ = ["Report", "is_switch", "is_switch_framing", "parse"]

@@ -8,26 +8,11 @@ and brings no switch. DEVTOOLS mode cannot be seen in a report: it is what the c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qnsp_policy.kernel.attestation.nvidia_gpu import codes
 from qnsp_policy.kernel.attestation.nvidia_gpu.verify import claims_of, parsed_list
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
-from qnsp_policy.kernel.attestation.values import VerifiedClaims
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What was declared of a machine's devices.
-
-    Attributes:
-        gpus, switches: how many.
-        mode: "spt" (one GPU), "mpt" (several, NVLink encrypted) or "ppcie"; "" accepts any, as long as all agree.
-    """
-
-    gpus: int
-    switches: int = 0
-    mode: str = ""
+from qnsp_policy.kernel.attestation.values import Machine, VerifiedClaims
 
 
 def _mode(device: VerifiedClaims) -> str:
@@ -63,18 +48,19 @@ def judge(
         identities = claims_of(devices, "deviceId")
         if len(set(identities)) != len(identities):
             raise EvidenceError(codes.SET_REPEATED, subject=what)
-        if len(set(claims_of(devices, "architecture"))) > 1:
+        chips = set(zip(claims_of(devices, "architecture"), claims_of(devices, "chip"), strict=True))
+        if len(chips) > 1:
             raise EvidenceError(
                 codes.SET_ARCHITECTURE,
                 subject=what,
-                got=", ".join(sorted(map(str, set(claims_of(devices, "architecture"))))),
+                got=", ".join(sorted(f"{chip} ({architecture})" for architecture, chip in chips)),
             )
     if len({device.report_data for device in (*gpus, *switches)}) > 1:
         raise EvidenceError(codes.SET_NONCE)
     modes = {_mode(gpu) for gpu in gpus}
     if len(modes) > 1 or (declared.mode and gpus and modes != {declared.mode}):
         raise EvidenceError(codes.SET_MODE, expected=declared.mode or "one mode", got=", ".join(sorted(modes)))
-    if devtools:
+    if devtools or declared.devtools:
         raise EvidenceError(codes.SET_DEVTOOLS)
     if switches:
         _topology(gpus, switches)

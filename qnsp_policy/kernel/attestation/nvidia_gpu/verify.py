@@ -22,6 +22,7 @@ from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.nvidia_gpu import abi, codes, ocsp
 from qnsp_policy.kernel.attestation.nvidia_gpu.chain import LENGTH, leaf_fwid, verify_chain, verify_signature
 from qnsp_policy.kernel.attestation.nvidia_gpu.rim import Rim, identify_rim, verify_rim
+from qnsp_policy.kernel.attestation.nvidia_gpu.versions import version_number
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.values import (
     Anchor,
@@ -42,6 +43,7 @@ OCSP_NONCE: Final = "ocsp-nonce.hex"
 """Name of the collateral document that holds the nonce with which the OCSP answers were asked for."""
 _NVDEC_INDEX: Final = 35
 _VBIOS_NAME: Final = re.compile(r"([0-9A-Z]{4})_([0-9A-Z]{4})_([0-9A-Z]{3})_([0-9A-F]{10})", re.IGNORECASE)
+_ARCHITECTURES: Final = {"GH1": "hopper", "GB1": "blackwell", "GB2": "blackwell", "LS_": "ls10", "LS1": "ls10"}
 _FEATURES: Final = {b"\0": "spt", b"\1": "mpt", b"\2": "ppcie"}
 
 
@@ -198,21 +200,32 @@ def _switch_rims(
     return (list(found.values())[:1], []) if found else ([], [f"no RIM for BIOS {version or '(not stated)'}"])
 
 
+def _number(name: str, version: str) -> dict[str, ClaimValue]:
+    """A version as a number that a floor can be held against; left out where the text is no such version."""
+    try:
+        return {name: version_number(version)} if version else {}
+    except ValueError:
+        return {}
+
+
 def _claims(report: abi.Report, chain: Sequence[Certificate], *, switch: bool) -> dict[str, ClaimValue]:
+    chip = report.text(abi.CHIP) or chain[0].subject_cn.split(" ")[0]
     claims: dict[str, ClaimValue] = {
         "nonce": report.nonce.hex(),
         "vbiosVersion": report.vbios_version(),
         "deviceId": hashlib.sha256(
             chain[1].spki
         ).hexdigest(),  # the BROM key is the device's own, whatever firmware it runs
-        "architecture": report.text(abi.CHIP) or chain[0].subject_cn.split(" ")[0],
-        "debug": False,
+        "chip": chip,
+        "architecture": _ARCHITECTURES.get(chip[:3], chip.lower()),
     }
+    claims |= _number("vbios", report.vbios_version())
     if switch:
         claims["pdi"] = ",".join(sorted(report.pdis(abi.PDI)))
         claims["gpuPdis"] = ",".join(sorted(report.pdis(abi.SWITCH_GPU_PDIS, limit=8)))
         return claims
     claims["driverVersion"] = report.text(abi.DRIVER_VERSION)
+    claims |= _number("driver", report.text(abi.DRIVER_VERSION))
     for name, kind in (("project", abi.PROJECT), ("projectSku", abi.PROJECT_SKU), ("chipSku", abi.CHIP_SKU)):
         claims[name] = report.text(kind)
     if (fwid := report.opaque.get(abi.FWID)) is not None:
@@ -226,14 +239,9 @@ def _claims(report: abi.Report, chain: Sequence[Certificate], *, switch: bool) -
                 codes.OPAQUE_FIELD, subject="opaque type 36", expected="0 SPT, 1 MPT or 2 PPCIE", got=feature[:8].hex()
             )
         claims["mode"] = mode
+    claims["confidentialMode"] = "ppcie" if claims.get("mode") == "ppcie" or ppcie else "on"
     claims["switchPdis"] = ",".join(sorted(report.pdis(abi.PDI)))
     return claims
-
-
-def _is_switch(report: abi.Report) -> bool:
-    return abi.SWITCH_GPU_PDIS in report.opaque or (
-        abi.DRIVER_VERSION not in report.opaque and len(report.opaque.get(abi.PDI, b"")) == 8
-    )
 
 
 def verify_device(
@@ -246,7 +254,7 @@ def verify_device(
     """
     report = abi.parse(evidence.data)
     roots, rim_anchors = anchors_of("nvidia", anchors), anchors_of("nvidia-rim", anchors)
-    if _is_switch(report) is not switch:
+    if abi.is_switch(report.opaque) is not switch:
         raise EvidenceError(codes.DEVICE, expected="NVSwitch" if switch else "GPU")
     chain = verify_chain(_device_chain(evidence, collateral), roots=[anchor.certificate for anchor in roots], now=now)
     root = next(anchor for anchor in roots if anchor.certificate == chain[-1].der)
@@ -265,6 +273,7 @@ def verify_device(
         Statement("signature", good, "SPDM 1.1 measurements, ECDSA P-384, by the device's leaf"),
         Statement("chain", good, f"five certificates to {root.line or root.vendor}"),
         firmware or Statement("firmware-id", good, "the report's firmware id is the leaf's"),
+        Statement("freshness", Verdict.NOT_CHECKED, "a report holds no time; its request nonce must be compared"),
         Statement("revocation", Verdict.NOT_CHECKED, unanswered)
         if unanswered
         else Statement("revocation", good, "OCSP: good"),
@@ -288,8 +297,8 @@ def verify_device(
 def verify(evidence: Evidence, *, collateral: Collateral, anchors: Sequence[Anchor], now: datetime) -> VerifiedClaims:
     """Verifies a GPU's report; endorsement `device-chain` (PEM, leaf first) or the one PEM chain of the collateral.
 
-    Claims: `nonce`, `driverVersion`, `vbiosVersion`, `architecture`, `deviceId` (SHA-256 of the device's own key), `project`,
-    `projectSku`, `chipSku`, and where stated `fwid`, `ppcie`, `mode` (spt, mpt, ppcie), `switchPdis`.
+    Claims: `nonce`, `driverVersion`, `vbiosVersion` (and as comparable numbers `driver`, `vbios`), `chip`, `architecture`, `deviceId` (SHA-256 of the device's own key), `project`,
+    `projectSku`, `chipSku`, and where stated `fwid`, `ppcie`, `mode` (spt, mpt, ppcie), `confidentialMode` (on, ppcie), `switchPdis`.
     """
     return verify_device(evidence, collateral=collateral, anchors=anchors, now=now, switch=False)
 
