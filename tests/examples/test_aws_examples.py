@@ -1,0 +1,195 @@
+"""The examples on AWS are valid, pass their checks, plan without any credential, and hold what they promise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.plan.lowering.aws_attested import PREFIX
+from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT
+from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, initialised, planned, units_of
+from qnsp_policy.testing.iam_evaluator import Request, allowed
+
+ACCOUNT = "arn:aws:iam::012345678901"
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    folder = tmp_path_factory.mktemp("aws")
+    return {template: initialised(folder, template) for template in CLOUD_TEMPLATES}
+
+
+@pytest.fixture(scope="module")
+def units(roots: Mapping[str, Path]) -> Mapping[str, Mapping[str, Unit]]:
+    return {template: units_of(planned(root)) for template, root in roots.items()}
+
+
+@pytest.mark.parametrize("template", CLOUD_TEMPLATES)
+def test_an_example_plans_with_nothing_blocking(template: str, roots: Mapping[str, Path]) -> None:
+    """No credential, no network; what is waived is waived by a signed document, and the trust diff names each key."""
+    plan = planned(roots[template])
+    assert not plan.blocked
+    assert not [
+        finding
+        for finding in plan.payload["findings"]
+        if finding["severity"] in {"high", "critical"} and not finding.get("waivedBy")
+    ]
+    assert {action["op"] for action in plan.payload["actions"]} == {"create"}
+    assert all(action["steps"] for action in plan.payload["actions"] if not action["unit"].startswith("tenant/"))
+
+
+@pytest.mark.parametrize("template", CLOUD_TEMPLATES)
+def test_every_unit_on_aws_says_what_it_rests_on(template: str, units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """Who is trusted, what is measured and what is not, in the signed plan."""
+    for unit in units[template].values():
+        if unit.program.startswith("aws-"):
+            model = unit.inputs["trustModel"]
+            assert model["trusted"]
+            assert model["notProtected"]
+
+
+def _keys(units: Mapping[str, Unit]) -> dict[str, Any]:
+    return {key["resource"]: key for unit in units.values() for key in unit.inputs.get("keys", ())}
+
+
+def _decrypt(resource: str, role: str, registers: Mapping[str, str], prefix: str) -> Request:
+    named = {
+        f"{PREFIX}{'ImageSha384' if f'{prefix}{n}' == 'PCR0' else f'{prefix}{n}'}": v for n, v in registers.items()
+    }
+    context = {f"kms:EncryptionContext:{CONTEXT}": resource, "aws:CurrentTime": "2026-11-22T00:00:00Z", **named}
+    return Request(f"{ACCOUNT}:role/qnsp/{role}", "kms:Decrypt", context)
+
+
+def _measured(unit: Unit) -> dict[str, str]:
+    return {name.removeprefix("pcr"): value for name, value in unit.inputs["enclave"]["measurements"][0].items()}
+
+
+def test_nitro_key_opens_for_the_measured_fleet_only(units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """The computed policy, evaluated: whole tuple yes, one register off no, the broker's fleet no."""
+    found = units["aws-nitro"]
+    policy = _keys(found)["clinic/data/records"]["policy"]
+    shown = _measured(found["enclave/triage"])
+    resource = "clinic/data/records"
+    assert allowed(_decrypt(resource, "aws-nitro/triage", shown, "PCR"), policy)
+    assert not allowed(_decrypt(resource, "aws-nitro/main", shown, "PCR"), policy)
+    assert not allowed(_decrypt(resource, "aws-nitro/triage", {**shown, "2": "ee" * 48}, "PCR"), policy)
+    assert not allowed(_decrypt(resource, "aws-nitro/triage", {}, "PCR"), policy)
+
+
+def test_nitro_tpm_key_needs_the_untouched_command_line(units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """PCR12 stands in the statement, and another value of it opens nothing."""
+    found = units["aws-nitrotpm-gpu"]
+    policy = _keys(found)["clinic/data/records"]["policy"]
+    shown = _measured(found["enclave/trainer"])
+    resource = "clinic/data/records"
+    assert allowed(_decrypt(resource, "aws-gpu/trainer", shown, "NitroTPMPCR"), policy)
+    assert not allowed(_decrypt(resource, "aws-gpu/trainer", {**shown, "12": "ee" * 48}, "NitroTPMPCR"), policy)
+
+
+def test_roles_hold_what_grants_need_and_nothing_beside(units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """The fleet reads its own image and model, asks for its own key; not the broker's image, no wildcard, no EC2 or IAM."""
+    roles = {
+        role["name"]: role["policy"] for role in units["aws-nitro"]["platform/cloud"].inputs["foundation"]["roles"]
+    }
+    fleet = f"{ACCOUNT}:role/qnsp/aws-nitro/triage"
+
+    def ask(action: str, resource: str, **context: Any) -> bool:
+        return allowed(Request(fleet, action, context, resource), None, [roles["triage"]])
+
+    assert ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.eif")
+    assert ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.sealed")
+    assert not ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/broker.eif")
+    assert not ask("s3:PutObject", "arn:aws:s3:::clinic-artefacts/triage.sealed")
+    key = "arn:aws:kms:eu-west-1:012345678901:key/1"
+    mine = {
+        "kms:ResourceAliases": ["alias/qnsp/aws-nitro/clinic/data/records/v1"],
+        f"kms:EncryptionContext:{CONTEXT}": "clinic/data/records",
+    }
+    other = {**mine, "kms:ResourceAliases": ["alias/qnsp/aws-nitro/broker/main/store/v1"]}
+    assert ask("kms:Decrypt", key, **mine)
+    assert not ask("kms:Decrypt", key, **other)
+    for action in ("ec2:RunInstances", "iam:PassRole", "kms:PutKeyPolicy", "kms:CreateGrant", "sts:AssumeRole"):
+        assert not ask(action, "*", **mine)
+    for policy in roles.values():
+        assert all("*" not in statement["Action"] and statement["Resource"] != "*" for statement in policy["Statement"])
+
+
+def test_no_unit_holds_a_secret(units: Mapping[str, Mapping[str, Unit]], roots: Mapping[str, Path]) -> None:
+    """Private members of keys appear in no unit."""
+    for template, found in units.items():
+        private = [
+            key[member]
+            for path in (roots[template] / ".qnsp/keys").glob("*.json")
+            for key in json.loads(path.read_text())["keys"]
+            for member in ("d", "priv")
+            if member in key
+        ]
+        assert private
+        text = json.dumps([unit.to_json() for unit in found.values()])
+        assert not [secret for secret in private if secret in text]
+
+
+def _replace(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("template", "file", "old", "new", "code", "says"),
+    [
+        ("aws-nitro", "platform.yaml", "  keyAdmin: arn:aws:iam::012345678901:role/qnsp-key-admin", "  #", "QNSP-PLN-223", "keyAdmin"),
+        ("aws-nitro", "platform.yaml", "role/qnsp-key-admin", "role/qnsp-apply", "QNSP-PLN-224", "one role"),
+        ("aws-nitro", "platform.yaml", "  enclave: Enclave/broker\n", "", "QNSP-PLN-235", "names no enclave"),
+        ("aws-nitro", "platform.yaml", "size: {members: 2, vcpus: 2, memory: 2Gi}", "size: {members: 2, vcpus: 2, memory: 2Gi, instanceType: t3.xlarge}", "QNSP-PLN-231", "no Nitro Enclaves"),
+        ("aws-nitro", "fleet.yaml", "size: {members: 2, vcpus: 4, memory: 8Gi}", "size: {members: 2, vcpus: 4, memory: 8Gi, instanceType: m6i.large}", "QNSP-PLN-231", "four vCPUs"),
+        ("aws-nitro", "fleet.yaml", "  tenants: [Tenant/clinic]\n  image: Artefact/triage-image", '  gpus: {model: H100, count: 1, confidentialMode: "off"}\n  tenants: [Tenant/clinic]\n  image: Artefact/triage-image', "QNSP-PLN-230", "GPU"),
+        ("aws-nitro", "fleet.yaml", "  referenceValues: ReferenceValues/triage-1", "  referenceValues: ReferenceValues/triage-1\n  debug: true", "QNSP-PLN-237", "zeros"),
+        ("aws-nitro", "artefacts.yaml", "s3://clinic-artefacts/triage.eif", "artefacts/triage.eif", "QNSP-PLN-238", "S3"),
+        ("aws-nitro", "keys.yaml", "    - {name: data/records,", "    - {name: api/answers, algorithm: ML-DSA-65, custody: kms, rotation: 30d}\n    - {name: data/records,", "QNSP-PLN-225", "Recipient"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", 'confidentialMode: "off"', 'confidentialMode: "on"', "QNSP-PLN-232", "confidential mode"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", "model: H100, count: 8", "model: H100, count: 3", "QNSP-PLN-232", "3 x H100"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", "size: {members: 1,", "size: {instanceType: m6i.large, members: 1,", "QNSP-PLN-232", "no NVIDIA GPU"),
+        ("aws-nitrotpm-gpu", "artefacts.yaml", "ami-0123456789abcdef0", "s3://clinic-artefacts/trainer.raw", "QNSP-PLN-238", "AMI"),
+        ("aws-nitrotpm-gpu", "reference-values.yaml", f'        pcr12: "{"0" * 96}"\n', "", "QNSP-PLN-212", "GHSA-xrv8-2pf5-f3q7"),
+        ("aws-snp", "fleet.yaml", "m6a.xlarge", "m5.xlarge", "QNSP-PLN-233", "m6a, c6a and r6a"),
+        ("aws-snp", "fleet.yaml", "attester: sev-snp", "attester: tdx", "QNSP-PLN-234", "no tdx"),
+    ],
+    ids=["no-key-admin", "one-role", "broker-outside", "burstable", "too-small", "enclave-gpu", "debug", "eif-outside",
+         "endpoint-key-in-kms", "gpu-cc", "gpu-count", "no-gpu-type", "ami", "no-pcr12", "snp-family", "tdx"],
+)  # fmt: skip
+def test_what_aws_cannot_do_is_refused_at_its_line(
+    template: str, file: str, old: str, new: str, code: str, says: str, roots: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """Offline, with reason and what would work."""
+    root = tmp_path / template
+    shutil.copytree(roots[template], root)
+    with pytest.raises(OperatorError) as caught:
+        planned(root, changes={file: _replace(old, new)})
+    assert caught.value.code == code
+    assert says in caught.value.message
+    assert caught.value.place is not None
+    assert caught.value.place.file.endswith(".yaml")
+    assert caught.value.next_step
+
+
+def test_keys_are_never_granted_to_snp_of_ec2(roots: Mapping[str, Path], tmp_path: Path) -> None:
+    """Its launch digest covers the provider's firmware; the refusal stands at the grant."""
+    root = tmp_path / "snp"
+    shutil.copytree(roots["aws-nitro"], root)
+    keys = (root / "keys.yaml").read_text(encoding="utf-8")
+    (root / "keys.yaml").write_text(
+        keys.replace("custody: kms, rotation: 365d}\n  owners", "rotation: 365d}\n  owners")
+    )
+    other = _replace("attester: nitro-enclave", "attester: sev-snp")
+    one = lambda text: text.replace("attester: nitro-enclave", "attester: sev-snp", 1)  # noqa: E731
+    with pytest.raises(OperatorError) as caught:
+        planned(root, changes={"fleet.yaml": other, "reference-values.yaml": one})
+    assert caught.value.code == "QNSP-PLN-236"
+    assert "firmware only" in caught.value.message
+    assert str(caught.value.place).startswith("fleet.yaml:")
