@@ -1,4 +1,7 @@
-"""`qnsp:gateway:Endpoint`: nothing is made here; it is there when the attested gateway answers, which is waited for."""
+"""`qnsp:gateway:Endpoint`: nothing is made here; it is there when the attested gateway answers, which is waited for.
+
+Whatever else holds the declared port is not the endpoint: its evidence must hold (`pipeline/world/gateway.py`).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import Any
 from pulumi_qnsp.kinds import Changes, Json, Setting, compare
 from qnsp_policy.errors import EngineError, QnspError
 
-EvidenceReader = Callable[[str, Json], Json]
-"""Asks a gateway (url, tls of the unit) for its evidence statement; raises `QnspError` or `OSError` while it cannot."""
+EvidenceReader = Callable[[Json], Json]
+"""Asks the gateway of an endpoint (its unit's member `endpoint`) and verifies what it shows; `QnspError` or `OSError` otherwise."""
 
 _PAUSE_SECONDS = 0.3
 
@@ -66,7 +69,8 @@ class EndpointKind:
         """Nothing to remove: the gateway ends with its enclave's processes, its configuration with the broker's object."""
 
     def _ask(self, inputs: Json) -> dict[str, Any]:
-        statement = self._read_evidence(inputs["url"], {"mode": inputs.get("tlsMode", "in-process")})
+        endpoint = {**inputs, "tls": {"mode": inputs.get("tlsMode", "in-process")}}
+        statement = self._read_evidence(endpoint)
         return {"keyId": str(statement.get("keyId", "")), "assurance": str(statement.get("assurance", ""))}
 
 

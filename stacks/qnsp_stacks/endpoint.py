@@ -17,6 +17,7 @@ def _resources(unit: Unit) -> list[Declared]:
             "name": endpoint["name"],
             "url": endpoint["url"],
             "tlsMode": endpoint["tls"]["mode"],
+            "expected": endpoint["expected"],
             "readinessTimeoutSeconds": endpoint["readinessTimeoutSeconds"],
         },
         security=("url", "tlsMode"),

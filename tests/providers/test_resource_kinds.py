@@ -192,7 +192,8 @@ def test_an_endpoint_is_waited_for(setting: Setting) -> None:
         [ConnectionRefusedError(0, "refused"), PeerError("QNSP-GWY-020", "not yet"), {"keyId": "k", "assurance": "a"}]
     )
 
-    def read(_url: str, _tls: dict[str, Any]) -> dict[str, Any]:
+    def read(endpoint: dict[str, Any]) -> dict[str, Any]:
+        assert endpoint["tls"] == {"mode": "in-process"}
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
@@ -205,7 +206,7 @@ def test_an_endpoint_is_waited_for(setting: Setting) -> None:
 def test_waiting_for_an_endpoint_ends_with_its_time_or_the_run(tmp_path: Path) -> None:
     """The last reason is told; a cancelled run does not sit it out."""
 
-    def silent(_url: str, _tls: dict[str, Any]) -> dict[str, Any]:
+    def silent(_endpoint: dict[str, Any]) -> dict[str, Any]:
         raise ConnectionRefusedError(0, "nobody listens")
 
     inputs = {"name": "e", "url": "https://127.0.0.1:1", "tlsMode": "in-process", "readinessTimeoutSeconds": 0}

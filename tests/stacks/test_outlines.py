@@ -71,6 +71,7 @@ UNITS = [
                 "url": "https://127.0.0.1:8443",
                 "tls": {"mode": "in-process"},
                 "readinessTimeoutSeconds": 5,
+                "expected": {"tenant": "clinic", "configurationDigest": "sha256:1", "anchors": [], "alternatives": []},
             },
             "brokers": [{"broker": CONNECTION, "objects": [an_object("endpoint", "clinic/endpoint/e")]}],
         },

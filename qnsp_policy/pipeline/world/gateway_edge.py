@@ -1,8 +1,7 @@
 """Asks a gateway who it is: `/.well-known/qnsp/evidence`. Unable to write: one GET.
 
-The TLS peer is measured, not judged: a gateway's key is made inside its enclave and bound by its evidence, which the
-relying party verifies (`qnsp-policy verify-response`). Checked here is that the connection's key is the one that the
-evidence names, so that the answer comes from whoever holds it.
+The TLS peer is measured, not judged by a certificate authority: a gateway's key is made inside its enclave and bound by
+its evidence, which `world/gateway.py` holds against what the endpoint must show.
 """
 
 from __future__ import annotations
@@ -11,57 +10,41 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from qnsp_policy.errors import PeerError
-from qnsp_policy.kernel.crypto.keys import PublicKey
-from qnsp_policy.kernel.tls.certificate import certificate_key
 from qnsp_policy.kernel.tls.engine import Engine, client_context
 from qnsp_policy.kernel.wire.endpoint import EndpointEvidence
+from qnsp_policy.pipeline.world.gateway import Expected, GatewayStatement, verify_gateway
 
 EVIDENCE_PATH = "/.well-known/qnsp/evidence"
 _SECONDS = 5.0
 _LIMIT = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayStatement:
-    """What a gateway says of itself, not verified.
+def read_gateway(endpoint: Mapping[str, Any]) -> GatewayStatement:
+    """Ask once, and hold the answer against what the endpoint must show.
 
-    Attributes:
-        key_id: of its response key.
-        attester: kind of the evidence it shows.
-    """
-
-    key_id: str
-    attester: str
-
-
-def read_gateway(url: str, *, plaintext: bool) -> GatewayStatement:
-    """Ask once.
+    Args:
+        endpoint: the member `endpoint` of its unit's inputs.
 
     Raises:
-        PeerError: QNSP-GWY-020 no evidence document, QNSP-GWY-030 another TLS key than the evidence names.
+        EngineError: the unit was recorded without what its gateway must show.
+        PeerError: no evidence document, or not this endpoint's; see `verify_gateway`.
         OSError: it cannot be reached, or does not answer yet.
     """
-    body, certificate = _get(url.rstrip("/") + EVIDENCE_PATH, secure=not plaintext)
+    expected = Expected.of_unit(endpoint)
+    secure = endpoint["tls"]["mode"] != "insecure-plaintext"
+    body, certificate = _get(str(endpoint["url"]).rstrip("/") + EVIDENCE_PATH, secure=secure)
     try:
         document = EndpointEvidence.from_json(json.loads(body))
     except ValueError as error:
         raise PeerError("QNSP-GWY-020", "the gateway's evidence is not JSON") from error
-    runtime: Mapping[str, Any] = document.runtime
-    tls_key = runtime.get("tlsKey")
-    if (
-        certificate is not None
-        and tls_key is not None
-        and certificate_key(certificate).key_id != PublicKey.from_jwk(tls_key).key_id
-    ):
-        raise PeerError("QNSP-GWY-030", f"{url} answers with another TLS key than its evidence binds")
-    keys = runtime.get("responseKeys")
-    key_id = PublicKey.from_jwk(keys[0]).key_id if isinstance(keys, list) and keys else ""
-    return GatewayStatement(key_id, document.evidence.kind.value)
+    if secure and certificate is None:
+        raise PeerError("QNSP-GWY-030", "the gateway shows no TLS certificate")
+    return verify_gateway(document, certificate, expected, datetime.now(UTC))
 
 
 def _get(url: str, *, secure: bool) -> tuple[bytes, bytes | None]:
@@ -128,4 +111,4 @@ def _dechunked(body: bytes) -> bytes:
     return b"".join(parts)
 
 
-__all__ = ["EVIDENCE_PATH", "GatewayStatement", "read_gateway"]
+__all__ = ["EVIDENCE_PATH", "read_gateway"]

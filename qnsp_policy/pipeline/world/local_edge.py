@@ -9,22 +9,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import QnspError
+from qnsp_policy.errors import PeerError, QnspError
 from qnsp_policy.kernel.wire.broker_admin import ObjectEntry
 from qnsp_policy.kernel.wire.supervisor import MAX_LINE, ProcessReport, Request, State, parse_answer
 from qnsp_policy.kernel.wire.unix_edge import ask
 from qnsp_policy.pipeline.world.broker_edge import BrokerReader
-from qnsp_policy.pipeline.world.gateway_edge import GatewayStatement, read_gateway
+from qnsp_policy.pipeline.world.gateway import GatewayStatement
+from qnsp_policy.pipeline.world.gateway_edge import read_gateway
 from qnsp_policy.pipeline.world.local import declared_files, process_inputs, process_spec
 from qnsp_policy.pipeline.world.observed import Concern, Deviation, Observation
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
 
 ReadObjects = Callable[[Mapping[str, Any]], Sequence[ObjectEntry]]
-ReadGateway = Callable[[str, bool], GatewayStatement]
+ReadGateway = Callable[[Mapping[str, Any]], GatewayStatement]
 
 RUN_DIR = ".qnsp/run"
 _SECONDS = 5.0
@@ -48,7 +49,7 @@ class LocalReader:
     workspace: Path
     operator_key: Path | None = None
     read_objects: ReadObjects | None = None
-    read_gateway: ReadGateway = field(default=lambda url, plaintext: read_gateway(url, plaintext=plaintext))
+    read_gateway: ReadGateway = read_gateway
 
     def observe(self, units: Mapping[str, RecordedUnit]) -> Observation:
         """Look at everything these units made."""
@@ -191,16 +192,22 @@ class _Look:
 
     # endpoints
 
-    def _gateway(self, unit: RecordedUnit) -> GatewayStatement | str:
+    def _gateway(self, unit: RecordedUnit) -> GatewayStatement | QnspError | OSError:
         endpoint = unit.inputs["endpoint"]
         try:
-            return self._reader.read_gateway(endpoint["url"], endpoint["tls"]["mode"] == "insecure-plaintext")
+            return self._reader.read_gateway(endpoint)
         except (QnspError, OSError) as error:
-            return str(error)
+            return error
 
-    def _compare_gateway(self, unit: RecordedUnit, said: GatewayStatement | str) -> None:
+    def _compare_gateway(self, unit: RecordedUnit, said: GatewayStatement | QnspError | OSError) -> None:
         name = unit.inputs["endpoint"]["name"]
-        if isinstance(said, str):
+        if isinstance(said, PeerError) and said.code != "QNSP-GWY-020":
+            text = f"what answers as endpoint {name} is not it: {said}"
+            self._note(
+                unit.id, name, Concern.SECURITY, text, said.expected or "its evidence", said.got or "other evidence"
+            )
+            return
+        if not isinstance(said, GatewayStatement):
             text = f"endpoint {name} does not answer: {said}"
             self._note(unit.id, name, Concern.AVAILABILITY, text, "answers", "silent")
             return

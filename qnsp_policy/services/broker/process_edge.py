@@ -11,14 +11,12 @@ from datetime import datetime
 from pathlib import Path
 
 import uvicorn
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from qnsp_policy.errors import OperatorError, PeerError, QnspError
-from qnsp_policy.kernel.attestation.coco_sample.verify import INSECURE_ANCHOR, INSECURE_VENDOR
+from qnsp_policy.kernel.attestation.coco_sample.verify import INSECURE_ANCHOR
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.registry import pinned_anchors, verify_any
-from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Evidence, VerifiedClaims
+from qnsp_policy.kernel.attestation.values import AssuranceClass, Evidence, VerifiedClaims
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
 from qnsp_policy.kernel.crypto.keys import PublicKey, public_keys
 from qnsp_policy.kernel.tls.certificate import self_signed
@@ -26,6 +24,7 @@ from qnsp_policy.kernel.tls.engine import PQ_GROUPS
 from qnsp_policy.kernel.tls.server_edge import ServerTls, uvicorn_config
 from qnsp_policy.kernel.wire import rfc9421
 from qnsp_policy.kernel.wire.api_auth import MemoryNonces, verify_request
+from qnsp_policy.pipeline.trust.anchors import declared_anchors
 from qnsp_policy.pipeline.trust.authorisation import verify_authorisation
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.services.broker.app import BrokerApp, Clock, utc_now
@@ -54,7 +53,7 @@ def build(
     """
     keys = read_key_file(Path(configuration.keys))
     pinned = read_trust_root(Path(configuration.trust_root), configuration.trust_root_digest)
-    anchors = (*pinned_anchors(), *declared_anchors(configuration))
+    anchors = (*pinned_anchors(), *declared_anchors(anchor.model_dump() for anchor in configuration.anchors))
     store = SqlStore(configuration.database)
     ledger = FileBrokerLedger(
         Path(configuration.ledger.dir),
@@ -160,25 +159,6 @@ def read_trust_root(path: Path, digest: str) -> TrustRootValue:
     return value
 
 
-def declared_anchors(configuration: BrokerConfiguration) -> tuple[Anchor, ...]:
-    """Anchors that the workspace declares: always simulated hardware."""
-    anchors = []
-    for declared in configuration.anchors:
-        if declared.vendor == INSECURE_VENDOR:
-            anchors.append(INSECURE_ANCHOR)
-            continue
-        try:
-            certificate = x509.load_pem_x509_certificate(declared.certificate.encode())
-        except ValueError:
-            raise OperatorError(
-                "QNSP-KBS-004", f"the anchor of {declared.vendor} {declared.line} is no certificate"
-            ) from None
-        anchors.append(
-            Anchor(declared.vendor, certificate.public_bytes(Encoding.DER), AssuranceClass.SIMULATED, declared.line)
-        )
-    return tuple(anchors)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a signal; 1 with the error's text if the broker cannot begin."""
     parser = argparse.ArgumentParser(prog="qnsp-broker", description="Attestation-gated key broker.")
@@ -222,4 +202,4 @@ def listener_tls(configuration: BrokerConfiguration) -> ServerTls | None:
     return ServerTls(key, (self_signed(key, [configuration.host], utc_now()),), groups=groups)
 
 
-__all__ = ["AdminAuthentication", "build", "declared_anchors", "listener_tls", "main", "read_trust_root", "serve"]
+__all__ = ["AdminAuthentication", "build", "listener_tls", "main", "read_trust_root", "serve"]

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.wire.broker_admin import ObjectEntry
 from qnsp_policy.kernel.wire.supervisor import ProcessReport, State, answer_line
 from qnsp_policy.pipeline.world import broker_edge, gateway_edge, local_edge
-from qnsp_policy.pipeline.world.gateway_edge import GatewayStatement
+from qnsp_policy.pipeline.world.gateway import GatewayStatement
 from qnsp_policy.pipeline.world.local import file_bytes, process_inputs, process_spec
 from qnsp_policy.pipeline.world.local_edge import LocalReader
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
@@ -76,7 +77,7 @@ class World:
             raise self.objects
         return self.objects
 
-    def read_gateway(self, _url: str, _plaintext: bool) -> GatewayStatement:
+    def read_gateway(self, _endpoint: Mapping[str, Any]) -> GatewayStatement:
         if isinstance(self.gateway, Exception):
             raise self.gateway
         return self.gateway
@@ -194,6 +195,13 @@ def test_an_endpoint_that_is_silent_or_has_another_key(world: World) -> None:
     assert world.texts()[0][:2] == ("endpoint/e", "availability")
     world.gateway = GatewayStatement("other", "sev-snp")
     assert world.texts()[0][:2] == ("endpoint/e", "cosmetic")
+
+
+def test_a_foreign_gateway_on_the_port_is_a_matter_of_security(world: World) -> None:
+    """It answers, but its evidence is not the endpoint's."""
+    world.gateway = PeerError("QNSP-GWY-052", "its evidence names another configurationDigest")
+    assert world.texts()[0][:2] == ("endpoint/e", "security")
+    assert "is not it" in world.texts()[0][2]
 
 
 def test_no_supervisor(tmp_path: Path) -> None:

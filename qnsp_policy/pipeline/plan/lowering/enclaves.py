@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, Endpoint, KeyBroker, Platform, ReferenceValues, Tenant
 from qnsp_policy.pipeline.model.scalars import Address
@@ -19,6 +21,7 @@ from qnsp_policy.pipeline.plan.lowering.context import (
 )
 from qnsp_policy.pipeline.plan.lowering.tenants import api_key, quotas
 from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.trust.codec import alternative_to_json
 from qnsp_policy.pipeline.trust.grants import endpoint_resource, endpoint_tenant
 from qnsp_policy.pipeline.trust.initdata import brokers_of, host_data, initdata
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
@@ -161,6 +164,14 @@ def endpoint_unit(context: Lowering, endpoint: Endpoint) -> Unit:
     brokers = [broker for broker in workspace.of_kind(KeyBroker) if (str(broker.address), resource) in context.policies]
     scheme = "http" if spec.tls.mode == "insecure-plaintext" else "https"
     enclave = spec.enclave.split("/")[-1]
+    configured = broker_object("endpoint", resource, value)
+    # Who answers is a matter of identity; floors and dates are judged where keys are released.
+    shown = {
+        alternative.name: replace(alternative, floors={}, not_after=None)
+        for broker in brokers
+        for grant in context.policies[str(broker.address), resource].grants
+        for alternative in grant.alternatives
+    }
     inputs: Json = {
         "endpoint": {
             "name": endpoint.name,
@@ -170,11 +181,14 @@ def endpoint_unit(context: Lowering, endpoint: Endpoint) -> Unit:
             "url": f"{scheme}://{value['listen']}",
             "tls": {"mode": tls_mode(spec.tls.mode)},
             "readinessTimeoutSeconds": 120,
+            "expected": {
+                "tenant": tenant.split("/")[-1],
+                "configurationDigest": configured["digest"],
+                "anchors": [dict(anchor) for anchor in context.proposed.anchors],
+                "alternatives": [alternative_to_json(shown[name]) for name in sorted(shown)],
+            },
         },
-        "brokers": [
-            {"broker": connection(broker), "objects": [broker_object("endpoint", resource, value)]}
-            for broker in brokers
-        ],
+        "brokers": [{"broker": connection(broker), "objects": [configured]} for broker in brokers],
     }
     depends = [f"enclave/{enclave}", *(f"broker/{broker.name}" for broker in brokers)]
     depends += [f"tenant/{name.split('/')[-1]}" for name in {tenant, *spec.tenants}]
