@@ -45,6 +45,8 @@ _OPS = {
     "create-replacement": Op.REPLACE,
 }
 _PASSING = frozenset({"created", "modified", "propertyDependencies"})
+STEPS = 32
+"""Resources of one stack at work at once: ours wait for processes and brokers, they do not compute."""
 _COUNTS = frozenset({"update failed", "preview failed", "destroy failed", "refresh failed"})
 _OWN_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
@@ -204,7 +206,14 @@ class StackDriver:
         stack = self._open()
         self._locking(
             "up",
-            lambda: stack.up(on_event=self._step, refresh=refresh, replace=urns, color="never", suppress_outputs=True),
+            lambda: stack.up(
+                on_event=self._step,
+                refresh=refresh,
+                replace=urns,
+                parallel=STEPS,
+                color="never",
+                suppress_outputs=True,
+            ),
         )
 
     def refresh(self, *, clear_pending_creates: bool) -> None:
