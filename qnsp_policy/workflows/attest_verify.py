@@ -65,11 +65,10 @@ def verify_evidence(root: Path, asked: Asked, *, now: datetime) -> dict[str, Any
     key = _ear_key(asked.ear) if asked.ear else None
     policy = _policy(asked.policy) if asked.policy else {}
     request = {**policy, **_line(asked)}
-    allowed = {
-        AssuranceClass(word) for word in request.get("assurance", list(AssuranceClass)) if word in AssuranceClass
-    }
+    words = {one.value for one in AssuranceClass}
+    allowed = words & set(request["assurance"]) if "assurance" in request else words
     if not asked.allow_simulated:
-        allowed.discard(AssuranceClass.SIMULATED)
+        allowed.discard(AssuranceClass.SIMULATED.value)
     request["assurance"] = sorted(allowed)
     anchors = (*pinned_anchors(), *(_declared(root) if asked.allow_simulated else ()))
     batch = Batch(DiskFiles(Path.cwd()), now, anchors)

@@ -224,7 +224,7 @@ def alternatives_of(value: Mapping[str, Any], claims: VerifiedClaims) -> tuple[A
         raise EvidenceError(MEMBER, "a list of objects is wanted", subject="alternatives")
     else:
         found = [_alternative(one, claims.kind, f"alternative {index}") for index, one in enumerate(listed)]
-    stated = [isinstance(one, dict) and "devices" in one for one in listed or [{}]]
+    stated = [isinstance(one, dict) and "devices" in one for one in ([{}] if listed is None else listed)]
     return tuple(
         replace(
             one,

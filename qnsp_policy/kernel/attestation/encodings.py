@@ -110,7 +110,7 @@ def _bytes(value: Any) -> bytes | None:
 
 def _of_object(value: Mapping[str, Any], kind: EvidenceKind | None, depth: int) -> Decoded | None:
     stated = value.get("kind")
-    if kind is None and isinstance(stated, str) and stated in EvidenceKind:
+    if kind is None and isinstance(stated, str) and stated in {one.value for one in EvidenceKind}:
         kind = EvidenceKind(stated)
     along = {
         name: found

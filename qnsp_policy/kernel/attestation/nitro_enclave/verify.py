@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from qnsp_policy.kernel.attestation import appraisal_codes
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.nitro_enclave import codes
 from qnsp_policy.kernel.attestation.nitro_enclave.abi import PCR_SIZE, Document, parse
@@ -45,6 +46,10 @@ from qnsp_policy.kernel.attestation.x509 import (
     unknown_critical,
 )
 
+_COVERAGE: Final = {
+    EvidenceKind.NITRO_ENCLAVE: "PCR0 covers the whole image, PCR1 kernel and first ramdisk, PCR2 the application; memory is isolated by the provider",
+    EvidenceKind.NITRO_TPM: "PCR4 and PCR7 cover the boot programs and Secure Boot, PCR12 the command line; what runs later is in no PCR of itself",
+}
 _DEBUG_PCRS: Final = (0, 1, 2)
 _ASSURANCE: Final = {
     EvidenceKind.NITRO_ENCLAVE: AssuranceClass.PROVIDER_ISOLATION,
@@ -174,6 +179,13 @@ def verify_document(
             Statement(
                 "revocation", Verdict.NOT_CHECKED, "no revocation list is published for this PKI; the leaf lives hours"
             ),
+            Statement("freshness", Verdict.NOT_CHECKED, f"made at {made}; nonce or timestamp must be compared"),
+            Statement("debug", Verdict.REFUSED, "PCR0 to PCR2 are zero: debug mode", appraisal_codes.DEBUG.code)
+            if claims["debug"]
+            else Statement("debug", good, "PCR0 to PCR2 are measured")
+            if kind is EvidenceKind.NITRO_ENCLAVE
+            else Statement("debug", Verdict.CLAIMED, "an instance has no debug mode that its PCRs would show"),
+            Statement("measurements", Verdict.CLAIMED, _COVERAGE[kind]),
         ),
         not_after=min(certificate.not_after for certificate in chain),
     )

@@ -268,6 +268,8 @@ def verify(evidence: Evidence, *, collateral: Collateral, anchors: Sequence[Anch
         statements=(
             Statement("signature", good, f"ES384, overall and {len(devices)} device tokens"),
             Statement("chain", good, "the key of the day is certified by a pinned intermediate"),
+            Statement("freshness", Verdict.NOT_CHECKED, "the tokens are in their hour; their nonce must be compared"),
+            Statement("measurements", Verdict.CLAIMED, "the service compared them; the tokens carry its word only"),
             *(Statement("verdict", Verdict.REFUSED, detail, code.code) for code, detail in refused),
             *(() if refused else (Statement("verdict", Verdict.CLAIMED, "the service says that every check passed"),)),
         ),

@@ -78,6 +78,9 @@ def test_real_documents_verify_at_their_own_time(vector: Read, name: str, moment
         "signature": Verdict.OK,
         "chain": Verdict.OK,
         "revocation": Verdict.NOT_CHECKED,
+        "freshness": Verdict.NOT_CHECKED,
+        "debug": Verdict.REFUSED if debug else Verdict.OK,
+        "measurements": Verdict.CLAIMED,
     }
 
 
