@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import anyio.to_thread
 import httpx
@@ -30,6 +31,7 @@ from qnsp_policy.kernel.wire.api_auth import sign_request
 
 _CLOSING = b"event: qnsp.signature\ndata: "
 _WELL_KNOWN = "/.well-known/qnsp/"
+_REFUSALS = 400
 
 Observer = Callable[[SavedAnswer, VerifiedAnswer], None]
 
@@ -84,9 +86,14 @@ class VerifyingTransport(httpx.BaseTransport):
         if request.url.path.startswith(_WELL_KNOWN) or request.url.path == "/healthz":
             return response
         answer, content = _answer_of(response, sent, body, self._document)
+        trust = self._trust
+        if trust.receipts:
+            answer = self._with_receipt(answer, sent.url)
+            if answer.status >= _REFUSALS and not answer.header("qnsp-receipt"):
+                trust = replace(trust, receipts=False)  # a refusal of somebody unknown is signed, but not recorded
         verified = verify_answer(
             answer,
-            self._trust,
+            trust,
             now=self._clock(),
             allow_simulated=self._allow_simulated,
             live=True,
@@ -103,6 +110,21 @@ class VerifyingTransport(httpx.BaseTransport):
             request=request,
             extensions={"qnsp.verified": verified},
         )
+
+    def _with_receipt(self, answer: SavedAnswer, url: httpx.URL) -> SavedAnswer:
+        """The answer with what the gateway gives for the receipt that it names; without it where it gives nothing."""
+        named = answer.header("qnsp-receipt")
+        if not named:
+            return answer
+        found = self._inner.handle_request(
+            httpx.Request("GET", url.join(f"{_WELL_KNOWN}receipt/{quote(named, safe='')}"))
+        )
+        found.read()
+        try:
+            receipt = found.json() if found.status_code == 200 else None
+        except ValueError:
+            receipt = None
+        return replace(answer, receipt=receipt if isinstance(receipt, dict) else None)
 
     def close(self) -> None:
         self._inner.close()

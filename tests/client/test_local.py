@@ -81,3 +81,26 @@ def test_an_altered_answer_does_not_pass_the_door(door: tuple[httpx.Client, Medd
     assert answer.status_code == 502
     assert json.loads(answer.content)["error"]["code"] == "QNSP-SIG-021"
     assert b"0.75" not in answer.content
+
+
+def test_a_demanded_receipt_is_fetched_and_checked(tmp_path: Path, member: SimulatedMember) -> None:
+    """With `receipts: true`, as `trust export` writes it, the client fetches the proof itself; refusals need none."""
+    world = GatewayWorld(tmp_path, member)
+    app = world.app()
+    trust = replace(world.trust(), receipts=True)
+    document = sync_client(app, HOST).get("/.well-known/qnsp/evidence").json()
+    transport = VerifyingTransport(
+        SyncAsgiTransport(app),
+        trust=trust,
+        evidence=verify_evidence(document, trust, now=START, allow_simulated=True),
+        document=document,
+        api_key=world.api_key,
+        allow_simulated=True,
+        clock=world.clock,
+    )
+    http = httpx.Client(transport=transport, base_url=HOST)
+    assert http.post("/v1/embeddings", json={"model": "tiny", "input": "x"}).status_code == 200
+    assert transport.last is not None
+    assert transport.last[0].receipt is not None
+    assert {s.name: str(s.verdict) for s in transport.last[1].statements}["receipt"] == "ok"
+    assert http.post("/v1/nothing", json={"a": "refusal of a request with a body"}).status_code == 404

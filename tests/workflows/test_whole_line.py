@@ -83,11 +83,13 @@ def test_the_official_client(lab: Path) -> None:
     trust = RelyingPartyTrust.from_json(json.dumps(run(lab, "trust", "export", "clinic-embeddings")).encode())
     workspace = load(lab)
     key = api_key(lab, workspace, "clinic-embeddings", None)
-    trust = RelyingPartyTrust.from_json({**trust.to_json(), "receipts": False})
     endpoint = open_endpoint(endpoint_url(workspace, "clinic-embeddings"), trust, api_key=key, allow_simulated=True)
     with endpoint.client() as http:
         client = openai.OpenAI(base_url=endpoint.base_url, api_key="unused", http_client=http, max_retries=0)
         found = client.embeddings.create(model="minilm", input=["chest pain", "headache"])
+        with pytest.raises(openai.NotFoundError):
+            client.completions.create(model="minilm", prompt="not an API of this endpoint")
+    assert trust.receipts
     assert [len(item.embedding) for item in found.data] == [384, 384]
 
 

@@ -323,7 +323,7 @@ def _held(record: LeaseRecord) -> LockHeld:
         "QNSP-LCK-001",
         f"this workspace is locked by {record.describe()}",
         subject="lease",
-        next_step="wait for it (`--lock-timeout 5m`), or `qnsp-policy lock release` when its owner is gone",
+        next_step="wait for it (`--lock-timeout 300`), or `qnsp-policy lock release` when its owner is gone",
     )
 
 

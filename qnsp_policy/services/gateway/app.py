@@ -6,6 +6,7 @@ Routes: the OpenAI-compatible paths that the endpoint's document names; `/.well-
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -109,9 +110,12 @@ class GatewayApp:
         headers = {name.lower(): value for name, value in request.headers.items()}
         body, caller = b"", None
         try:
-            if (request.method, target) not in self._allowed:
-                raise _Refused(404, "QNSP-GWY-014", f"{request.method} {target[:100]} is not served here")
             body = await self._body(request)
+            if (request.method, target) not in self._allowed:
+                # A refusal, too, speaks of the request's digest and carries the nonce of who asked, where that is known.
+                with contextlib.suppress(_Refused):
+                    caller = await self._authenticate(request.method, target, headers, body, now)
+                raise _Refused(404, "QNSP-GWY-014", f"{request.method} {target[:100]} is not served here")
             caller = await self._authenticate(request.method, target, headers, body, now)
             self._admit(caller, now)
             streaming = self._wants_stream(body)
