@@ -7,7 +7,7 @@ etag that was read, so that two writers can never both succeed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from qnsp_policy.errors import OperatorError
@@ -75,6 +75,16 @@ class Backend(Protocol):
         """
 
 
+class Portable(Backend, Protocol):
+    """A backend whose whole content, Pulumi's own included, can be taken out and put into another."""
+
+    def files(self) -> Mapping[str, bytes]:
+        """Everything, by name relative to the root."""
+
+    def put_files(self, files: Mapping[str, bytes]) -> None:
+        """Write what `files` gave."""
+
+
 def check_key(key: str) -> str:
     """Refuse a key that could leave the store's root."""
     if len(key) > MAX_KEY or not _KEY.fullmatch(key):
@@ -84,4 +94,4 @@ def check_key(key: str) -> str:
 
 Absent = _Absent
 
-__all__ = ["ABSENT", "MAX_KEY", "Absent", "Backend", "Conflict", "check_key"]
+__all__ = ["ABSENT", "MAX_KEY", "Absent", "Backend", "Conflict", "Portable", "check_key"]

@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
@@ -89,6 +89,29 @@ class FileBackend:
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
                 _sync_folder(path.parent)
+
+    def files(self) -> Mapping[str, bytes]:
+        """Everything below the root, ours and Pulumi's, by path relative to it; locks and scratch files are left out."""
+        with _as_ours(self._root):
+            paths = [Path(folder) / name for folder, _, names in os.walk(self._root) for name in names]
+            return {
+                path.relative_to(self._root).as_posix(): path.read_bytes()
+                for path in sorted(paths)
+                if path.name != ".lock" and not path.name.startswith(_SCRATCH)
+            }
+
+    def put_files(self, files: Mapping[str, bytes]) -> None:
+        """Write what `files` gave, each whole or not at all."""
+        for name, data in files.items():
+            path = self._root / name
+            if ".." in path.parts:
+                raise ValueError(name)
+            with _as_ours(path), self._locked():
+                self._make(path.parent)
+                scratch = path.with_name(f"{_SCRATCH}{secrets.token_hex(8)}")
+                scratch.touch(mode=0o600)
+                scratch.write_bytes(data)
+                scratch.replace(path)
 
     def _make(self, folder: Path) -> None:
         """Make a folder of ours and those between it and the root; `parents` alone would leave them open to others."""
