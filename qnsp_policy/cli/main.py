@@ -127,6 +127,10 @@ def _dispatch(line: list[str], session: Session) -> int:
         return _failed(error, session)
     except BrokenPipeError:
         raise
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer exits by itself where the reader went away
+            raise end.__context__ from None
+        raise
     except OSError as error:
         return _failed(_of_the_system(error), session)
     except Exception as error:  # noqa: BLE001 -- the last door: no traceback reaches a user

@@ -14,22 +14,58 @@ from qnsp_policy.pipeline.review.escape import terminal
 from qnsp_policy.pipeline.review.style import Paint
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from qnsp_policy.pipeline.engine.events import Event, Listener
 
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "refresh": "refreshed"}
 
 
+class _Story:
+    """Where progress goes: above a spinner on a terminal, as plain lines elsewhere, nowhere when quiet or not text."""
+
+    def __init__(self, session: Session, status: Status | None) -> None:
+        self._session = session
+        self._status = status
+
+    def line(self, text: str) -> None:
+        """One line that stays; may be painted."""
+        if self._status is None:
+            self._session.note(text)
+        else:
+            from rich.text import Text
+
+            self._status.console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def now(self, text: str) -> None:
+        """What is being done at this moment: beside the spinner, which the next one replaces."""
+        if self._status is not None:
+            from rich.text import Text
+
+            self._status.update(Text(terminal(text)))
+
+
 @contextmanager
-def narrator(session: Session) -> Iterator[Callable[[str], None]]:
-    """Lines about what is being done: a spinner on a terminal, plain lines elsewhere, nothing when quiet."""
+def _story(session: Session) -> Iterator[_Story]:
     if not (session.text and session.stderr.isatty() and session.verbosity >= 0):
-        yield session.note if session.text else _silent
+        yield _Story(session, None)
         return
     from rich.console import Console
     from rich.status import Status
 
-    with Status("", console=Console(file=session.stderr)) as status:
-        yield lambda text: status.update(terminal(text))
+    console = Console(file=session.stderr, no_color=not session.color, highlight=False)
+    with Status("", console=console) as status:
+        yield _Story(session, status)
+
+
+@contextmanager
+def narrator(session: Session) -> Iterator[Callable[[str], None]]:
+    """Tells what is being done: a spinner on a terminal, plain lines elsewhere, nothing when quiet."""
+    with _story(session) as story:
+        if session.text and session.stderr.isatty():
+            yield story.now
+        else:
+            yield story.line if session.text else _silent
 
 
 def _silent(text: str) -> None:
@@ -41,17 +77,28 @@ def apply_story(session: Session) -> Iterator[Listener]:
     """A listener for the engine's events; called from several threads."""
     lock = threading.Lock()
     paint = paint_of(session)
+    working: list[str] = []
 
-    def listen(event: Event) -> None:
-        with lock:
-            if session.format == "ndjson":
-                session.say(json.dumps({"version": "1.0", **event_json(event)}, ensure_ascii=False))
-            elif session.text:
+    with _story(session) as story:
+
+        def listen(event: Event) -> None:
+            with lock:
+                if session.format == "ndjson":
+                    session.say(json.dumps({"version": "1.0", **event_json(event)}, ensure_ascii=False))
+                if not session.text:
+                    return
                 line = event_line(event, paint=paint, verbose=session.verbosity > 0)
                 if line:
-                    session.note(line)
+                    story.line(line)
+                kind = event.kind.value
+                if kind == "unit-started":
+                    working.append(event.unit)
+                elif kind in {"unit-done", "unit-failed"} and event.unit in working:
+                    working.remove(event.unit)
+                if kind.startswith("unit-"):
+                    story.now(", ".join(working))
 
-    yield listen
+        yield listen
 
 
 def event_json(event: Event) -> dict[str, object]:
@@ -73,21 +120,25 @@ def event_line(event: Event, *, paint: Paint, verbose: bool = False) -> str:
     kind, unit = event.kind.value, terminal(event.unit)
     if kind == "unit-done":
         done = paint("good", f"{_DONE.get(event.op, event.op):<9}")
-        return f"  wave {event.wave}  {unit:<30} {done} {event.seconds:5.1f} s"
+        return f"  {_wave(event)}{unit:<30} {done} {event.seconds:5.1f} s"
     if kind == "unit-failed":
-        return f"  wave {event.wave}  {unit:<30} {paint('bad', 'failed   ')} {event.seconds:5.1f} s  {terminal(event.text)}"
+        return f"  {_wave(event)}{unit:<30} {paint('bad', 'failed   ')} {event.seconds:5.1f} s  {terminal(event.text)}"
     if kind == "unit-skipped":
-        return f"  wave {event.wave}  {unit:<30} {paint('warn', 'not begun')}  {terminal(event.text)}"
+        return f"  {_wave(event)}{unit:<30} {paint('warn', 'not begun')}  {terminal(event.text)}"
     if kind == "takeover":
         return paint("warn", f"  {terminal(event.text)}")
     if kind == "message":
-        return paint("dim", f"          {unit} {terminal(event.text)}")
+        return paint("dim", f"          {unit} {terminal(event.text)}" if unit else f"  {terminal(event.text)}")
     if verbose and kind.startswith("step-"):
         return paint(
             "dim",
             f"          {terminal(event.op)} {terminal(event.resource)} {kind.removeprefix('step-')} {terminal(event.text)}",
         )
     return ""
+
+
+def _wave(event: Event) -> str:
+    return f"wave {event.wave}  " if event.wave else ""
 
 
 __all__ = ["apply_story", "event_json", "event_line", "narrator"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.pipeline.engine.apply import apply
-from qnsp_policy.pipeline.engine.events import Listener
+from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -72,7 +72,13 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
     workspace = load(root)
     recorded = recorded_state(root, workspace)
     plan = verify_plan(data, recorded, now=now)
-    settings = engine_settings(root, workspace, operator=options.operator, parallel=options.parallel)
+    settings = engine_settings(
+        root,
+        workspace,
+        operator=options.operator,
+        parallel=options.parallel,
+        progress=lambda text: events(Event(EventKind.MESSAGE, text=text)),
+    )
     payload = plan.payload
     order = ApplyOrder(
         plan_digest=plan.digest,
@@ -117,7 +123,9 @@ def _hints(workspace: Workspace, kind: str) -> tuple[str, ...]:
     endpoints = workspace.of_kind(Endpoint)
     if kind == "destroy" or not endpoints:
         return ()
-    return (f'Try:  qnsp-policy call {endpoints[0].name} --input "chest pain"',)
+    simulated = any(anchor.simulated for anchor in workspace.trust_root.spec.anchors)
+    allow = " --allow-simulated" if simulated else ""
+    return (f'Try:  qnsp-policy call {endpoints[0].name} --input "chest pain"{allow}',)
 
 
 __all__ = ["Applied", "ApplyOptions", "apply_plan"]

@@ -8,13 +8,11 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
-
-Progress = Callable[[str], None]
+from qnsp_policy.workflows.progress import Progress, in_tenths
 
 
 def versions() -> dict[str, str]:
@@ -67,17 +65,10 @@ def install_tools(names: tuple[str, ...], *, progress: Progress) -> list[dict[st
         raise OperatorError(
             "QNSP-OPS-056", f"there is no pinned program {unknown[0]!r}", next_step=f"use one of: {', '.join(TOOLS)}"
         )
-    last = {"": -1.0}
-
-    def say(name: str, fraction: float, what: str) -> None:
-        if fraction - last.get(name, -1.0) >= 0.1 or fraction >= 1.0:
-            last[name] = fraction
-            progress(f"{name}: {fraction:.0%} {what}")
-
     return [
         {"name": name, "version": found.version, "path": str(found.path), "origin": found.origin}
         for name in names
-        for found in [install(name, environment=os.environ, progress=say)]
+        for found in [install(name, environment=os.environ, progress=in_tenths(progress))]
     ]
 
 

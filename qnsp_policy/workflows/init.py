@@ -9,7 +9,6 @@ import importlib.metadata
 import os
 import secrets
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,11 +25,10 @@ from qnsp_policy.workflows.archives import folder_files, write_tar
 from qnsp_policy.workflows.init_cloud import CLOUD_TEMPLATES, cloud_values
 from qnsp_policy.workflows.keys import KEYS, SIGNER_ALGORITHMS, file_name, signer_of
 from qnsp_policy.workflows.ports import free_ports
+from qnsp_policy.workflows.progress import Progress
 from qnsp_policy.workflows.sealing import Sealed, digest_of, seal_file
 from qnsp_policy.workflows.signing import sign_addresses
 from qnsp_policy.workflows.template import fill
-
-Progress = Callable[[str], None]
 
 TEMPLATES = ("quickstart", *CLOUD_TEMPLATES)
 IDENTITIES = ("alice@clinic.example", "bob@clinic.example", "lab@research.example")

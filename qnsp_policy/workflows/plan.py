@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,8 @@ from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.workflows.check import WEAKEN, judge, severity_of
 from qnsp_policy.workflows.people import pick
+from qnsp_policy.workflows.progress import Progress
 from qnsp_policy.workflows.runtime import engine_settings, observe, open_ledger, recorded_state
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,7 @@ class PlanOptions:
     refresh: bool = True
     destroy: bool = False
     destroy_keys: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
     fail_on: str | None = None
     engine: str = "wasm"
     opa_url: str | None = None
@@ -103,7 +103,7 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
         workspace,
         effective_grants(workspace, attachments=_read(root, workspace, needed=False)),
         recorded,
-        _previews(root, workspace),
+        _previews(root, workspace, progress),
         _outlines(),
         report.findings,
         now=now,
@@ -113,6 +113,7 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
             excludes=options.excludes,
             destroy=options.destroy,
             destroy_keys=options.destroy_keys,
+            replace=options.replace,
             refreshed=options.refresh,
         ),
         circumstances=making.Circumstances(
@@ -179,10 +180,10 @@ def _drift(
     return seen.drifted
 
 
-def _previews(root: Path, workspace: Workspace) -> Any:
+def _previews(root: Path, workspace: Workspace, progress: Progress) -> Any:
     from qnsp_policy.pipeline.engine.previews import PulumiPreviews
 
-    return PulumiPreviews(lambda: engine_settings(root, workspace, operator=None))
+    return PulumiPreviews(lambda: engine_settings(root, workspace, progress=progress))
 
 
 def _outlines() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,8 +16,7 @@ from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.rules.engine import RulesEngine, RuleSet
 from qnsp_policy.pipeline.rules.metadata import RuleMetadata
 from qnsp_policy.resources_edge import data_path
-
-Progress = Callable[[str], None]
+from qnsp_policy.workflows.progress import Progress, in_tenths
 
 
 def rule_sets(root: Path, workspace: Workspace) -> tuple[RuleSet, ...]:
@@ -111,7 +110,7 @@ def run_rule_tests(root: Path, *, coverage: bool, threshold: float, run: str, pr
     """Run `opa test` over the shipped rules and the workspace's own."""
     from qnsp_policy.pipeline.engine.toolchain import require
 
-    opa = require("opa", environment=os.environ, progress=lambda name, _, what: progress(f"{name}: {what}")).path
+    opa = require("opa", environment=os.environ, progress=in_tenths(progress)).path
     folders = [str(data_path("policies"))]
     if (root / "qnsp.yaml").exists():
         folders += [str(root / str(folder)) for folder in load(root).project.spec.rules]

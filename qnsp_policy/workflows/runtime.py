@@ -21,21 +21,21 @@ from qnsp_policy.kernel.ledger.store_edge import AppendedRecord, FileLedger
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import KeyBroker
-from qnsp_policy.pipeline.world.backend import Backend, Portable
+from qnsp_policy.pipeline.world.backend import Backend
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
 from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState
 from qnsp_policy.workflows.keys import KEYS, list_keys
+from qnsp_policy.workflows.progress import Progress, in_tenths
 
 if TYPE_CHECKING:
     from qnsp_policy.pipeline.engine.settings import EngineSettings
-    from qnsp_policy.pipeline.engine.toolchain import Progress
     from qnsp_policy.pipeline.world.observed import Observation
 
 LEDGER_KEYS = KEYS / "ledger.json"
 LEDGER_ALGORITHMS = ("Ed25519", "ML-DSA-44", "ML-DSA-65")
 
 
-def open_backend(root: Path, workspace: Workspace) -> Portable:
+def open_backend(root: Path, workspace: Workspace) -> Backend:
     """Where the state of this workspace lies.
 
     Raises:
@@ -43,16 +43,12 @@ def open_backend(root: Path, workspace: Workspace) -> Portable:
     """
     url = str(workspace.project.spec.backend.url)
     scheme, _, path = url.partition("://")
-    if scheme == "s3":
-        from qnsp_policy.pipeline.world.backend_s3_edge import S3Backend
-
-        return S3Backend(url)
     if scheme != "file":
         raise OperatorError(
             "QNSP-OPS-060",
             f"backends of kind {scheme}:// are not there yet",
             subject=url,
-            next_step="use file://.qnsp/state or s3://BUCKET/PREFIX",
+            next_step="use file://.qnsp/state",
         )
     return FileBackend(Path(path) if path.startswith("/") else root / path)
 
@@ -144,7 +140,7 @@ def engine_settings(
     return EngineSettings(
         workspace=root.resolve(),
         backend=open_backend(root.resolve(), workspace),
-        pulumi=require("pulumi", environment=os.environ, progress=progress).path,
+        pulumi=require("pulumi", environment=os.environ, progress=in_tenths(progress)).path,
         passphrase_file=(root / ".qnsp/passphrase").resolve(),
         environment=dict(os.environ),
         operator_key=operator_key(root, workspace, operator),

@@ -282,3 +282,18 @@ def test_a_group_without_its_verb_prints_its_help(capsys: pytest.CaptureFixture[
 def test_a_wrong_level_is_a_usage_error(tmp_path: Path) -> None:
     """`--fail-on hihg` is 64, like every other misspelt word of the line."""
     assert main(["-C", str(tmp_path), "check", "--fail-on", "hihg"]) == exits.USAGE
+
+
+def test_explain_takes_a_rule_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A document by its kind, a rule by its category; an unknown rule names the nearest."""
+    assert main(["-C", str(tmp_path), "explain", "crypto/signature-below-tier"]) == 0
+    assert "crypto/signature-below-tier" in capsys.readouterr().out
+    assert main(["-C", str(tmp_path), "explain", "crypto/signature-below-teir"]) == 1
+    assert "did you mean `crypto/signature-below-tier`" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_early_is_told_by_the_code(tmp_path: Path) -> None:
+    """As by a signal: 141, nothing printed, and never the code of an error."""
+    line = f"{sys.executable} -m qnsp_policy.cli.main -C {tmp_path} schema export | head -c 10; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -1,4 +1,4 @@
-"""`explain ADDRESS`: the declaration, the defaults that its tier fills in, and what follows from it."""
+"""`explain ADDRESS|RULE`: a declaration with the defaults filled in and what follows from it, or a rule's page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit
 from qnsp_policy.cli.tree import examples
 
-EXAMPLES = examples("explain Tenant/clinic", "explain Endpoint/clinic-embeddings")
+EXAMPLES = examples("explain Endpoint/clinic-embeddings", "explain crypto/signature-below-tier")
 
 
-def command(ctx: typer.Context, address: Annotated[str, typer.Argument(help="Kind/name, a unit or a rule.")]) -> None:
-    """Everything that is known of one document, with defaults filled in."""
+def command(
+    ctx: typer.Context,
+    address: Annotated[str, typer.Argument(help="Kind/name of a document, or category/name of a rule.")],
+) -> None:
+    """Everything that is known of one document, with defaults filled in; or the page of a rule."""
     from qnsp_policy.workflows.explain import explain
 
     session: Session = ctx.obj
+    if address[:1].islower():  # kinds begin with a capital, categories of rules do not
+        from qnsp_policy.workflows.rules import explain_rule
+
+        rule = explain_rule(session.directory, address)
+        emit(session, rule, lambda: str(rule["page"]), exact=True)
+        return
     found = explain(session.directory, address)
     emit(session, found.to_json(), found.text)

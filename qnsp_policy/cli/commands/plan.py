@@ -32,6 +32,14 @@ def command(
         bool, typer.Option("--no-refresh", help="Trust the recorded state; the plan says so.")
     ] = False,
     destroy: Annotated[bool, typer.Option("--destroy", help="Plan the end of every unit.")] = False,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(metavar="UNIT", help="Make this unit anew although nothing asks for it (repeatable)."),
+    ] = None,
+    destroy_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RESOURCE", help="Let the plan destroy this sealed key (repeatable)."),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show unchanged units, steps and properties too.")] = False,
     fail_on: Annotated[str | None, typer.Option(metavar="LEVEL", help="A severity, or weaken.")] = None,
     engine: Annotated[str, typer.Option(help="Rules engine: wasm or opa.")] = "wasm",
@@ -50,6 +58,8 @@ def command(
         excludes=tuple(exclude or ()),
         refresh=not no_refresh,
         destroy=destroy,
+        destroy_keys=tuple(destroy_key or ()),
+        replace=tuple(replace or ()),
         fail_on=fail_on,
         engine=engine,
         opa_url=opa_url,

@@ -19,7 +19,7 @@ from qnsp_policy.pipeline.plan.actions import Situation, actions, unit_of
 from qnsp_policy.pipeline.plan.lowering.context import Lowering
 from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed, lower
 from qnsp_policy.pipeline.plan.recoverability import Loss, losses, refuse_unnamed
-from qnsp_policy.pipeline.plan.selection import select
+from qnsp_policy.pipeline.plan.selection import select, unit_ids
 from qnsp_policy.pipeline.plan.values import Action, Json, Op, Outline, Previews, Unit
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
 from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
@@ -45,7 +45,7 @@ class PlanOptions:
     Attributes:
         targets: unit ids or addresses; empty means everything.
         excludes: unit ids or addresses.
-        replace: unit ids that are made anew.
+        replace: unit ids or addresses that are made anew.
         destroy: everything that is applied goes.
         destroy_keys: resources whose destruction was asked for by name.
         refreshed: whether the world was read; a plan that was not refreshed says so.
@@ -141,7 +141,7 @@ def make_plan(
 
     Raises:
         OperatorError: QNSP-PLN-001 no genesis record, -021 unknown target, -022 a protected key would be destroyed,
-            -027 to -030 from lowering, -032 a TrustRoot change under `--target`.
+            -027 to -030 from lowering, -032 a TrustRoot change under `--target`, -033 a unit to replace that is left out.
         PlanRefused: QNSP-PLN-019, the TrustRoot changed without a new version.
     """
     options, circumstances = options or PlanOptions(), circumstances or Circumstances()
@@ -169,9 +169,15 @@ def make_plan(
             subject=f"TrustRoot/{proposed.name}",
             next_step="plan without --target and --exclude, or take the change of the TrustRoot out",
         )
-    done = actions(
-        Situation(desired, recorded, selected, circumstances.drifted, outlines, previews, frozenset(options.replace))
-    )
+    anew = unit_ids(options.replace, desired)
+    if not anew <= selected:
+        raise OperatorError(
+            "QNSP-PLN-033",
+            f"{min(anew - selected)} is to be made anew, but --target or --exclude leaves it out",
+            subject=min(anew - selected),
+            next_step="name it in --target too, or take --replace away",
+        )
+    done = actions(Situation(desired, recorded, selected, circumstances.drifted, outlines, previews, anew))
     remaining = _remaining(desired, recorded, selected)
     lost = losses(
         [unit.inputs for unit in recorded.units.values()],
@@ -196,7 +202,7 @@ def make_plan(
         "options": {
             "targets": sorted(options.targets),
             "excludes": sorted(options.excludes),
-            "replace": sorted(options.replace),
+            "replace": sorted(anew),
             "destroy": options.destroy,
             "destroyKeys": sorted(options.destroy_keys),
             "refreshed": options.refreshed,

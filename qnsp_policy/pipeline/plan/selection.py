@@ -21,14 +21,23 @@ def select(
     Raises:
         OperatorError: QNSP-PLN-021, a name that is no unit.
     """
-    wanted = {_unit_id(name, depends) for name in targets}
-    unwanted = {_unit_id(name, depends) for name in excludes}
+    wanted = unit_ids(targets, depends)
+    unwanted = unit_ids(excludes, depends)
     selected = _closure(wanted, depends) if wanted else set(depends)
     dependents: dict[str, list[str]] = {}
     for unit, needs in depends.items():
         for need in needs:
             dependents.setdefault(need, []).append(unit)
     return frozenset(selected - _closure(unwanted, dependents))
+
+
+def unit_ids(names: Iterable[str], known: Collection[str]) -> frozenset[str]:
+    """Unit ids of names that people give: unit ids or addresses.
+
+    Raises:
+        OperatorError: QNSP-PLN-021, a name that is no unit.
+    """
+    return frozenset(_unit_id(name, known) for name in names)
 
 
 def _closure(start: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
@@ -66,4 +75,4 @@ def _unit_id(name: str, known: Collection[str]) -> str:
     )
 
 
-__all__ = ["select"]
+__all__ = ["select", "unit_ids"]

@@ -416,3 +416,27 @@ def test_list_members_are_named_not_numbered() -> None:
     ]
     assert [(d.path, d.before, d.after) for d in differences({"a": [1, 2]}, {"a": [1, 3]})] == [("a[000001]", 2, 3)]
     assert [d.op for d in differences({"a": True}, {"a": 1})] == ["change"]
+
+
+def test_a_unit_is_made_anew_when_asked(state: RecordedState) -> None:
+    """By its id or its address; the plan says why."""
+    plan = Clinic().plan(state, previews=FakePreviews(), replace=("Tenant/clinic",))
+    assert ops(plan) == {"tenant/clinic": "replace"}
+    assert plan.payload["options"]["replace"] == ["tenant/clinic"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"replace": ("tenant/clinik",)}, "QNSP-PLN-021"),
+        ({"replace": ("tenant/clinic",), "excludes": ("tenant/clinic",)}, "QNSP-PLN-033"),
+    ],
+    ids=["unknown", "left out"],
+)
+def test_a_unit_that_cannot_be_made_anew_is_an_error(
+    state: RecordedState, options: dict[str, tuple[str, ...]], code: str
+) -> None:
+    """A flag is never ignored."""
+    with pytest.raises(OperatorError) as caught:
+        Clinic().plan(state, previews=FakePreviews(), **options)
+    assert caught.value.code == code
