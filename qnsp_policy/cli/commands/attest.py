@@ -1,4 +1,4 @@
-"""`attest inspect|verify|ask`: evidence of any kind, looked into and verified offline; and a key asked for as a member would."""
+"""`attest inspect|verify|reference-values|ask`: evidence of any kind, verified offline; and a key asked for as a member would."""
 
 from __future__ import annotations
 
@@ -195,6 +195,56 @@ def _verdict(found: dict[str, Any], session: Session, *, with_ear: bool) -> str:
     if with_ear and "ear" in found:
         lines += ["", f"ear  {found['ear']}"]
     return "\n".join(lines)
+
+
+@app.command(
+    "reference-values",
+    epilog=examples(
+        "attest reference-values image.eif --name enclave-2026-11",
+        "attest reference-values launch.json --out reference-values.yaml",
+    ),
+)
+def reference_values(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="Enclave image, launch inputs (JSON), or evidence.")],
+    name: Annotated[str, typer.Option(help="Name of the document.")] = "reference-values",
+    expires: Annotated[
+        str | None, typer.Option(help="Last day (YYYY-MM-DD); half a year from now if not given.")
+    ] = None,
+    kind: Kind = "auto",
+    collateral: Annotated[list[Path] | None, typer.Option(help="For evidence, as in `attest verify`.")] = None,
+    endorsement: Annotated[list[str] | None, typer.Option(help="For evidence, as in `attest verify`.")] = None,
+    anchor: Annotated[list[Path] | None, typer.Option(help="For evidence, as in `attest verify`.")] = None,
+    allow_simulated: Annotated[
+        bool, typer.Option("--allow-simulated", help="Learn from simulated evidence too.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the document here.")] = None,
+) -> None:
+    """Write a ReferenceValues document: computed from what is launched, or learnt from evidence (trust on first use)."""
+    from datetime import date
+
+    from qnsp_policy.workflows.attest_values import as_yaml
+    from qnsp_policy.workflows.attest_values import reference_values as make
+
+    session: Session = ctx.obj
+    try:
+        until = date.fromisoformat(expires) if expires else None
+    except ValueError:
+        raise typer.BadParameter(f"--expires {expires!r} is not a day such as 2027-05-21") from None
+    line: dict[str, Any] = {"kind": kind}
+    if endorsement:
+        line["endorsements"] = {name: str(path) for name, path in map(_named, endorsement)}
+    if collateral:
+        line["collateral"] = [str(path) for path in collateral]
+    if anchor:
+        line["anchors"] = [str(path) for path in anchor]
+    document = make(
+        source, name=name, expires=until, evidence_line=line, allow_simulated=allow_simulated, now=session.now
+    )
+    if out is not None:
+        out.write_text(as_yaml(document), encoding="utf-8")
+        session.note(f"wrote {out}; its state is candidate: nothing is admitted by it until a reviewer makes it active")
+    emit(session, document, lambda: "" if out is not None else as_yaml(document).rstrip("\n"))
 
 
 @app.command(

@@ -154,7 +154,7 @@ def moment(value: object, name: str = "now") -> datetime:
 
 def kind_of(value: object) -> EvidenceKind:
     try:
-        return EvidenceKind(value)
+        return EvidenceKind(str(value) if isinstance(value, str) else "")
     except ValueError as error:
         raise EvidenceError(MEMBER, f"{value!r:.60} is no kind", subject="kind") from error
 
