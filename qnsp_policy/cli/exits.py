@@ -58,22 +58,33 @@ def print_error(error: QnspError, session: Session) -> None:
     print(text, file=session.stderr, flush=True)
 
 
+_QUOTED_BYTES = 32 << 20
+"""Larger files are no documents (QNSP-DOC-030)."""
+
+
 class _Files:
     """Lines of the workspace's files, read when an error shows a snippet."""
 
     def __init__(self, session: Session) -> None:
         self._directory = session.directory
+        self._read: dict[str, list[str]] = {}
 
     def line(self, file: str, number: int) -> str | None:
+        if file not in self._read:
+            self._read = {file: self._lines(file)}  # problems come file by file: one read for all of them
+        lines = self._read[file]
+        return lines[number - 1] if 0 < number <= len(lines) else None
+
+    def _lines(self, file: str) -> list[str]:
         try:
             path = (self._directory / file).resolve()
             inside = path.is_relative_to(self._directory.resolve())
-            if not inside or not path.is_file():  # an error about a FIFO or a link out of the workspace quotes nothing
-                return None
-            lines = path.read_text(encoding="utf-8").splitlines()
+            # An error about a FIFO, a link out of the workspace or a file beyond the limit quotes nothing.
+            if not inside or not path.is_file() or path.stat().st_size > _QUOTED_BYTES:
+                return []
+            return path.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError, RuntimeError):
-            return None
-        return lines[number - 1] if 0 < number <= len(lines) else None
+            return []
 
 
 __all__ = [
