@@ -56,8 +56,8 @@ rules-check: $(STAMPS)/dev $(OPA)
 bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu) in the same run
 	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU)
 
-docs: rules ## rebuild the generated pages: rules, schema, attestation codes
-	$(BIN)/qnsp-policy schema export --out docs/formats/qnsp.policy-v1.json
+docs: rules ## rebuild the generated pages: rules, kinds, schema, attestation codes
+	$(BIN)/python -m qnsp_policy.pipeline.model.reference_edge docs/formats
 	$(BIN)/python -m qnsp_policy.kernel.attestation.codes > docs/attestation-codes.md
 
 lock: ## rewrite requirements/*.txt from *.in (needs uv)

@@ -80,7 +80,12 @@ def find_keys(root: Path, name: str) -> KeyFile:
 
 
 def show_key(root: Path, name: str) -> KeyEntry:
-    """The public keys of one file."""
+    """The public keys of one file: of an identity's key file, or of an OpenSSH `.pub` file."""
+    if name.endswith(".pub"):
+        from qnsp_policy.kernel.crypto.ssh_edge import read_public_key
+
+        key = read_public_key(Path(name))
+        return KeyEntry(Path(name).stem, name, (key.to_jwk(),), (key.key_id,))
     return _entry(root, root / KEYS / file_name(name), find_keys(root, name))
 
 

@@ -27,7 +27,7 @@ def ssh_signer(path: Path, judge: TrustRootValue, name: str | None) -> tuple[Sig
         identity.name
         for identity in judge.identities.values()
         for signer in identity.signers
-        if key.key_id in {known.key_id for known in signer.public_keys}
+        if key in signer.public_keys
     ]
     fitting = [owner for owner in owners if name in {None, owner, owner.partition("@")[0]}]
     if not fitting:

@@ -57,8 +57,8 @@ def list_(ctx: typer.Context) -> None:
     emit(session, [entry.to_json() for entry in found], text)
 
 
-@app.command(epilog=examples("key show alice", "key show alice --format json"))
-def show(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whose keys.")]) -> None:
+@app.command(epilog=examples("key show alice", "key show ~/.ssh/id_ed25519.pub"))
+def show(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whose keys, or an OpenSSH .pub file.")]) -> None:
     """Public keys of one file."""
     from qnsp_policy.workflows.keys import show_key
 

@@ -101,6 +101,7 @@ MUTATIONS = {
     "key-in-two-hierarchies": ("tenants.yaml", "  tenant: Tenant/research\n  wrappingRoot: {algorithm: ML-KEM-1024, custody: software, rotation: 365d}\n  signingRoot: {algorithm: ML-DSA-87, custody: software, rotation: 365d}\n  keys:\n", "  tenant: Tenant/clinic\n  wrappingRoot: {algorithm: ML-KEM-1024, custody: software, rotation: 365d}\n  signingRoot: {algorithm: ML-DSA-87, custody: software, rotation: 365d}\n  keys:\n    - {name: model/minilm, algorithm: AES-256-GCM, rotation: 30d}\n", "QNSP-MOD-005", "tenants.yaml:43:14"),
     "two-listeners": ("endpoints.yaml", "127.0.0.1:8443", "127.0.0.1:8555", "QNSP-MOD-006", "platform.yaml:15:11"),
     "tier-weaker-than-parent": ("governance.yaml", "{allowed: [ML-KEM-1024, MLKEM1024-P384], default: MLKEM1024-P384}", "{allowed: [ML-KEM-512], default: ML-KEM-512}", "QNSP-MOD-022", "governance.yaml:9:18"),
+    "ssh-key-without-its-name": ("trust-root.yaml", "type: software", "type: ssh", "QNSP-DOC-021", "trust-root.yaml:9:35"),
     "lease-longer-than-parent": ("governance.yaml", "maxLease: 8h", "maxLease: 30h", "QNSP-MOD-022", "governance.yaml:10:13"),
     "profiles-without-common": ("tenants.yaml", "tier: CryptoTier/hip5-tier-2", "tier: CryptoTier/hip5-tier-2\n  profiles: [CryptoTier/qnsp-v1-tier-4]", "QNSP-MOD-021", "tenants.yaml:6:13"),
     "profile-forbids-hybrids": ("tenants.yaml", "tier: CryptoTier/hip5-tier-2", "tier: CryptoTier/hip5-tier-2\n  profiles: [CryptoTier/cnsa2]", "QNSP-MOD-021", "tenants.yaml:6:13"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from qnsp_policy.kernel.crypto.algorithms import SSH
 from qnsp_policy.pipeline.model.kinds.base import Document, Role
 from qnsp_policy.pipeline.model.kinds.checks import distinct
 from qnsp_policy.pipeline.model.scalars import (
@@ -53,6 +55,17 @@ class SshSigner(_Signer):
 
     type: Literal["ssh"]
     keys: Annotated[tuple[Jwk, ...], Field(min_length=1)]
+
+    @field_validator("keys")
+    @classmethod
+    def _named_as_ssh_does(cls, keys: tuple[Mapping[str, str], ...]) -> tuple[Mapping[str, str], ...]:
+        for key in keys:
+            if key.get("alg") not in SSH:  # it would be verified as a plain signature, which SSH never makes
+                raise PydanticCustomError(
+                    "QNSP-DOC-021",
+                    "the `alg` of an SSH key is its SSH name, such as ssh-ed25519; `qnsp-policy key show FILE.pub` prints it",
+                )
+        return keys
 
 
 class Pkcs11Signer(_Signer):
