@@ -152,7 +152,16 @@ def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observ
     """One look at everything that was applied; changes nothing."""
     from qnsp_policy.pipeline.world.local_edge import LocalReader
 
-    return LocalReader(root.resolve(), operator_key=operator_key(root, workspace)).observe(recorded.units)
+    seen = LocalReader(root.resolve(), operator_key=operator_key(root, workspace)).observe(recorded.units)
+    on_aws = [unit.id for unit in recorded.units.values() if unit.program.startswith("aws-")]
+    if not on_aws:
+        return seen
+    try:
+        from qnsp_policy.pipeline.world.aws_edge import AwsReader
+    except ImportError:
+        why = "boto3 is not installed: pip install 'qnsp-policy[aws]'"
+        return seen.joined(type(seen)(unknown=dict.fromkeys(on_aws, why)))
+    return seen.joined(AwsReader().observe(recorded.units))
 
 
 __all__ = [

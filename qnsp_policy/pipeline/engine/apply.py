@@ -34,6 +34,9 @@ from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
 from qnsp_policy.pipeline.plan.values import Action, Op, PlannedStep, Step, Unit
 from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
 
+PROTECTED = frozenset({"qnsp:broker:SealedKey", "aws:kms/key:Key", "aws:s3/bucket:Bucket"})
+"""What Pulumi protects until a plan names its destruction (`recoverability`)."""
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -171,7 +174,7 @@ class _Run:
             if any(reference.unit in changing for reference in unit.references):
                 return
             try:
-                self._check_preview(action, self._driver(unit), recorded)
+                self._check_preview(action, self._driver(resolve(unit, recorded.units)), recorded)
             except PlanRefused:
                 raise
             except EngineError:
@@ -256,7 +259,7 @@ class _Run:
             self._check_preview(action, driver, recorded)
         self.lease.check()
         if action.op is Op.DELETE:
-            if any(item.step.type == "qnsp:broker:SealedKey" for item in action.steps):
+            if any(item.step.type in PROTECTED for item in action.steps):
                 driver.unprotect()
             driver.destroy()
             self.lease.check()

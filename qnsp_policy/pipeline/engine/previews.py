@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from qnsp_policy.pipeline.engine import programs
+from qnsp_policy.pipeline.engine import programs, records
+from qnsp_policy.pipeline.engine.apply import resolve
 from qnsp_policy.pipeline.engine.attached import ProviderHost
 from qnsp_policy.pipeline.engine.events import Listener, ignore
 from qnsp_policy.pipeline.engine.settings import EngineSettings
@@ -38,9 +39,11 @@ class PulumiPreviews:
         self, requests: Sequence[PreviewRequest], settings: EngineSettings, host: ProviderHost
     ) -> Mapping[str, tuple[PlannedStep, ...]]:
         processes = Processes(on_cancel=host.cancel)
+        # Outputs that units refer to; one that an earlier wave makes anew is previewed with what it is now.
+        recorded = records.read_state(settings.backend).units
 
         def one(request: PreviewRequest) -> tuple[PlannedStep, ...]:
-            driver = StackDriver(settings, request.unit, processes, self._listener, host=host)
+            driver = StackDriver(settings, resolve(request.unit, recorded), processes, self._listener, host=host)
             return told(driver.preview(refresh=True), request.unit)
 
         with ThreadPoolExecutor(settings.parallel, thread_name_prefix="preview") as pool:

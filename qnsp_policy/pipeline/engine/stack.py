@@ -495,10 +495,17 @@ def _planned(metadata: StepEventMetadata) -> PlannedStep | None:
         if state and state.parent and parents and "pulumi:pulumi:Stack" not in parents[-1]
         else None
     )
-    inputs = dict((state.inputs if state else None) or {})
+    inputs = own_inputs((state.inputs if state else None) or {})
     changed = sorted({path.split("[")[0] for path in (metadata.detailed_diff or {})} | set(metadata.diffs or []))
     properties = tuple(changed) if op in {Op.UPDATE, Op.REPLACE} else ()
     return PlannedStep(op, Step(metadata.type, parts[-1], parent, inputs), properties)
+
+
+def own_inputs(value: Any) -> Any:
+    """Inputs without the marks (`__defaults`) that bridged providers put into every object of theirs."""
+    if isinstance(value, Mapping):
+        return {name: own_inputs(member) for name, member in value.items() if name != "__defaults"}
+    return [own_inputs(item) for item in value] if isinstance(value, list) else value
 
 
 def merge_replacements(steps: list[PlannedStep]) -> tuple[PlannedStep, ...]:

@@ -52,8 +52,9 @@ def losses(
         after: inputs of units as they will be.
         named: paths of sealed key files that the documents still name.
     """
+    before, after = list(before), list(after)
     old, new = _keys(before), _keys(after)
-    found: list[Loss] = []
+    found: list[Loss] = list(_kms_losses(before, after))
     for (broker, resource), entry in sorted(old.items()):
         artefacts, source = tuple(entry.get("unlocks", ())), str(entry.get("source", ""))
         kept = new.get((broker, resource))
@@ -79,6 +80,17 @@ def _keys(units: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[s
         for broker, _, entry in unit_objects(inputs)
         if entry["kind"] == "resource"
     }
+
+
+def _kms_losses(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> Iterable[Loss]:
+    """Keys of KMS that go: nobody holds a copy of their material, so after the waiting period it is gone for ever."""
+    kept = {key["name"] for inputs in after for key in inputs.get("keys", ())}
+    for inputs in before:
+        for key in inputs.get("keys", ()):
+            if key["name"] not in kept:
+                artefacts = tuple(key.get("unlocks", ()))
+                text = f"KMS key {key['name']}: whatever was encrypted under it, {key['deletionDays']} days from now"
+                yield Loss(str(key["resource"]), "destroys", artefacts, text)
 
 
 def refuse_unnamed(found: Iterable[Loss], allowed: Collection[str]) -> None:

@@ -33,6 +33,7 @@ def render_plan(payload: Json, *, full: bool = False, paint: Paint = plain) -> s
     lines.append(f"  {crossing(trust['crossTenant'])}")
     if trust["trustRoot"] is not None:
         lines += [f"  {paint('bad', terminal(line))}" for line in trust["trustRoot"]["changes"]]
+    lines += _rests_on(payload, paint)
     lines += ["", *_recoverability(payload, paint), *_findings(payload, paint), *_approvals(payload, paint)]
     return "\n".join(lines)
 
@@ -96,6 +97,25 @@ def crossing(cross: Json) -> str:
         return f"no declared grant crosses a tenant ({cross['pairs']} of {cross['pairs']} pairs{outside})"
     told = ", ".join(f"{terminal(c['resource'])} to {terminal(c['enclave'])}" for c in cross["crossed"])
     return f"! {len(cross['crossed'])} grants cross a tenant: {told}{outside}"
+
+
+def _rests_on(payload: Json, paint: Paint) -> Iterator[str]:
+    """What units that say so rest on, equal statements once: beside the trust diff, since a strong word needs its limits."""
+    told: dict[str, tuple[Json, list[str]]] = {}
+    for unit in payload["units"]:
+        model = unit["inputs"].get("trustModel")
+        if model is not None:
+            told.setdefault(str(model), (model, []))[1].append(str(unit["id"]))
+    if not told:
+        return
+    yield ""
+    yield paint("strong", "Rests on")
+    for model, units in told.values():
+        yield f"  {terminal(', '.join(units))}: {terminal(str(model['assurance']))}"
+        for word, member in (("trusted", "trusted"), ("measured", "measured"), ("not measured", "notMeasured"),
+                             ("not protected", "notProtected")):  # fmt: skip
+            if model[member]:
+                yield paint("dim", f"        {word}: {terminal('; '.join(model[member]))}")
 
 
 def _recoverability(payload: Json, paint: Paint) -> Iterator[str]:

@@ -72,6 +72,12 @@ class Observation:
             found.setdefault(unit, []).append(f"could not be read ({why})")
         return {unit: tuple(texts) for unit, texts in sorted(found.items())}
 
+    def joined(self, other: Observation) -> Observation:
+        """Two looks as one; a unit that either could not read is unknown."""
+        unknown = {**self.unknown, **other.unknown}
+        read = tuple(name for name in dict.fromkeys((*self.read, *other.read)) if name not in unknown)
+        return Observation((*self.deviations, *other.deviations), unknown, read)
+
     def to_json(self) -> Json:
         return {
             "deviations": [deviation.to_json() for deviation in self.deviations],
