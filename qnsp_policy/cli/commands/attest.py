@@ -197,6 +197,92 @@ def _verdict(found: dict[str, Any], session: Session, *, with_ear: bool) -> str:
     return "\n".join(lines)
 
 
+collateral_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(collateral_app, name="collateral", help="Fetch what verification needs, carry it, see when it ends.")
+
+
+@collateral_app.command(
+    epilog=examples(
+        "attest collateral fetch report.bin --out collateral/",
+        "attest collateral fetch quote.bin --endpoint intel-pcs=https://pccs.example:8081",
+    )
+)
+def fetch(
+    ctx: typer.Context,
+    evidence: Annotated[list[Path], typer.Argument(help="Evidence, one file or several.")],
+    kind: Kind = "auto",
+    endorsement: Annotated[list[str] | None, typer.Option(help="NAME=FILE that came along; repeatable.")] = None,
+    endpoint: Annotated[list[str] | None, typer.Option(help="NAME=URL instead of a vendor's; repeatable.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the collateral.")] = Path("collateral"),
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again even for what still holds.")] = False,
+) -> None:
+    """Fetch the collateral that evidence needs; the only attest command that uses the network."""
+    from qnsp_policy.workflows.attest_collateral import fetch_collateral
+
+    session: Session = ctx.obj
+    endpoints = dict(_pair(item) for item in endpoint or ())
+    along = dict(_named(item) for item in endorsement or ())
+    found = fetch_collateral(evidence, kind, along, endpoints, out, refresh=refresh, now=session.now)
+    emit(session, found, lambda: _windows(found, session))
+    session.note(f"wrote {len(found['files'])} files to {out}")
+
+
+def _pair(item: str) -> tuple[str, str]:
+    name, equals, url = item.partition("=")
+    if not (name and equals and url):
+        raise typer.BadParameter(f"--endpoint {item!r}: give NAME=URL, e.g. amd-kds=https://kds.example")
+    return name, url
+
+
+@collateral_app.command(
+    epilog=examples(
+        "attest collateral bundle collateral/ --out bundle.tar",
+        "attest collateral bundle bundle.tar --unpack collateral/",
+    )
+)
+def bundle(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Argument(help="Folder of collateral, or a bundle with --unpack.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("collateral.tar"),
+    unpack: Annotated[Path | None, typer.Option(help="Lay the bundle out in this folder instead.")] = None,
+) -> None:
+    """Pack a folder for an air gap, with manifest and digests, or lay one out."""
+    from qnsp_policy.workflows.attest_collateral import pack_bundle, unpack_bundle
+
+    session: Session = ctx.obj
+    found = unpack_bundle(source, unpack) if unpack else pack_bundle(source, out, now=session.now)
+    emit(session, found, lambda: _windows(found, session))
+    session.note(f"wrote {unpack or out}")
+
+
+@collateral_app.command(
+    epilog=examples("attest collateral status collateral/", "attest collateral status collateral/ --format json")
+)
+def status(ctx: typer.Context, folder: Annotated[Path, typer.Argument(help="Folder of collateral.")]) -> None:
+    """When each file ends; exit code 2 if one has ended or cannot be read."""
+    from qnsp_policy.cli.exits import CHANGES
+    from qnsp_policy.workflows.attest_collateral import collateral_status
+
+    session: Session = ctx.obj
+    found = collateral_status(folder, now=session.now)
+    emit(session, found, lambda: _windows(found, session))
+    bad = any(one.get("state") in {"expired", "not yet valid"} or one["what"] == "unreadable" for one in found["files"])
+    session.finish(CHANGES if bad else OK)
+
+
+def _windows(found: dict[str, Any], session: Session) -> str:
+    from qnsp_policy.pipeline.review.escape import terminal
+
+    paint = paint_of(session)
+    lines = []
+    for one in found["files"]:
+        state = one.get("state", "")
+        shown = paint("bad" if state not in {"valid", "unknown", ""} else "good", f"{state:<13}") if state else ""
+        ends = one.get("ends", "no end stated")
+        lines.append(f"{shown}{one['what']:<13} {ends:<21} {terminal(one['name'])}")
+    return "\n".join(lines)
+
+
 @app.command(
     "reference-values",
     epilog=examples(

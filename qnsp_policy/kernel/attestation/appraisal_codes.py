@@ -45,6 +45,7 @@ COLLATERAL_FILE = Code(
     "QNSP-ATT-CMP-008", 1, "format", "a file of collateral looks like PEM certificates but cannot be read"
 )
 ADDITIONAL = Code("QNSP-ATT-CMP-009", 1, "format", "the additional evidence is not of its form")
+NEEDS = Code("QNSP-ATT-CMP-010", 1, "format", "the evidence does not say which collateral it needs")
 
 CODES = collect(globals())
 """All of them, by code."""

@@ -1,0 +1,94 @@
+"""`attest collateral fetch|bundle|status`: what verification needs, fetched, carried, and watched for its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.attestation.collateral_edge import read_folder
+from qnsp_policy.kernel.attestation.collateral_times import window_of
+from qnsp_policy.kernel.attestation.encodings import decode, named
+from qnsp_policy.kernel.attestation.fetch_edge import Cache, fetch, manifest, pack, unpack, write_folder
+from qnsp_policy.kernel.attestation.inspection import recognise
+from qnsp_policy.kernel.attestation.needs import ENDPOINTS, needs_of
+from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where answers of vendors are kept: the user's cache."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "qnsp-policy" / "collateral"
+
+
+def fetch_collateral(
+    paths: Sequence[Path],
+    kind: str,
+    along: Mapping[str, Path],
+    endpoints: Mapping[str, str],
+    out: Path,
+    *,
+    refresh: bool,
+    now: datetime,
+) -> dict[str, Any]:
+    """Fetches what the evidence needs into a folder; returns its manifest with the state of each file.
+
+    Raises:
+        OperatorError: an endpoint is none of ours, the kind cannot be told, or a vendor does not answer as it should.
+        EvidenceError: the evidence cannot be read.
+    """
+    if unknown := endpoints.keys() - ENDPOINTS.keys():
+        raise OperatorError(
+            "QNSP-OPS-104",
+            f"there is no endpoint {', '.join(sorted(unknown))}",
+            next_step=f"use one of: {', '.join(ENDPOINTS)}",
+        )
+    endorsements = {name: path.read_bytes() for name, path in along.items()}
+    needs = [
+        need for path in paths for need in needs_of(_evidence(path, kind, endorsements), {**ENDPOINTS, **endpoints})
+    ]
+    cache = Cache(cache_folder(os.environ), -1.0 if refresh else 86400.0)
+    distinct = {need.name: need for need in needs}
+    return _with_state(write_folder(out, fetch(distinct.values(), now=now, cache=cache), now), out, now)
+
+
+def _evidence(path: Path, kind: str, endorsements: Mapping[str, bytes]) -> Evidence:
+    data = path.read_bytes()
+    wanted = None if kind == "auto" else EvidenceKind(kind)
+    decoded = decode(data, wanted)
+    found = wanted or decoded.kind or recognise(decoded.data)
+    if found is None:
+        raise OperatorError(
+            "QNSP-OPS-094",
+            f"the kind of {path} cannot be told from its bytes",
+            subject=str(path),
+            next_step=f"name it: --kind {'|'.join(EvidenceKind)}",
+        )
+    return Evidence(found, decoded.data, named(found, {**decoded.endorsements, **endorsements}))
+
+
+def pack_bundle(folder: Path, out: Path, *, now: datetime) -> dict[str, Any]:
+    """A tar of the folder with manifest and digests."""
+    return _with_state(pack(folder, out, now), folder, now)
+
+
+def unpack_bundle(bundle: Path, folder: Path) -> dict[str, Any]:
+    """Lays a bundle out once it is whole."""
+    return unpack(bundle, folder)
+
+
+def collateral_status(folder: Path, *, now: datetime) -> dict[str, Any]:
+    """Each file with what it is, when it ends, and its state at `now`."""
+    return _with_state(manifest(read_folder(folder), {}, now), folder, now)
+
+
+def _with_state(found: dict[str, Any], folder: Path, now: datetime) -> dict[str, Any]:
+    files = read_folder(folder)
+    listed = [{**one, "state": window_of(one["name"], files[one["name"]]).state(now)} for one in found["files"]]
+    return {**found, "files": listed}
+
+
+__all__ = ["cache_folder", "collateral_status", "fetch_collateral", "pack_bundle", "unpack_bundle"]
