@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -48,7 +47,7 @@ class SupervisorKind:
     def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
         del resource_id
         client = SupervisorClient(_folder(setting, state))
-        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+        if client.wake():
             client.shutdown()
 
 
@@ -120,8 +119,9 @@ class ProcessKind:
         return outputs
 
     def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
-        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-            SupervisorClient(_run_folder(setting, state)).stop(resource_id)
+        client = SupervisorClient(_run_folder(setting, state))
+        if client.wake():
+            client.stop(resource_id)
         for path in state.get("files", {}):
             setting.path(path).unlink(missing_ok=True)
 

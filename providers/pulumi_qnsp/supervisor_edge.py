@@ -85,6 +85,25 @@ class SupervisorClient:
             )
         return pid
 
+    def wake(self) -> bool:
+        """Whether a supervisor answers; one that died with processes on its list is started again, to end what it left.
+
+        Raises:
+            SupervisorError: QNSP-OPS-108, it did not come up.
+        """
+        if self.ping() is not None:
+            return True
+        try:
+            left = json.loads(self._folder.state.read_bytes())["processes"]
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError):
+            left = True  # unreadable: starting it ends whatever carries its mark
+        if not left:
+            return False
+        self.start()
+        return True
+
     def ensure(self, spec: ProcessSpec, *, wait_seconds: float) -> tuple[ProcessReport, list[str]]:
         """Make a process run; its report and the last lines of its log."""
         answer = self._ask(Request("ensure", process=spec, wait_seconds=wait_seconds), timeout=wait_seconds + 60)
