@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +41,9 @@ def command(
         list[str] | None,
         typer.Option(metavar="RESOURCE", help="Let the plan destroy this sealed key (repeatable)."),
     ] = None,
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="Ask the cloud, read-only, what a preview never asks it.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Show unchanged units, steps and properties too.")] = False,
     fail_on: Annotated[str | None, typer.Option(metavar="LEVEL", help="A severity, or weaken.")] = None,
     engine: Annotated[str, typer.Option(help="Rules engine: wasm or opa.")] = "wasm",
@@ -68,9 +72,13 @@ def command(
     with narrator(session) as progress:
         made = make(session.directory, options, now=session.now, progress=progress)
     paint = paint_of(session)
+    asked = _preflight(made.payload) if preflight else []
 
     def text() -> str:
         lines = [render_plan(made.payload, full=full, paint=paint)]
+        if preflight:
+            lines.append("Preflight" if asked else "Preflight   no unit is on a cloud that can be asked")
+            lines += [f"  {item['verdict']:<8} {item['unit']} {item['check']}: {item['text']}" for item in asked]
         if save is not None:
             lines.append(
                 f"Saved {save} (signed by {made.author} as author, expires {made.payload['expiresAt']}).   "
@@ -89,8 +97,25 @@ def command(
             "markdown": lambda: render_plan_markdown(made.payload),
         },
     )
-    emit(session, made.to_json(), text)
-    session.finish(worst(VIOLATIONS if made.blocked else OK, CHANGES if detailed_exitcode and made.changes else OK))
+    refused = any(item["verdict"] != "ok" for item in asked)
+    emit(session, made.to_json() | ({"preflight": asked} if preflight else {}), text)
+    session.finish(
+        worst(VIOLATIONS if made.blocked or refused else OK, CHANGES if detailed_exitcode and made.changes else OK)
+    )
+
+
+def _preflight(payload: Mapping[str, Any]) -> list[dict[str, str]]:
+    if not any(str(unit["program"]).startswith("aws-") for unit in payload["units"]):
+        return []
+    from qnsp_policy.errors import OperatorError
+
+    try:
+        from qnsp_policy.pipeline.world.aws_preflight_edge import preflight
+    except ImportError as error:
+        raise OperatorError(
+            "QNSP-OPS-120", f"{error.name} is not installed", next_step="pip install 'qnsp-policy[aws]'"
+        ) from error
+    return [checked.to_json() for checked in preflight(payload["units"])]
 
 
 def _json(value: object) -> str:
