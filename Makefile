@@ -15,7 +15,7 @@ TOFU := $(TOOLS)/tofu-1.11.0/bin/tofu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup setup-demo demo test check lint types contracts unit bench docs lock rules clean
+.PHONY: help setup setup-demo demo test check lint types contracts unit bench kills docs lock rules clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ rules-check: $(STAMPS)/dev $(OPA)
 
 bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu) in the same run
 	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU)
+
+kills: $(STAMPS)/dev $(PULUMI) ## a hundred random kills of command, engine and supervisor (half an hour)
+	QNSP_KILLS=100 $(BIN)/pytest -q -p no:cacheprovider tests/faults/test_random_kills.py
 
 docs: rules ## rebuild the generated pages: rules, kinds, schema, attestation codes
 	$(BIN)/python -m qnsp_policy.pipeline.model.reference_edge docs/formats
