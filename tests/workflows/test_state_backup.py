@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qnsp_policy.errors import LockHeld, OperatorError
+from qnsp_policy.errors import LockHeld, OperatorError, QnspError
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.lease import Lease
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -106,3 +106,32 @@ def test_nothing_is_exported_while_somebody_is_at_work(tmp_path: Path) -> None:
     with Lease.acquire(open_backend(root, load(root)), purpose="apply"), pytest.raises(LockHeld):
         state_export(root, tmp_path / "backup.json", now=NOW)
     assert not (tmp_path / "backup.json").exists()
+
+
+GOLDEN = Path(__file__).parents[1] / "goldens" / "state-v1"
+
+
+def test_what_the_first_version_exported_is_still_restored(tmp_path: Path) -> None:
+    """An export of format v1, with the records of its time, is read, restored and judged by this version."""
+    root = tmp_path / "lab"
+    root.mkdir()
+    for name, data in generated_files(8).items():
+        (root / name).write_bytes(data)
+    found = state_import(root, GOLDEN / "export.json", force=False)
+    assert found["serial"] == 3
+    assert state_list(root) == json.loads((GOLDEN / "listed.json").read_bytes())
+    unit = recorded_state(root, load(root)).units["enclave/clinic"]
+    assert (unit.inputs, unit.depends_on) == ({"processes": []}, ("platform/lab",))
+    assert unit.outputs == {"members": []}
+
+
+def test_a_state_of_a_later_version_is_refused_and_kept(tmp_path: Path) -> None:
+    """Records that this program does not know are told, not guessed at, and stay as they are."""
+    root = make(tmp_path / "lab")
+    path = root / ".qnsp/state/qnsp/run.json"
+    later = path.read_bytes().replace(b"/v1", b"/v9")
+    assert later != path.read_bytes()
+    path.write_bytes(later)
+    with pytest.raises(QnspError, match="QNSP-ENG-041"):
+        state_list(root)
+    assert path.read_bytes() == later
