@@ -32,13 +32,16 @@ def command(
     else:
         made = init_workspace(directory or session.directory, template=template, now=session.now, progress=session.note)
 
+    # An adopted clone was not made here, so its folder is not what an undo removes.
+    undo = f"rm -r {made.directory}" if adopt is None else "remove the genesis record from the backend"
+
     def text() -> str:
         lines = [f"{line}" for line in made.wrote]
         lines += [
             "",
             f"TrustRoot {paint('strong', made.trust_root_digest)}",
             "Keep this digest outside the repository: CI and brokers are told it, and it says who judges the first plan.",
-            f"Next: qnsp-policy -C {made.directory} validate      Undo: rm -r {made.directory}",
+            f"Next: qnsp-policy -C {made.directory} validate      Undo: {undo}",
         ]
         return "\n".join(lines)
 

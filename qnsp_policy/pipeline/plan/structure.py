@@ -41,13 +41,19 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]
             yield Difference(path, "change", before, after)
         else:
             yield from _lists(before, after, path)
+    elif isinstance(before, str) and isinstance(after, str):  # a document's texts are subclasses of what was recorded
+        if before != after:
+            yield Difference(path, "change", before, after)
     elif type(before) is not type(after) or before != after:
         yield Difference(path, "change", before, after)
 
 
 def _members(before: Mapping[str, Any], after: Mapping[str, Any], path: str, style: str) -> Iterator[Difference]:
     for name in sorted({*before, *after}):
-        here = f"{path}[{name}]" if style == "[" else f"{path}.{name}".removeprefix(".")
+        if style == "#":
+            here = f"{path}[{int(name)}]"
+        else:
+            here = f"{path}[{name}]" if style == "[" else f"{path}.{name}".removeprefix(".")
         if name not in before:
             yield Difference(here, "add", None, after[name])
         elif name not in after:
@@ -64,7 +70,7 @@ def _lists(before: Sequence[Any], after: Sequence[Any], path: str) -> Iterator[D
         yield from _members({str(v): v for v in before}, {str(v): v for v in after}, path, "[")
     else:
         yield from _members(
-            {f"{n:06}": v for n, v in enumerate(before)}, {f"{n:06}": v for n, v in enumerate(after)}, path, "["
+            {f"{n:06}": v for n, v in enumerate(before)}, {f"{n:06}": v for n, v in enumerate(after)}, path, "#"
         )
 
 

@@ -102,7 +102,7 @@ def crossing(cross: Json) -> str:
 def _rests_on(payload: Json, paint: Paint) -> Iterator[str]:
     """What units that say so rest on, equal statements once: beside the trust diff, since a strong word needs its limits."""
     told: dict[str, tuple[Json, list[str]]] = {}
-    for unit in payload["units"]:
+    for unit in payload.get("units", ()):
         model = unit["inputs"].get("trustModel")
         if model is not None:
             told.setdefault(str(model), (model, []))[1].append(str(unit["id"]))

@@ -16,6 +16,7 @@ from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.plan.lowering.enclaves import guest_policy
 from qnsp_policy.pipeline.plan.lowering.lower import PROGRAMS, attachments_needed
 from qnsp_policy.pipeline.plan.make import Plan
+from qnsp_policy.pipeline.plan.structure import differences
 from qnsp_policy.pipeline.trust.initdata import initdata
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
@@ -177,6 +178,27 @@ def test_an_enclave_that_no_broker_serves() -> None:
     clinic = Clinic(change={"tenants: [Tenant/clinic, Tenant/research]": "tenants: [Tenant/clinic]"})
     with pytest.raises(OperatorError, match="QNSP-PLN-029: no key broker serves a tenant of Enclave/research-cpu"):
         clinic.plan(clinic.genesis())
+
+
+def test_initdata_that_nothing_expects() -> None:
+    """Members that report other initdata than any tuple names would be denied every key: told while planning, with the value."""
+    clinic = Clinic(change={'hostData: "@h-clinic@"': 'hostData: "' + "ab" * 32 + '"'})
+    with pytest.raises(OperatorError, match="QNSP-PLN-034: members of Enclave/clinic") as refused:
+        clinic.plan(clinic.genesis())
+    assert str(refused.value.expected).startswith("hostData: ")
+
+
+def test_what_differs_is_named_once_and_by_its_index() -> None:
+    """A text that a document holds equals the same text as it was recorded; members without a name go by their number."""
+
+    class Recorded(str):
+        """As a model's scalar: a text of another type."""
+
+        __slots__ = ()
+
+    before = {"m": [{"a": "1", "b": "2"}]}
+    assert list(differences(before, {"m": [{"a": Recorded("1"), "b": "2"}]})) == []
+    assert [d.path for d in differences(before, {"m": [{"a": "1", "b": "3"}]})] == ["m[0].b"]
 
 
 def test_a_revoked_chip_is_an_object_of_every_broker() -> None:

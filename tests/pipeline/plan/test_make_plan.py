@@ -414,7 +414,7 @@ def test_list_members_are_named_not_numbered() -> None:
         ("a[x]", "remove"),
         ("a[z]", "add"),
     ]
-    assert [(d.path, d.before, d.after) for d in differences({"a": [1, 2]}, {"a": [1, 3]})] == [("a[000001]", 2, 3)]
+    assert [(d.path, d.before, d.after) for d in differences({"a": [1, 2]}, {"a": [1, 3]})] == [("a[1]", 2, 3)]
     assert [d.op for d in differences({"a": True}, {"a": 1})] == ["change"]
 
 

@@ -61,6 +61,7 @@ def enclave_unit(context: Lowering, enclave: Enclave) -> Unit:
         "processes": [],
     }
     if platform.spec.type == "local":
+        _initdata_is_expected(context, enclave, values, host_data(data))
         for number in range(spec.size.members):
             inputs["processes"] += _member(context, enclave, image, brokers, data, number)
     depends = [f"platform/{platform.name}", *(f"broker/{broker.name}" for broker in brokers)]
@@ -81,6 +82,26 @@ def enclave_unit(context: Lowering, enclave: Enclave) -> Unit:
             }
         ),
     )
+
+
+def _initdata_is_expected(context: Lowering, enclave: Enclave, values: ReferenceValues, digest: str) -> None:
+    """Members that can only be denied are not started.
+
+    Raises:
+        OperatorError: QNSP-PLN-034, no tuple names the initdata that the members will be given.
+    """
+    named = [str(alternative.measurements.get("hostData", digest)) for alternative in values.spec.alternatives]
+    if digest not in named:
+        raise OperatorError(
+            "QNSP-PLN-034",
+            f"members of {enclave.address} will report other initdata than any tuple of {values.address} names, "
+            "so every key would be denied them",
+            subject=str(enclave.address),
+            expected=f"hostData: {digest}",
+            got=", ".join(named),
+            place=context.workspace.place(values.address, "spec", "alternatives", 0, "measurements", "hostData"),
+            next_step="write the expected hostData there and let the builders sign it: `qnsp-policy sign`",
+        )
 
 
 def _member(
