@@ -59,6 +59,9 @@ bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu)
 kills: $(STAMPS)/dev $(PULUMI) ## a hundred random kills of command, engine and supervisor (half an hour)
 	QNSP_KILLS=100 $(BIN)/pytest -q -p no:cacheprovider tests/faults/test_random_kills.py
 
+fuzz: $(STAMPS)/dev ## damage evidence and collateral at random, SECONDS=60 from SEED=1
+	$(BIN)/python -m tests.fuzz.attestation_fuzz $(or $(SECONDS),60) $(or $(SEED),1)
+
 docs: rules ## rebuild the generated pages: rules, kinds, schema, attestation codes
 	$(BIN)/python -m qnsp_policy.pipeline.model.reference_edge docs/formats
 	$(BIN)/python -m qnsp_policy.kernel.attestation.codes > docs/attestation-codes.md

@@ -18,7 +18,10 @@ from typing import Final
 from qnsp_policy.errors import QnspError
 from qnsp_policy.kernel.attestation import registry
 from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.collateral_times import window_of
+from qnsp_policy.kernel.attestation.encodings import decode
 from qnsp_policy.kernel.attestation.inspection import inspect
+from qnsp_policy.kernel.attestation.needs import needs_of
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -29,9 +32,15 @@ _SEEDS: Final[tuple[tuple[EvidenceKind, str, Mapping[str, str], Sequence[str]], 
     (EvidenceKind.TDX, "tdx/phala_tdx_quote", {}, ["tdx/phala_tdx_quote_collateral.json"]),
     (EvidenceKind.SGX, "sgx/phala_sgx_quote", {}, ["sgx/phala_sgx_quote_collateral.json"]),
     (EvidenceKind.NITRO_ENCLAVE, "nitro/anjuna_attestdoc_sample_prod_doc.bin", {}, []),
-    (EvidenceKind.NVIDIA_GPU, "nvidia/gonvtrust_attestationReport.txt", {"chain": "nvidia/gonvtrust_gpuAkCertChain.txt"}, []),
+    (EvidenceKind.NVIDIA_GPU, "nvidia/gonvtrust_attestationReport.txt", {"device-chain": "nvidia/gonvtrust_gpuAkCertChain.txt"}, ["nvidia/nvtrust_Driver_RIM_test_no_gpu.swidtag", "nvidia/nvtrust_1010_0200_882_96005E0001_test_no_gpu.swidtag"]),
     (EvidenceKind.NRAS, "nras/nvat_sample_attestation_data_hopperClaimsv3_detached_eat.json", {}, []),
 )  # fmt: skip
+_TIMES: Final[Mapping[EvidenceKind, datetime]] = {
+    EvidenceKind.TDX: datetime(2025, 7, 1, tzinfo=UTC),
+    EvidenceKind.SGX: datetime(2025, 7, 1, tzinfo=UTC),
+    EvidenceKind.NVIDIA_GPU: datetime(2025, 1, 1, tzinfo=UTC),
+    EvidenceKind.NITRO_ENCLAVE: datetime(2021, 3, 17, 22, 2, tzinfo=UTC),
+}
 _NOW = datetime(2026, 9, 1, tzinfo=UTC)
 
 
@@ -81,7 +90,7 @@ def try_once(dice: random.Random) -> str:
     else:
         key = list(files)[target - 1 - len(endorsements)]
         files = {**files, key: damaged(files[key], dice)}
-    now = datetime(2025, 7, 1, tzinfo=UTC) if kind in (EvidenceKind.TDX, EvidenceKind.SGX) else _NOW
+    now = _TIMES.get(kind, _NOW)
     started = time.perf_counter()
     for work in (
         lambda: registry.verify_any(
@@ -91,6 +100,9 @@ def try_once(dice: random.Random) -> str:
             now=now,
         ),
         lambda: inspect(evidence, kind),
+        lambda: decode(evidence),
+        lambda: [window_of(name, data) for name, data in files.items()],
+        lambda: needs_of(Evidence(kind, evidence, endorsements)),
     ):
         try:
             work()

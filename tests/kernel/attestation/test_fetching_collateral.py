@@ -72,8 +72,7 @@ class Vendors:
     def respond(self, path: str, body: bytes) -> tuple[bytes, dict[str, str]]:
         if body:
             request = ocsp.load_der_ocsp_request(body)
-            chain = self.gpu.chain
-            for child, issuer in itertools.pairwise(chain[1:]):
+            for child, issuer in itertools.pairwise(self.gpu.chain[1:]):
                 answer = nvidia.ocsp_answer(child, issuer, NOW)
                 if ocsp.load_der_ocsp_response(answer).serial_number == request.serial_number:
                     return answer, {}
