@@ -15,7 +15,7 @@ TOFU := $(TOOLS)/tofu-1.11.0/bin/tofu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup setup-demo demo test check lint types contracts unit bench kills docs lock rules clean
+.PHONY: help setup setup-demo demo test check lint types contracts unit bench kills fuzz docs lock rules clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
