@@ -214,3 +214,19 @@ def test_a_destroy_with_a_dead_supervisor_ends_what_it_left(line: Line) -> None:
     line.finish("destroy")
     assert line.members() == []
     assert line.toy.supervisor().ping() is None
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_destroy_killed_between_the_stack_and_its_record_goes_on(line: Line) -> None:
+    """The stack is gone, the record of the unit is not: the next destroy takes the record away too."""
+    line.finish("apply")
+    before = {name: line.toy.settings.backend.get(name) for name in line.toy.settings.backend.list("units/")}
+    run = records.read_run(line.toy.settings.backend)
+    line.finish("destroy")
+    for name, found in before.items():
+        assert found is not None
+        line.toy.settings.backend.put(name, found[0])
+    records.write_run(line.toy.settings.backend, run)
+    line.finish("destroy")
+    assert records.read_state(line.toy.settings.backend).units == {}

@@ -252,13 +252,20 @@ class StackDriver:
 
     def unprotect(self) -> None:
         """Lift Pulumi's protection from every resource; only for what a plan destroys by name."""
-        with self._told("state unprotect"):
+        from pulumi.automation.errors import StackNotFoundError
+
+        with contextlib.suppress(StackNotFoundError), self._told("state unprotect"):
             self._open().run(["state", "unprotect", "--all", "--yes"])
 
     def export(self) -> Deployment:
-        """The stack's state as it is."""
-        with self._told("stack export"):
-            text = self._open().run(["stack", "export"])
+        """The stack's state as it is; empty for a stack that is gone, as a destroy that was killed leaves it."""
+        from pulumi.automation.errors import StackNotFoundError
+
+        try:
+            with self._told("stack export"):
+                text = self._open().run(["stack", "export"])
+        except StackNotFoundError:
+            return deployment_of({})
         return deployment_of(json.loads(text))
 
     def _open(self) -> Any:
