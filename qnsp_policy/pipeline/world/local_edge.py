@@ -100,8 +100,8 @@ class _Look:
             self._compare_objects(at_brokers, failed)
             for unit_id, future_gateway in served.items():
                 self._compare_gateway(self._units[unit_id], future_gateway.result())
-        order = list(self._units)
-        found = sorted(self._found, key=lambda item: (order.index(item.unit), item.resource))
+        order = {unit: number for number, unit in enumerate(self._units)}
+        found = sorted(self._found, key=lambda item: (order[item.unit], item.resource))
         read = tuple(name for name in order if name not in self._unknown)
         return Observation(tuple(found), self._unknown, read)
 
