@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from cryptography.x509 import ocsp
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import InvalidVersion, ocsp
 from lxml import etree
 
 from qnsp_policy.kernel.attestation.collateral import Collateral
@@ -98,7 +99,7 @@ def _of_ocsp(data: bytes) -> Window:
     try:
         answer = ocsp.load_der_ocsp_response(data)
         return Window("OCSP answer", answer.this_update_utc, answer.next_update_utc)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion):
         return Window("unreadable")
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
@@ -177,7 +177,7 @@ def _ocsp_request(child: bytes, issuer: bytes) -> bytes:
             x509.load_der_x509_certificate(child), x509.load_der_x509_certificate(issuer), hashes.SHA384()
         )
         return builder.build().public_bytes(Encoding.DER)
-    except (ValueError, struct.error) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise EvidenceError(codes.NEEDS, str(error), subject="device-chain") from error
 
 

@@ -300,7 +300,7 @@ def load_crl(data: bytes) -> Crl:
         )
     except CertificateError:
         raise
-    except (ValueError, UnsupportedAlgorithm, library.DuplicateExtension) as error:
+    except (ValueError, UnsupportedAlgorithm, library.DuplicateExtension, library.InvalidVersion) as error:
         raise CertificateError(f"not a CRL: {error}") from error
 
 

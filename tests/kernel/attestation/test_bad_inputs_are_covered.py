@@ -360,3 +360,27 @@ def test_no_flipped_byte_of_minted_evidence_is_accepted(fleet: Fleet, kind: str)
         if answer["verdict"] == "accepted":
             assert answer["claims"] == claims, at
             assert kind in {"tdx", "sgx", "nras"}, at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sev-snp", "tdx", "sgx", "nvidia-gpu", "nvswitch", "nras"])
+def test_flipped_collateral_never_changes_a_verdict_unseen(fleet: Fleet, kind: str) -> None:
+    """A bit flipped anywhere in collateral refuses, or touched nothing that counts: every claim and result stays the same."""
+    line = next(line for line in fleet.lines if line["kind"] == kind)
+    named = line["collateral"]
+    names = [
+        name for name in fleet.files if (name.startswith(named + "/") if isinstance(named, str) else name in named)
+    ]
+    good = judge(fleet, kind)
+    refused = 0
+    for name in names:
+        data = fleet.files[name]
+        for at in range(0, len(data), max(1, len(data) // 150)):
+            bad = data[:at] + bytes([data[at] ^ 0x04]) + data[at + 1 :]
+            answer = judge(fleet, kind, files={name: bad})
+            if answer["verdict"] == "accepted":
+                assert (answer["claims"], answer["results"]) == (good["claims"], good["results"]), (name, at)
+            else:
+                refused += 1
+                assert answer["code"] != "QNSP-ATT-BAT-005", (name, at, answer["detail"])
+    assert refused

@@ -41,6 +41,17 @@ class Answer:
     serial: int
 
 
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    NotImplementedError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+)
+"""What the library raises for an answer that it cannot read."""
+
+
 @lru_cache(maxsize=1024)
 def parse(data: bytes) -> Answer:
     """Reads an answer about a single certificate.
@@ -63,7 +74,7 @@ def parse(data: bytes) -> Answer:
             response.hash_algorithm.name,
             response.serial_number,
         )
-    except (ValueError, UnsupportedAlgorithm, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise EvidenceError(codes.OCSP_FORM, str(error).splitlines()[0][:120] if str(error) else "") from error
 
 
@@ -133,6 +144,15 @@ def check(
     Raises:
         EvidenceError: QNSP-ATT-NV-030 to -037; any answer about the certificate that is not good refuses.
     """
+    try:
+        return _judge(child, issuer, answers, now=now, nonce=nonce)
+    except _UNREADABLE as error:  # the library reads an answer's parts only when they are asked for
+        raise EvidenceError(codes.OCSP_FORM, type(error).__name__, subject=child.subject_cn) from error
+
+
+def _judge(
+    child: Certificate, issuer: Certificate, answers: Sequence[Answer], *, now: datetime, nonce: bytes | None
+) -> datetime | None:
     until: datetime | None = None
     for answer in answers[:_MAX_ANSWERS]:
         if not _is_about(answer, child, issuer):
