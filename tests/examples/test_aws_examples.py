@@ -150,6 +150,7 @@ def _replace(old: str, new: str) -> Callable[[str], str]:
         ("aws-nitro", "fleet.yaml", "size: {members: 2, vcpus: 4, memory: 8Gi}", "size: {members: 2, vcpus: 4, memory: 8Gi, instanceType: m6i.large}", "QNSP-PLN-231", "four vCPUs"),
         ("aws-nitro", "fleet.yaml", "  tenants: [Tenant/clinic]\n  image: Artefact/triage-image", '  gpus: {model: H100, count: 1, confidentialMode: "off"}\n  tenants: [Tenant/clinic]\n  image: Artefact/triage-image', "QNSP-PLN-230", "GPU"),
         ("aws-nitro", "fleet.yaml", "  referenceValues: ReferenceValues/triage-1", "  referenceValues: ReferenceValues/triage-1\n  debug: true", "QNSP-PLN-237", "zeros"),
+        ("aws-nitro", "fleet.yaml", "metadata: {name: triage}\nspec:\n  platform", "metadata: {name: main}\nspec:\n  platform", "QNSP-PLN-239", "share a role"),
         ("aws-nitro", "artefacts.yaml", "s3://clinic-artefacts/triage.eif", "artefacts/triage.eif", "QNSP-PLN-238", "S3"),
         ("aws-nitro", "keys.yaml", "    - {name: data/records,", "    - {name: api/answers, algorithm: ML-DSA-65, custody: kms, rotation: 30d}\n    - {name: data/records,", "QNSP-PLN-225", "Recipient"),
         ("aws-nitrotpm-gpu", "fleet.yaml", 'confidentialMode: "off"', 'confidentialMode: "on"', "QNSP-PLN-232", "confidential mode"),
@@ -160,7 +161,7 @@ def _replace(old: str, new: str) -> Callable[[str], str]:
         ("aws-snp", "fleet.yaml", "m6a.xlarge", "m5.xlarge", "QNSP-PLN-233", "m6a, c6a and r6a"),
         ("aws-snp", "fleet.yaml", "attester: sev-snp", "attester: tdx", "QNSP-PLN-234", "no tdx"),
     ],
-    ids=["no-key-admin", "one-role", "broker-outside", "burstable", "too-small", "enclave-gpu", "debug", "eif-outside",
+    ids=["no-key-admin", "one-role", "broker-outside", "burstable", "too-small", "enclave-gpu", "debug", "one-name", "eif-outside",
          "endpoint-key-in-kms", "gpu-cc", "gpu-count", "no-gpu-type", "ami", "no-pcr12", "snp-family", "tdx"],
 )  # fmt: skip
 def test_what_aws_cannot_do_is_refused_at_its_line(
@@ -169,6 +170,9 @@ def test_what_aws_cannot_do_is_refused_at_its_line(
     """Offline, with reason and what would work."""
     root = tmp_path / template
     shutil.copytree(roots[template], root)
+    if code == "QNSP-PLN-239":
+        for path in root.glob("*.yaml"):
+            path.write_text(path.read_text().replace("Enclave/triage", "Enclave/main"))
     with pytest.raises(OperatorError) as caught:
         planned(root, changes={file: _replace(old, new)})
     assert caught.value.code == code

@@ -105,7 +105,8 @@ def test_every_aws_program_is_held_against_its_outline(units: Mapping[str, Mappi
 
 
 def _children(unit: Unit) -> list[Child]:
-    inputs, found = unit.inputs, []
+    inputs = unit.inputs
+    found: list[Child] = []
     if "foundation" in inputs:
         found += foundation(FoundationArgs.of(inputs["foundation"]))
     if "keys" in inputs:
@@ -165,7 +166,7 @@ def test_arguments_are_those_of_the_installed_sdk(template: str, units: Mapping[
 
 def test_instances_are_the_attesters_they_claim_and_admit_nobody(units: Mapping[str, Mapping[str, Unit]]) -> None:
     """Enclave option, SEV-SNP, IMDSv2 with one hop, encrypted disks, no SSH, no public address, no key pair."""
-    wanted = {
+    wanted: dict[tuple[str, str], dict[str, Any]] = {
         ("aws-nitro", "enclave/triage"): {"enclave_options": {"enabled": True}},
         ("aws-snp", "enclave/batch"): {"cpu_options": {"amd_sev_snp": "enabled"}},
         ("aws-nitrotpm-gpu", "enclave/trainer"): {"instance_type": "p5.48xlarge", "image_id": "ami-0123456789abcdef0"},

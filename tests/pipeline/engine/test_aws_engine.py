@@ -157,7 +157,7 @@ def test_the_whole_life_of_a_platform_its_keys_and_a_fleet(cloud: Cloud, units: 
     role = cloud("iam").get_role_policy(RoleName="triage", PolicyName="grants")["PolicyDocument"]
     wanted = next(r for r in units["platform/cloud"].inputs["foundation"]["roles"] if r["name"] == "triage")
     assert role == wanted["policy"]
-    assert cloud("cloudtrail").get_trail_status(Name="qnsp-aws-nitro")["IsLogging"]
+    assert cloud("cloudtrail").get_trail_status(Name="qnsp-aws-nitro-cloud")["IsLogging"]
 
     # Nothing changed, nothing to do; network references are resolved.
     for unit in units.values():
@@ -237,7 +237,7 @@ def test_drift_made_behind_our_back_is_found(cloud: Cloud, units: Mapping[str, U
         "KeyName": "mine",
     }
     cloud("ec2").create_launch_template_version(LaunchTemplateName="qnsp-aws-nitro-triage", LaunchTemplateData=data)
-    cloud("cloudtrail").stop_logging(Name="qnsp-aws-nitro")
+    cloud("cloudtrail").stop_logging(Name="qnsp-aws-nitro-cloud")
     evidence = units["platform/cloud"].inputs["foundation"]["evidence"]["bucket"]
     cloud("s3").delete_public_access_block(Bucket=evidence)
 

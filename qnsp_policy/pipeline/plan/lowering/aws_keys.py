@@ -31,11 +31,7 @@ _SPECS = {"ML-DSA-44": "ML_DSA_44", "ML-DSA-65": "ML_DSA_65", "ML-DSA-87": "ML_D
 
 
 def aws_platform_of(workspace: Workspace) -> Platform | None:
-    """The AWS platform that holds this workspace's KMS keys, None where there is none.
-
-    Raises:
-        OperatorError: QNSP-PLN-222, there are several.
-    """
+    """The first AWS platform of a workspace, None where there is none: home of keys that no fleet is granted."""
     found = [platform for platform in workspace.of_kind(Platform) if isinstance(platform.spec, AwsPlatform)]
     return found[0] if found else None
 

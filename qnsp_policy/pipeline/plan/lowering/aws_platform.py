@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker, Platform, Tenant
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT, organisation_policies
@@ -46,9 +47,9 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
                 "retentionDays": days,
             },
             "trail": {
-                "name": f"qnsp-{workspace.project.name}",
+                "name": f"qnsp-{workspace.project.name}-{platform.name}",
                 "bucket": names.bucket("trail"),
-                "arn": names.arn("cloudtrail", f"trail/qnsp-{workspace.project.name}"),
+                "arn": names.arn("cloudtrail", f"trail/qnsp-{workspace.project.name}-{platform.name}"),
             },
             "flowLogs": {"group": names.log_group("flow"), "retentionDays": _log_days(days)},
             "path": names.path,
@@ -88,11 +89,23 @@ def _fleets(context: Lowering, platform: Platform) -> list[tuple[str, Enclave, s
     """(name of the fleet, its enclave, the broker that runs in it) of everything on this platform."""
     workspace = context.workspace
     brokers = {broker.spec.enclave: broker.name for broker in workspace.of_kind(KeyBroker) if broker.spec.enclave}
-    return [
+    found = [
         (brokers.get(enclave.address, enclave.name), enclave, brokers.get(enclave.address))
         for enclave in workspace.of_kind(Enclave)
         if enclave.spec.platform == platform.address
     ]
+    seen: dict[str, Enclave] = {}
+    for name, enclave, _ in found:
+        if name in seen:
+            raise OperatorError(
+                "QNSP-PLN-239",
+                f"the fleets of {enclave.address} and {seen[name].address} would both be named {name}, and share a role",
+                subject=str(enclave.address),
+                place=workspace.place(enclave.address, "metadata", "name"),
+                next_step="a broker's fleet has the broker's name: give the other enclave another",
+            )
+        seen[name] = enclave
+    return found
 
 
 def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker: str | None) -> Json:
