@@ -204,7 +204,7 @@ class _Run:
             if self.unclean and driver.recover():
                 before = before or RecordedUnit(action.unit, driver.unit.program, "", {})
             anew = _made_anew(action, driver.unit)
-            steps = driver.preview(refresh=before is not None, replace=anew)
+            steps = driver.preview(refresh=before is not None, replace=_held(anew, driver))
             planned = (*action.steps, *(PlannedStep(Op.REPLACE, step) for step in anew))
             found = deviations(planned, steps, whole=before is None)
         if found:
@@ -282,7 +282,7 @@ class _Run:
             # From here on resources may exist: a unit that vanishes from the documents must still be found and deleted.
             records.write_unit(backend, attempt)
         try:
-            driver.up(refresh=before is not None, replace=_made_anew(action, unit))
+            driver.up(refresh=before is not None, replace=_held(_made_anew(action, unit), driver))
         except EngineError:
             deployment = driver.export()
             self.lease.check()
@@ -402,6 +402,12 @@ def _made_anew(action: Action, unit: Unit) -> tuple[Step, ...]:
         return ()
     # A sealed key is protected, and anew it would be the same bytes: it stays.
     return tuple(step for step in outlines()[unit.program](unit) if step.type != "qnsp:broker:SealedKey")
+
+
+def _held(anew: tuple[Step, ...], driver: StackDriver) -> tuple[Step, ...]:
+    """Those that are there to be replaced: an interrupted run may have deleted some, which are then created."""
+    held = set(driver.export().resources) if anew else set()
+    return tuple(step for step in anew if (step.type, step.name) in held)
 
 
 def levels(depends: Mapping[str, Iterable[str]]) -> list[list[str]]:

@@ -44,8 +44,10 @@ def deviations(planned: Sequence[PlannedStep], previewed: Sequence[PlannedStep],
 
 
 def _milder(now: Op, planned: Op) -> bool:
-    """A step that was planned harder: of a half-done create or replace an update may be left."""
-    return (now is Op.UPDATE and planned in {Op.CREATE, Op.REPLACE}) or (now is Op.CREATE and planned is Op.UPDATE)
+    """A step that was planned harder: of a half-done create or replace an update or the creation may be left."""
+    return (now is Op.UPDATE and planned in {Op.CREATE, Op.REPLACE}) or (
+        now is Op.CREATE and planned in {Op.UPDATE, Op.REPLACE}
+    )
 
 
 def _past(op: Op) -> str:
