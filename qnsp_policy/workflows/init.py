@@ -92,7 +92,7 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
     directory.mkdir(parents=True, exist_ok=True)
     (directory / ".qnsp").mkdir(mode=0o700)
     (directory / "artefacts").mkdir()
-    _write_passphrase(directory)
+    write_passphrase(directory)
 
     progress("making throw-away keys for alice, bob, lab, the broker and one API client")
     values = _keys(directory, now) | _dates(now)
@@ -173,12 +173,12 @@ def adopt_workspace(directory: Path, *, digest: str, now: datetime) -> Initialis
         )
     (directory / ".qnsp").mkdir(mode=0o700, exist_ok=True)
     if not (directory / ".qnsp/passphrase").exists():
-        _write_passphrase(directory)
+        write_passphrase(directory)
     made = _genesis(directory, workspace, secrets.token_hex(16), now)
     return Initialised(str(directory), made.workspace_id, made.trust_root_digest, ("wrote the genesis record",))
 
 
-def _write_passphrase(directory: Path) -> None:
+def write_passphrase(directory: Path) -> None:
     descriptor = os.open(directory / ".qnsp/passphrase", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32) + "\n")

@@ -351,3 +351,17 @@ def ask(
     found = ask_broker(session.directory, resource, enclave, now=session.now)
     emit(session, found, lambda: "\n".join(found["lines"]))
     session.finish(OK if found["released"] else UNPROVEN)
+
+
+@app.command(
+    "simulated-values",
+    epilog=examples("attest simulated-values clinic-enclave", "attest simulated-values research-enclave --format json"),
+)
+def simulated(ctx: typer.Context, enclave: Annotated[str, typer.Argument(help="The enclave's name.")]) -> None:
+    """What members of a simulated enclave will measure: the two values for its ReferenceValues document."""
+    from qnsp_policy.workflows.attest_simulated import simulated_values
+
+    session: Session = ctx.obj
+    found = simulated_values(session.directory, enclave)
+    inner = ", ".join(f'{name}: "{value}"' for name, value in found["measurements"].items())
+    emit(session, found, lambda: f"For {found['referenceValues']}:\n  - measurements: {{{inner}}}")

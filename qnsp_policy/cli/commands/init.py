@@ -17,16 +17,28 @@ EXAMPLES = examples("init --template quickstart lab", "-C lab init --adopt sha25
 def command(
     ctx: typer.Context,
     directory: Annotated[Path | None, typer.Argument(help="The folder to make; default: the -C folder.")] = None,
-    template: Annotated[str, typer.Option(help="Which template to start from.")] = "quickstart",
+    template: Annotated[
+        str, typer.Option(help="Which template to start from; `bare` has no documents.")
+    ] = "quickstart",
     adopt: Annotated[
         str | None, typer.Option(metavar="DIGEST", help="Adopt a cloned workspace whose TrustRoot has this digest.")
     ] = None,
 ) -> None:
     """Make a workspace, or adopt a cloned one."""
-    from qnsp_policy.workflows.init import adopt_workspace, init_workspace
+    from qnsp_policy.workflows.init import GITIGNORE, adopt_workspace, init_workspace
 
     session: Session = ctx.obj
     paint = paint_of(session)
+    if template == "bare" and adopt is None:
+        from qnsp_policy.workflows.init_bare import prepare
+
+        bare = prepare(directory or session.directory, gitignore=GITIGNORE, now=session.now, progress=session.note)
+        emit(
+            session,
+            bare.to_json(),
+            lambda: "\n".join([*bare.wrote, f"Next: write documents; Undo: rm -r {bare.directory}"]),
+        )
+        return
     if adopt is not None:
         made = adopt_workspace(directory or session.directory, digest=adopt, now=session.now)
     else:

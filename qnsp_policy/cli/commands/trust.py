@@ -76,3 +76,22 @@ def export(
     else:
         out.write_text(text + "\n", encoding="utf-8")
         session.note(f"wrote {out}")
+
+
+@app.command(epilog=examples("trust root", "trust root --format json"))
+def root(ctx: typer.Context) -> None:
+    """The TrustRoot of the documents and its digest: recognise it, keep the digest outside, then `init --adopt` it."""
+    from qnsp_policy.workflows.init_bare import trust_root
+
+    session: Session = ctx.obj
+    found = trust_root(session.directory)
+
+    def text() -> str:
+        width = max((len(one["name"]) for one in found["identities"]), default=0)
+        lines = [
+            f"  {one['name']:{width}}  {', '.join(one['roles'])}   ({', '.join(one['signers'])})"
+            for one in found["identities"]
+        ]
+        return "\n".join([f"TrustRoot version {found['version']}", *lines, "", f"digest  {found['digest']}"])
+
+    emit(session, found, text)
