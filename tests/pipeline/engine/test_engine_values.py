@@ -237,3 +237,8 @@ def test_a_plan_without_changes_needs_no_engine() -> None:
         "sys.exit('pulumi' in sys.modules or 'grpc' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_creation_that_an_interrupted_replace_left_is_in_the_plan() -> None:
+    """Deleted by the run that was interrupted, it is made by the one that goes on."""
+    assert deviations([step(Op.REPLACE)], [step(Op.CREATE)], whole=False) == []
