@@ -438,5 +438,5 @@ def test_a_unit_that_cannot_be_made_anew_is_an_error(
 ) -> None:
     """A flag is never ignored."""
     with pytest.raises(OperatorError) as caught:
-        Clinic().plan(state, previews=FakePreviews(), **options)
+        Clinic().plan(state, previews=FakePreviews(), **options)  # type: ignore[arg-type]
     assert caught.value.code == code
