@@ -35,7 +35,11 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("check", "check", "Hold the documents against the rules."),
             Entry("policy", "policy", "List, explain and test rules.", group=True),
             Entry("trust", "trust", "Who may get which key, and what a change does to it.", group=True),
-            Entry("explain", "explain", "Everything that is known of one document, with defaults filled in; or the page of a rule."),
+            Entry(
+                "explain",
+                "explain",
+                "Everything that is known of one document, with defaults filled in; or the page of a rule.",
+            ),
             Entry("graph", "graph", "The units and grants as a drawing."),
             Entry("schema", "schema", "The JSON Schema of the documents, for editors.", group=True),
         ),
