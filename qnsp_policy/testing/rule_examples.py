@@ -33,7 +33,7 @@ _Texts.yaml_implicit_resolvers = {
 def good_documents() -> dict[str, Any]:
     """The good workspace's documents by address."""
     text = data_path("policies", "good_workspace.yaml").read_text()
-    return {f"{d['kind']}/{d['metadata']['name']}": merged(None, d) for d in yaml.load_all(text, _Texts)}  # noqa: S506
+    return {f"{d['kind']}/{d['metadata']['name']}": merged(None, d) for d in yaml.load_all(text, _Texts)}
 
 
 def merged(value: Any, patch: Any) -> Any:

@@ -21,7 +21,7 @@ from qnsp_policy.kernel.ledger.store_edge import AppendedRecord, FileLedger
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import KeyBroker
-from qnsp_policy.pipeline.world.backend import Backend
+from qnsp_policy.pipeline.world.backend import Backend, Portable
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
 from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState
 from qnsp_policy.workflows.keys import KEYS, list_keys
@@ -35,7 +35,7 @@ LEDGER_KEYS = KEYS / "ledger.json"
 LEDGER_ALGORITHMS = ("Ed25519", "ML-DSA-44", "ML-DSA-65")
 
 
-def open_backend(root: Path, workspace: Workspace) -> Backend:
+def open_backend(root: Path, workspace: Workspace) -> Portable:
     """Where the state of this workspace lies.
 
     Raises:
@@ -43,12 +43,16 @@ def open_backend(root: Path, workspace: Workspace) -> Backend:
     """
     url = str(workspace.project.spec.backend.url)
     scheme, _, path = url.partition("://")
+    if scheme == "s3":
+        from qnsp_policy.pipeline.world.backend_s3_edge import S3Backend
+
+        return S3Backend(url)
     if scheme != "file":
         raise OperatorError(
             "QNSP-OPS-060",
             f"backends of kind {scheme}:// are not there yet",
             subject=url,
-            next_step="use file://.qnsp/state",
+            next_step="use file://.qnsp/state or s3://BUCKET/PREFIX",
         )
     return FileBackend(Path(path) if path.startswith("/") else root / path)
 

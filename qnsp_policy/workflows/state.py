@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.crypto.canonical import timestamp
-from qnsp_policy.pipeline.engine import lease
+from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest, timestamp
+from qnsp_policy.pipeline.engine import lease, records
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, recorded_state
+
+EXPORT_FORMAT = "qnsp.state-export/v1"
 
 
 def state_list(root: Path) -> dict[str, Any]:
@@ -66,6 +71,92 @@ def state_show(root: Path, unit_id: str) -> dict[str, Any]:
     }
 
 
+def state_export(root: Path, path: Path, *, now: datetime) -> dict[str, Any]:
+    """Write the whole state, Pulumi's own included, into one file: a backup, or the way to another backend.
+
+    Taken under the lease, so that it is of one moment. Secrets in it stay encrypted; the passphrase is not in it.
+
+    Raises:
+        LockHeld: somebody is at work.
+    """
+    backend = open_backend(root, load(root))
+    with lease.Lease.acquire(backend, purpose="state export"):
+        recorded = records.read_state(backend)
+        genesis, _ = recorded.judge()
+        files = {name: data for name, data in backend.files().items() if not _passing(name)}
+    body = {name: base64.b64encode(data).decode() for name, data in sorted(files.items())}
+    document = {
+        "format": EXPORT_FORMAT,
+        "workspaceId": genesis.workspace_id,
+        "serial": recorded.serial,
+        "exportedAt": timestamp(now),
+        "digest": sha256_digest(jcs(body)),
+        "files": body,
+    }
+    scratch = path.with_name(f".{path.name}.part")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
+        json.dump(document, sink, indent=1)
+        sink.flush()
+        os.fsync(sink.fileno())
+    scratch.replace(path)
+    return {name: value for name, value in document.items() if name != "files"} | {
+        "file": str(path),
+        "entries": len(files),
+        "units": len(recorded.units),
+    }
+
+
+def state_import(root: Path, path: Path, *, force: bool) -> dict[str, Any]:
+    """Put an exported state into this workspace's backend.
+
+    Raises:
+        LockHeld: somebody is at work.
+        OperatorError: QNSP-OPS-074, the file is no whole export; QNSP-OPS-075, the backend holds another workspace; or,
+            without `force`, a newer state, which brokers have seen already.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        files = {str(name): base64.b64decode(text, validate=True) for name, text in document["files"].items()}
+        whole = document["format"] == EXPORT_FORMAT and document["digest"] == sha256_digest(jcs(document["files"]))
+        workspace_id, serial = str(document["workspaceId"]), int(document["serial"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole, files, workspace_id, serial = False, {}, "", 0
+    if not whole or any(name.startswith("/") or ".." in name.split("/") for name in files):
+        raise OperatorError(
+            "QNSP-OPS-074",
+            f"{path} is no whole export of a state",
+            subject=str(path),
+            expected=EXPORT_FORMAT,
+            next_step="take another backup; `qnsp-policy state export FILE` makes them",
+        )
+    backend = open_backend(root, load(root))
+    with lease.Lease.acquire(backend, purpose="state import"):
+        present = records.read_genesis(backend)
+        held = records.read_state(backend).serial if present is not None else 0
+        if present is not None and (present.workspace_id != workspace_id or (held > serial and not force)):
+            other = present.workspace_id != workspace_id
+            raise OperatorError(
+                "QNSP-OPS-075",
+                "this backend holds the state of another workspace" if other else "this backend holds a newer state",
+                subject=str(path),
+                expected=present.workspace_id if other else f"serial {held} or later",
+                got=workspace_id if other else f"serial {serial}",
+                next_step="name another backend in qnsp.yaml"
+                if other
+                else "go back with --force only when the newer state is lost; what was applied since shows as drift",
+            )
+        for key in set(backend.list("units/")) - {name.removeprefix("qnsp/") for name in files}:
+            backend.delete(key)
+        backend.put_files(files)
+    return {"file": str(path), "workspaceId": workspace_id, "serial": serial, "entries": len(files)}
+
+
+def _passing(name: str) -> bool:
+    """What belongs to a run and not to the state: our lease, Pulumi's locks and backups."""
+    return name == f"qnsp/{lease.KEY}" or "/locks/" in f"/{name}" or "/backups/" in f"/{name}"
+
+
 def lock_list(root: Path, *, now: datetime) -> list[dict[str, Any]]:
     """Who holds the workspace; empty where nobody does."""
     found = lease.read(open_backend(root, load(root)))
@@ -109,9 +200,7 @@ def refresh(root: Path, *, now: datetime, events: Listener) -> dict[str, Any]:
     from qnsp_policy.pipeline.engine.refresh import refresh as read_back
 
     workspace = load(root)
-    settings = engine_settings(
-        root, workspace, progress=lambda text: events(Event(EventKind.MESSAGE, text=text))
-    )
+    settings = engine_settings(root, workspace, progress=lambda text: events(Event(EventKind.MESSAGE, text=text)))
     done = read_back(settings, events=events)
     changed = [unit.unit for unit in done if unit.result == "changed"]
     open_ledger(root, workspace).note("refresh", actor="refresh", subject="state", data={"changed": changed}, now=now)
@@ -123,4 +212,13 @@ def refresh(root: Path, *, now: datetime, events: Listener) -> dict[str, Any]:
     }
 
 
-__all__ = ["lock_list", "lock_release", "refresh", "state_list", "state_show"]
+__all__ = [
+    "EXPORT_FORMAT",
+    "lock_list",
+    "lock_release",
+    "refresh",
+    "state_export",
+    "state_import",
+    "state_list",
+    "state_show",
+]
