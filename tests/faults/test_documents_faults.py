@@ -29,17 +29,27 @@ class Ended:
     megabytes: float
 
 
+_LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as report:
+    report.write(f"{os.waitstatus_to_exitcode(status)} {usage.ru_maxrss}")
+"""
+"""Starts the command from a small process: a child's peak counts what its parent held when it forked."""
+
+
 def run(folder: Path, *line: str, prefix: str = "") -> Ended:
     """One command of ours as a process of its own, under a shell's limits."""
     command = f'{prefix} exec "{sys.executable}" -m qnsp_policy.cli.main "$@"'
     begun = time.monotonic()
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(["bash", "-c", command, "sh", *line], cwd=folder, stdout=out, stderr=out)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile() as out, tempfile.NamedTemporaryFile("r") as report:
+        launched = [sys.executable, "-I", "-c", _LAUNCHER, report.name, "bash", "-c", command, "sh", *line]
+        subprocess.run(launched, cwd=folder, stdout=out, stderr=out, check=True)
+        code, kilobytes = report.read().split()
         out.seek(0)
         said = out.read().decode(errors="replace")
-    return Ended(process.returncode, said, time.monotonic() - begun, usage.ru_maxrss / 1024)
+    return Ended(int(code), said, time.monotonic() - begun, int(kilobytes) / 1024)
 
 
 def workspace(folder: Path, documents: int = 12) -> Path:
