@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.aws_outline import balancer_steps, fleet_steps, keys_args, keys_steps
+from qnsp_stacks.aws_outline import balancer_steps, fleet_steps, keys_args, keys_steps, resources
 from qnsp_stacks.declared import make, outline_of
 from qnsp_stacks.shapes import objects
 
@@ -35,3 +35,6 @@ def program(unit: Unit) -> None:
     pulumi.export("url", inputs["broker"]["url"])
     pulumi.export("tlsKeyId", key_id_of(inputs["broker"]["tls"].get("key")))
     pulumi.export("reachedAt", passage["balancer"].dns_name)  # type: ignore[attr-defined]
+
+
+__all__ = ["outline", "program", "resources"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.aws_outline import fleet_steps
+from qnsp_stacks.aws_outline import fleet_steps, resources
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
@@ -22,3 +22,6 @@ def program(unit: Unit) -> None:
     args = FleetArgs.of(inputs["fleet"], inputs["network"])
     FLEETS[args.kind]("fleet", args, Providers(inputs["platform"]))
     pulumi.export("group", args.group)
+
+
+__all__ = ["outline", "program", "resources"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qnsp_policy.pipeline.plan.values import Step, Unit
 from qnsp_stacks import endpoint as local
-from qnsp_stacks.aws_outline import balancer_steps
+from qnsp_stacks.aws_outline import balancer_steps, resources
 from qnsp_stacks.declared import make
 
 
@@ -38,3 +38,6 @@ def program(unit: Unit) -> None:
     pulumi.export("keyId", made.keyId)  # type: ignore[attr-defined]
     pulumi.export("assurance", made.assurance)  # type: ignore[attr-defined]
     pulumi.export("reachedAt", passage["balancer"].dns_name)  # type: ignore[attr-defined]
+
+
+__all__ = ["outline", "program", "resources"]

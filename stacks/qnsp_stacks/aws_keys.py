@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.aws_outline import keys_args, keys_steps
+from qnsp_stacks.aws_outline import keys_args, keys_steps, resources
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
@@ -20,3 +20,6 @@ def program(unit: Unit) -> None:
     inputs = unit.inputs
     made = Keys("keys", keys_args(inputs), Providers(inputs["platform"], inputs["keyAdmin"])).children
     pulumi.export("keys", {key["name"]: made[key["name"]].arn for key in inputs["keys"]})  # type: ignore[attr-defined]
+
+
+__all__ = ["outline", "program", "resources"]

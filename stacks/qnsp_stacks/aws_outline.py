@@ -1,4 +1,4 @@
-"""Outlines of components on AWS: the component itself, then each child under it. Imports no Pulumi."""
+"""Outlines of components on AWS: the component itself, then each child under it; and all of it for a reader. Imports no Pulumi."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pulumi_qnsp.components.aws_balancer import BalancerArgs, balancer
 from pulumi_qnsp.components.aws_fleet import FleetArgs, fleet
 from pulumi_qnsp.components.aws_foundation import FoundationArgs, foundation
 from pulumi_qnsp.components.aws_keys import KeysArgs, keys
-from pulumi_qnsp.components.children import Child
-from qnsp_policy.pipeline.plan.values import Step
+from pulumi_qnsp.components.children import Child, Ref, as_engine, camel
+from qnsp_policy.pipeline.plan.values import Step, Unit
+from qnsp_policy.pipeline.world.declared import Link, Resource
+from qnsp_policy.pipeline.world.recorded import RecordedUnit
 
 FLEET_TYPES: Mapping[str, str] = {
     "nitro-enclave": "qnsp:aws:NitroEnclaveFleet",
@@ -47,4 +49,31 @@ def balancer_steps(inputs: Mapping[str, Any]) -> tuple[Step, ...]:
     return steps("qnsp:aws:Balancer", "passage", balancer(args))
 
 
-__all__ = ["balancer_steps", "fleet_steps", "foundation_steps", "keys_args", "keys_steps", "steps"]
+def resources(unit: Unit | RecordedUnit) -> tuple[Resource, ...]:
+    """Every resource of AWS that a unit's program makes, with all its inputs; what the reader of AWS compares."""
+    inputs, made = unit.inputs, list[Child]()
+    if "foundation" in inputs:
+        made += foundation(FoundationArgs.of(inputs["foundation"]))
+    if inputs.get("keys"):
+        made += keys(keys_args(inputs))
+    targets = []
+    if "balancer" in inputs:
+        made += balancer(BalancerArgs.of(inputs["balancer"], inputs["network"]))
+        targets = [Link("targets", "arn")]
+    if "fleet" in inputs:
+        made += fleet(FleetArgs.of(inputs["fleet"], inputs["network"]), target_groups=targets)
+    found = [
+        Resource(child.type, child.name, as_engine(child.inputs, _link), tuple(camel(name) for name in child.ignore))
+        for child in made
+    ]
+    if "group" in inputs:
+        attached = {"autoscalingGroupName": inputs["group"], "lbTargetGroupArn": Link("targets", "arn")}
+        found.append(Resource("aws:autoscaling/attachment:Attachment", "attachment", attached))
+    return tuple(found)
+
+
+def _link(ref: Ref) -> Link:
+    return Link(ref.child, camel(ref.output))
+
+
+__all__ = ["balancer_steps", "fleet_steps", "foundation_steps", "keys_args", "keys_steps", "resources", "steps"]

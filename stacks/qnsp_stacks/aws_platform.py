@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.aws_outline import foundation_steps
+from qnsp_stacks.aws_outline import foundation_steps, resources
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
@@ -27,3 +27,6 @@ def program(unit: Unit) -> None:
     pulumi.export("subnetIds", network["subnets"] or subnets)
     pulumi.export("storagePrefixListId", gateway.prefix_list_id if gateway is not None else "")  # type: ignore[attr-defined]
     pulumi.export("organisationPolicies", inputs["foundation"]["organisationPolicies"])
+
+
+__all__ = ["outline", "program", "resources"]

@@ -7,7 +7,7 @@ the installed SDK. `security` names those inputs that a preview under the lock m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,22 +61,32 @@ def camel(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)
 
 
-def as_engine(value: Any) -> Any:
+def _unknown(ref: Ref) -> Any:
+    raise ValueError(f"a security property must be known at plan time, and {ref.child} is not")
+
+
+def as_engine(value: Any, link: Callable[[Ref], Any] = _unknown) -> Any:
     """A plain value with the engine's member names.
 
+    Args:
+        value: plain, with `Ref`s.
+        link: what stands in the place of a `Ref`.
+
     Raises:
-        ValueError: it holds a `Ref`, so it is unknown at plan time.
+        ValueError: it holds a `Ref`, so it is unknown at plan time, and no `link` was given.
     """
     if isinstance(value, Ref):
-        raise ValueError("a security property must be known at plan time")  # noqa: TRY004 - the value is wrong, not its type
+        return link(value)
     if isinstance(value, Mapping):
         return {
-            camel(name): dict(member) if name in _PLAIN_MAPS else as_engine(member)
+            camel(name): dict(member)
+            if name in _PLAIN_MAPS and isinstance(member, Mapping)
+            else as_engine(member, link)
             for name, member in value.items()
             if member is not None
         }
     if isinstance(value, list | tuple):
-        return [as_engine(item) for item in value]
+        return [as_engine(item, link) for item in value]
     return value
 
 

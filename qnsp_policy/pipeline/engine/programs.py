@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.plan.values import Outline, Unit
+from qnsp_policy.pipeline.world.declared import Resource
+from qnsp_policy.pipeline.world.recorded import RecordedUnit
 
 GROUP = "qnsp_policy.stacks"
 
@@ -43,4 +45,14 @@ def program(unit: Unit) -> Callable[[], None]:
     return lambda: module.program(unit)
 
 
-__all__ = ["GROUP", "outlines", "program"]
+def resources(unit: RecordedUnit) -> Sequence[Resource]:
+    """What a unit declares, for readers that compare it in bulk; nothing where its program does not say.
+
+    Raises:
+        OperatorError: QNSP-ENG-030, its program is not installed.
+    """
+    declares: Callable[[RecordedUnit], Sequence[Resource]] | None = getattr(_module(unit.program), "resources", None)
+    return declares(unit) if declares is not None else ()
+
+
+__all__ = ["GROUP", "outlines", "program", "resources"]
