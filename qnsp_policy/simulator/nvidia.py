@@ -90,7 +90,10 @@ def fwid_extension(fwid: bytes, *, blackwell: bool) -> mint.Extension:
         return mint.Extension("2.23.133.5.4.1", mint.sequence(mint.octets(b"simulated ueid")) + fwid)
     sha384 = mint.oid("2.16.840.1.101.3.4.2.2")
     fwids = mint.tlv(0xA6, mint.sequence(sha384, mint.octets(fwid)), mint.sequence(sha384, mint.octets(bytes(48))))
-    return mint.Extension("2.23.133.5.4.1.1", mint.sequence(mint.tlv(0x80, b"NVIDIA"), fwids))
+    texts = (b"NVIDIA", b"simulated GB100", b"1.0", b"\1", b"\2", b"\0")  # vendor, model, version, svn, layer, index
+    before = [mint.tlv(0x80 + number, text) for number, text in enumerate(texts)]
+    after = [mint.tlv(0x87, bytes.fromhex("0700000000")), mint.tlv(0x88, bytes(16)), mint.tlv(0x89, b"simulated")]
+    return mint.Extension("2.23.133.5.4.1.1", mint.sequence(*before, fwids, *after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,9 @@ def rim_tree(
     root = etree.Element(f"{{{_SWID}}}SoftwareIdentity", nsmap={"swid": _SWID, "hash": _HASH_NAMESPACE})
     root.set("name", product)
     root.set("tagId", secrets.token_hex(24))
+    entity = etree.SubElement(root, f"{{{_SWID}}}Entity")
+    entity.set("name", "NVIDIA (simulated)")
+    entity.set("role", "softwareCreator tagCreator")
     meta = etree.SubElement(root, f"{{{_SWID}}}Meta")
     for name, value in (("colloquialVersion", version), ("edition", edition), ("product", product)):
         meta.set(name, value)
@@ -253,7 +259,8 @@ def sign_rim(
     value = etree.SubElement(signature, f"{{{_DS}}}SignatureValue")
     data = etree.SubElement(etree.SubElement(signature, f"{{{_DS}}}KeyInfo"), f"{{{_DS}}}X509Data")
     for authority in reversed(chain):
-        etree.SubElement(data, f"{{{_DS}}}X509Certificate").text = base64.b64encode(authority.certificate).decode()
+        text = base64.encodebytes(authority.certificate).decode()
+        etree.SubElement(data, f"{{{_DS}}}X509Certificate").text = text
     value.text = base64.b64encode(raw_signature(chain[-1].key, _canonical(info))).decode()
     return etree.tostring(root)
 

@@ -6,8 +6,8 @@ One piece is judged as a line of a batch is, so both give the same verdict; here
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from qnsp_policy.kernel.attestation.batch_request import POLICY_MEMBERS, read_ob
 from qnsp_policy.kernel.attestation.ear import ear_claims, sign_ear
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.registry import pinned_anchors
-from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass
+from qnsp_policy.kernel.attestation.second_opinion import hold_against, statement
+from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, AttestationResult
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
 from qnsp_policy.kernel.crypto.keys import PrivateKey
@@ -39,6 +40,7 @@ class Asked:
         devices: further lines of the batch format for devices.
         allow_simulated: whether simulated evidence may be accepted, under the workspace's own anchors too.
         ear: key file that signs the result as an EAR.
+        second: another verifier that judges the same evidence (`attest_opinion.VERIFIERS`), "" for none.
     """
 
     evidence: Path
@@ -52,6 +54,7 @@ class Asked:
     require_checked: tuple[str, ...] = ()
     allow_simulated: bool = False
     ear: Path | None = None
+    second: str = ""
 
 
 def verify_evidence(root: Path, asked: Asked, *, now: datetime) -> dict[str, Any]:
@@ -72,15 +75,35 @@ def verify_evidence(root: Path, asked: Asked, *, now: datetime) -> dict[str, Any
     request["assurance"] = sorted(allowed)
     anchors = (*pinned_anchors(), *(_declared(root) if asked.allow_simulated else ()))
     batch = Batch(DiskFiles(Path.cwd()), now, anchors)
-    if key is None:
-        return batch.answer(request)
+    result: AttestationResult | None = None
     try:
         result = batch.result(request)
+        answer = answer_of(result)
     except EvidenceError:
-        return batch.answer(request)
+        answer = batch.answer(request)
+    if asked.second:
+        answer = _with_opinion(batch, request, asked, answer)
+    if key is None or result is None:
+        return answer
+    if "secondOpinions" in answer:
+        said = statement(answer["secondOpinions"])
+        accepted = answer["verdict"] == "accepted"
+        result = replace(result, accepted=accepted, statements=(*result.statements, said))
     nonce = asked.nonce or asked.report_data or ""
     claims = ear_claims(result, policy_id=sha256_digest(jcs(policy)), build=_build(), nonce=nonce)
-    return answer_of(result) | {"ear": sign_ear(claims, key)}
+    return answer | {"ear": sign_ear(claims, key)}
+
+
+def _with_opinion(batch: Batch, request: Mapping[str, Any], asked: Asked, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer held against another verifier's; a request that cannot be read has no evidence to judge."""
+    from qnsp_policy.workflows.attest_opinion import second_opinions
+
+    try:
+        material = batch.material(request)
+    except EvidenceError:
+        return dict(answer)
+    nonce = asked.nonce or asked.report_data
+    return hold_against(answer, second_opinions(asked.second, material, nonce=nonce))
 
 
 def verify_list(root: Path, listing: Path, *, allow_simulated: bool, now: datetime) -> Iterator[str]:

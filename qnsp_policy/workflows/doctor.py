@@ -1,4 +1,4 @@
-"""`doctor`, `version`, `tools`: what this installation is made of."""
+"""`doctor`, `version`: what this installation is made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.workflows.progress import Progress, in_tenths
 
 
 def versions() -> dict[str, str]:
@@ -32,44 +31,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def list_tools() -> list[dict[str, Any]]:
-    """Each pinned program and where it is."""
-    from qnsp_policy.pipeline.engine.toolchain import TOOLS, find
-
-    listed = []
-    for name, tool in TOOLS.items():
-        found = find(name, environment=os.environ)
-        listed.append(
-            {
-                "name": name,
-                "version": found.version if found else tool.version,
-                "path": str(found.path) if found else None,
-                "origin": found.origin if found else None,
-            }
-        )
-    return listed
-
-
-def install_tools(names: tuple[str, ...], *, progress: Progress) -> list[dict[str, Any]]:
-    """Build the named programs into the cache.
-
-    Raises:
-        OperatorError: a name is not one of ours, or a build failed.
-    """
-    from qnsp_policy.pipeline.engine.toolchain import TOOLS, install
-
-    unknown = [name for name in names if name not in TOOLS]
-    if unknown:
-        raise OperatorError(
-            "QNSP-OPS-056", f"there is no pinned program {unknown[0]!r}", next_step=f"use one of: {', '.join(TOOLS)}"
-        )
-    return [
-        {"name": name, "version": found.version, "path": str(found.path), "origin": found.origin}
-        for name in names
-        for found in [install(name, environment=os.environ, progress=in_tenths(progress))]
-    ]
 
 
 def examine(root: Path) -> list[dict[str, Any]]:
@@ -124,4 +85,4 @@ def examine(root: Path) -> list[dict[str, Any]]:
     return found
 
 
-__all__ = ["examine", "install_tools", "list_tools", "versions"]
+__all__ = ["examine", "versions"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +21,32 @@ KINDS = ("sev-snp", "tdx", "sgx", "nitro-enclave", "nitro-tpm", "nvidia-gpu", "n
 _KIND_HELP = "auto, or " + ", ".join(KINDS) + "."
 
 
+VERIFIERS = ("nvidia-sdk", "nvattest")
+
+
+def completing(words: Sequence[str]) -> Callable[[str], list[str]]:
+    """Completion of an option that takes one of these words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def _one_of(value: str, words: Sequence[str]) -> str:
+    if value in words:
+        return value
+    close = difflib.get_close_matches(value, words, n=1)
+    raise typer.BadParameter(
+        f"{value!r} is none of {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
+    )
+
+
 def _kind(value: str) -> str:
-    if value != "auto" and value not in KINDS:
-        raise typer.BadParameter(f"{value!r} is none of auto, {', '.join(KINDS)}")
-    return value
+    return _one_of(value, ("auto", *KINDS))
 
 
-Kind = Annotated[str, typer.Option(help=_KIND_HELP, callback=_kind)]
+def _verifier(value: str | None) -> str | None:
+    return value if value is None else _one_of(value, VERIFIERS)
+
+
+Kind = Annotated[str, typer.Option(help=_KIND_HELP, callback=_kind, autocompletion=completing(("auto", *KINDS)))]
 
 
 @app.command(epilog=examples("attest inspect report.bin --offsets", "attest inspect report.bin --format json"))
@@ -46,7 +67,6 @@ def inspect(
 def _table(found: dict[str, Any], session: Session, *, offsets: bool) -> str:
     """The fields as a table: never wider than the terminal, or 100 columns where there is none."""
     import io
-    import shutil
 
     from rich.console import Console
     from rich.table import Table
@@ -54,7 +74,7 @@ def _table(found: dict[str, Any], session: Session, *, offsets: bool) -> str:
 
     from qnsp_policy.pipeline.review.escape import visible
 
-    width = shutil.get_terminal_size((100, 24)).columns if session.stdout.isatty() else 100
+    width = _width(session)
     console = Console(file=io.StringIO(), width=width, force_terminal=session.color, no_color=not session.color)
     table = Table(box=None, pad_edge=False, header_style="bold")
     if offsets:
@@ -98,7 +118,15 @@ def verify(
         bool, typer.Option("--allow-simulated", help="Accept simulated evidence too, under the workspace's anchors.")
     ] = False,
     ear: Annotated[Path | None, typer.Option(help="Key file that signs the result as an EAR (JWT).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the EAR here.")] = None,
+    ear_out: Annotated[Path | None, typer.Option("--ear-out", "--out", help="Write the EAR here.")] = None,
+    second_opinion: Annotated[
+        str | None,
+        typer.Option(
+            help="nvidia-sdk or nvattest judges the same GPU evidence; a disagreement refuses.",
+            callback=_verifier,
+            autocompletion=completing(VERIFIERS),
+        ),
+    ] = None,
     batch: Annotated[Path | None, typer.Option(help="JSON lines: judge many; answers are JSON lines.")] = None,
 ) -> None:
     """Verify evidence of any kind offline against the vendors' roots."""
@@ -106,7 +134,19 @@ def verify(
     if (batch is None) == (evidence is None):
         raise typer.BadParameter("give one file of evidence, or --batch LIST")
     if batch is not None:
-        single = (collateral, endorsement, endorsements, anchor, policy, nonce, report_data, require_checked, ear, out)
+        single = (
+            collateral,
+            endorsement,
+            endorsements,
+            anchor,
+            policy,
+            nonce,
+            report_data,
+            require_checked,
+            ear,
+            ear_out,
+        )
+        single = (*single, second_opinion)
         if any(single) or kind != "auto":
             raise typer.BadParameter(
                 "a list says itself what each line needs; --batch goes with --allow-simulated only"
@@ -115,8 +155,8 @@ def verify(
         return
     if nonce is not None and report_data is not None:
         raise typer.BadParameter("--nonce and --report-data are two ways to say one thing; give one")
-    if out is not None and ear is None:
-        raise typer.BadParameter("--out is where the EAR goes; give --ear KEYFILE too")
+    if ear_out is not None and ear is None:
+        raise typer.BadParameter("--ear-out is where the EAR goes; give --ear KEYFILE too")
     from qnsp_policy.workflows.attest_verify import Asked, verify_evidence
 
     assert evidence is not None
@@ -133,12 +173,13 @@ def verify(
         tuple(require_checked or ()),
         allow_simulated,
         ear,
+        second_opinion or "",
     )
     found = verify_evidence(session.directory, asked, now=session.now)
-    if out is not None and "ear" in found:
-        out.write_text(found["ear"] + "\n", encoding="ascii")
-        session.note(f"wrote {out} (EAR)")
-    emit(session, found, lambda: _verdict(found, session, with_ear=out is None))
+    if ear_out is not None and "ear" in found:
+        ear_out.write_text(found["ear"] + "\n", encoding="ascii")
+        session.note(f"wrote {ear_out} (EAR)")
+    emit(session, found, lambda: _verdict(found, session, with_ear=ear_out is None))
     session.finish(OK if found["verdict"] == "accepted" else UNPROVEN)
 
 
@@ -169,32 +210,16 @@ def _verify_list(session: Session, batch: Path, *, allow_simulated: bool) -> Non
 
 
 def _verdict(found: dict[str, Any], session: Session, *, with_ear: bool) -> str:
-    from qnsp_policy.kernel.attestation.values import Statement, Verdict
-    from qnsp_policy.pipeline.review.answer_text import render_verdict
-    from qnsp_policy.pipeline.review.escape import terminal
+    from qnsp_policy.pipeline.review.attest_text import verdict_text
 
-    paint = paint_of(session)
-    about = f"{found['kind']}, {found['assurance']}, holds until {found['notAfter']}" if "kind" in found else ""
-    if found["verdict"] == "accepted":
-        lines = [f"{paint('good', 'accepted')}     {about}"]
-    else:
-        step = f"step {found['step']} {found['stepName']}: {terminal(found['detail'])}"
-        lines = [
-            f"{paint('bad', 'refused')}      {found['code']}   {step}",
-            *([f"             {about}"] if about else []),
-        ]
-    for shown in (found, *found.get("devices", ())):
-        if shown is not found:
-            lines += ["", f"device {shown['kind']}, {shown['assurance']}"]
-        statements = [
-            Statement(one["name"], Verdict(one["verdict"]), one["detail"], one.get("code", ""))
-            for one in shown.get("statements", ())
-        ]
-        if statements:
-            lines.append(render_verdict(statements, paint=paint))
-    if with_ear and "ear" in found:
-        lines += ["", f"ear  {found['ear']}"]
-    return "\n".join(lines)
+    return verdict_text(found, paint=paint_of(session), width=_width(session), with_ear=with_ear)
+
+
+def _width(session: Session) -> int:
+    """Columns of the terminal, or 100 where there is none."""
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns if session.stdout.isatty() else 100
 
 
 collateral_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -271,16 +296,9 @@ def status(ctx: typer.Context, folder: Annotated[Path, typer.Argument(help="Fold
 
 
 def _windows(found: dict[str, Any], session: Session) -> str:
-    from qnsp_policy.pipeline.review.escape import terminal
+    from qnsp_policy.pipeline.review.attest_text import windows_text
 
-    paint = paint_of(session)
-    lines = []
-    for one in found["files"]:
-        state = one.get("state", "")
-        shown = paint("bad" if state not in {"valid", "unknown", ""} else "good", f"{state:<13}") if state else ""
-        ends = one.get("ends", "no end stated")
-        lines.append(f"{shown}{one['what']:<13} {ends:<21} {terminal(one['name'])}")
-    return "\n".join(lines)
+    return windows_text(found, paint=paint_of(session))
 
 
 @app.command(
@@ -331,6 +349,35 @@ def reference_values(
         out.write_text(as_yaml(document), encoding="utf-8")
         session.note(f"wrote {out}; its state is candidate: nothing is admitted by it until a reviewer makes it active")
     emit(session, document, lambda: "" if out is not None else as_yaml(document).rstrip("\n"))
+
+
+@app.command(
+    epilog=examples(
+        "attest collect --nonce 00ff... --out gpus.json",
+        "attest collect --nonce 00ff... --by nvattest --format json",
+    )
+)
+def collect(
+    ctx: typer.Context,
+    nonce: Annotated[str, typer.Option(help="32 bytes, hex: what the evidence shall answer.")],
+    by: Annotated[
+        str,
+        typer.Option(help="nvidia-sdk or nvattest.", callback=_verifier, autocompletion=completing(VERIFIERS)),
+    ] = "nvidia-sdk",
+    out: Annotated[Path | None, typer.Option(help="Write the additional evidence (JSON) here.")] = None,
+) -> None:
+    """Take evidence of this machine's GPUs, as additional evidence for a key broker."""
+    from qnsp_policy.workflows.attest_opinion import collect_gpus
+
+    session: Session = ctx.obj
+    found = collect_gpus(by, nonce)
+    text = json.dumps({"nvidia": found["nvidia"]})
+    if out is not None:
+        out.write_text(text + "\n", encoding="ascii")
+        session.note(f"wrote {out}")
+    if found["note"]:
+        session.note(found["note"])
+    emit(session, found, lambda: "" if out is not None else text)
 
 
 @app.command(

@@ -59,6 +59,16 @@ class Files(Protocol):
     def is_folder(self, name: str) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What one line names, read and unverified."""
+
+    evidence: Evidence
+    collateral: Collateral
+    anchors: tuple[Anchor, ...]
+    now: datetime
+
+
 @dataclass
 class Batch:
     """Judges lines; holds what was read once (collateral by the names that a line gives).
@@ -109,14 +119,13 @@ class Batch:
             EvidenceError: the request is not of its form, a file cannot be read, or the first failing step of verification.
         """
         request = self._with_policy(request)
-        now = read.moment(request["now"]) if "now" in request else self.now
-        binding = self._binding_of(request)
-        evidence = self._evidence(request, binding)
+        material, binding = self._material(request)
+        evidence, now = material.evidence, material.now
         expected = read.expected_of(request, evidence.kind)
         machine, assurance = read.machine_of(request), read.assurance_of(request)
         wanted = frozenset(read.texts(request.get("requireChecked", []), "requireChecked"))
         read.equals(request), read.floors(request)
-        claims = _verify(evidence, self._collateral_of(request.get("collateral")), self._anchors_of(request), now)
+        claims = _verify(evidence, material.collateral, material.anchors, now)
         if "nonce" in request and claims.kind in _OWN_NONCE:  # these carry a nonce beside their user data
             claims = replace(claims, report_data=bytes.fromhex(str(claims.claims.get("nonce", ""))))
         if binding is not None:
@@ -124,6 +133,21 @@ class Batch:
             expected = expected if expected is not None else claims.report_data
         policy = AppraisalPolicy(read.alternatives_of(request, claims), assurance, wanted, expected, machine)
         return appraise(claims, policy, now)
+
+    def material(self, request: Mapping[str, Any]) -> Material:
+        """What a line names, read and unverified: for another verifier to judge the same.
+
+        Raises:
+            EvidenceError: the request is not of its form, or a file cannot be read.
+        """
+        return self._material(self._with_policy(request))[0]
+
+    def _material(self, request: Mapping[str, Any]) -> tuple[Material, _Binding | None]:
+        now = read.moment(request["now"]) if "now" in request else self.now
+        binding = self._binding_of(request)
+        evidence = self._evidence(request, binding)
+        collateral = self._collateral_of(request.get("collateral"))
+        return Material(evidence, collateral, tuple(self._anchors_of(request)), now), binding
 
     def _with_policy(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request over the policy file that it names; a member of the line wins."""
@@ -316,4 +340,4 @@ def _shown(claims: VerifiedClaims, statements: Sequence[Statement]) -> dict[str,
     }
 
 
-__all__ = ["CODES", "MAX_LINE", "Batch", "Files", "answer_of"]
+__all__ = ["CODES", "MAX_LINE", "Batch", "Files", "Material", "answer_of"]

@@ -24,6 +24,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "coco-sample": f"{_HERE}.coco_sample.codes",
     "appraisal": f"{_HERE}.appraisal_codes",
     "batch": f"{_HERE}.batch",
+    "second opinion": f"{_HERE}.second_opinion",
 }
 
 

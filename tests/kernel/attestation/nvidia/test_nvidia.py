@@ -309,7 +309,7 @@ def rim_of(bench: Bench, **changes: Any) -> bytes:
 
 def edited(pattern: bytes, text: bytes) -> Callable[[bytes], bytes]:
     def change(good: bytes) -> bytes:
-        found, count = re.subn(pattern, text, good, count=1)
+        found, count = re.subn(pattern, text, good, count=1, flags=re.DOTALL)
         assert count == 1
         return found
 

@@ -1,0 +1,313 @@
+"""`attest verify --second-opinion` and `attest collect`: NVIDIA's own tools, out of process, as second verifier and as collector.
+
+Each runs with a deadline, bounded output, an empty folder and an environment that holds nothing of ours. What they answer is read
+strictly: whatever is not of its form is no opinion, and an opinion that was asked for and is not there refuses
+(`kernel.attestation.second_opinion`). nv-attestation-sdk judges recorded evidence offline, but for revocation; `nvattest` asks NVIDIA's
+OCSP service over the network itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from qnsp_policy.errors import OperatorError, QnspError
+from qnsp_policy.kernel.attestation.batch import Material
+from qnsp_policy.kernel.attestation.needs import needs_of
+from qnsp_policy.kernel.attestation.nvidia_gpu import abi
+from qnsp_policy.kernel.attestation.second_opinion import NOT_JUDGED, OK, REFUSED, Opinion, Step, steps_of
+from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
+from qnsp_policy.kernel.attestation.vendors import anchors_of
+from qnsp_policy.kernel.crypto.canonical import timestamp
+from qnsp_policy.kernel.outside_edge import Said, run_outside
+from qnsp_policy.workflows.tools import (
+    NVATTEST,
+    SDK,
+    SUPPORT_NOTE,
+    Sdk,
+    bare_environment,
+    find_nvattest,
+    find_sdk,
+)
+
+VERIFIERS: Final = (SDK, NVATTEST)
+_SECONDS: Final = 120.0
+_COLLECT_SECONDS: Final = 60.0
+_VERSION: Final = re.compile(rb'colloquialVersion="([^"]{1,64})"')
+_LOCAL: Final = "with a GPU in confidential mode, its driver, and access to it"
+
+
+def second_opinions(
+    name: str, material: Material, *, nonce: str | None, tool: Path | None = None, seconds: float = _SECONDS
+) -> tuple[Opinion, ...]:
+    """What another verifier says of each GPU in the evidence.
+
+    Args:
+        name: one of `VERIFIERS`.
+        material: what ours judged.
+        nonce: hex, as given; None where none is expected.
+        tool: the program instead of the one found (a double in tests): the SDK's interpreter, or `nvattest`.
+        seconds: until a program is killed.
+
+    Raises:
+        OperatorError: QNSP-OPS-112 the program is not there, -113 nothing in the evidence that it could judge.
+    """
+    gpus = [
+        (f"device {index - 1}" if index else "evidence", one)
+        for index, one in enumerate((material.evidence, *material.evidence.devices))
+        if one.kind is EvidenceKind.NVIDIA_GPU
+    ]
+    if not gpus:
+        raise OperatorError(
+            "QNSP-OPS-113",
+            f"{name} judges evidence of NVIDIA GPUs; here is none",
+            subject=material.evidence.kind.value,
+            next_step="leave --second-opinion out",
+        )
+    if name == SDK:
+        sdk = _sdk(tool)
+        return tuple(_of_sdk(sdk, subject, one, material, nonce, seconds) for subject, one in gpus)
+    path, version = (tool, "given") if tool else _nvattest()
+    return tuple(_of_nvattest(path, version, subject, one, material, nonce, seconds) for subject, one in gpus)
+
+
+def _sdk(tool: Path | None) -> Sdk:
+    if tool is not None:
+        return Sdk(tool, Path("judge.py"))
+    found = find_sdk(os.environ)
+    if found is None:
+        raise OperatorError(
+            "QNSP-OPS-112",
+            "nv-attestation-sdk is not installed",
+            subject=SDK,
+            next_step=f"qnsp-policy tools install {SDK}",
+        )
+    return found
+
+
+def _nvattest() -> tuple[Path, str]:
+    found = find_nvattest(os.environ)
+    if found is None:
+        raise OperatorError(
+            "QNSP-OPS-112",
+            "nvattest is not on PATH",
+            subject=NVATTEST,
+            next_step="install it as NVIDIA describes (docs.nvidia.com/attestation), or use --second-opinion nvidia-sdk",
+        )
+    return found
+
+
+def _rims(one: Evidence, material: Material) -> dict[str, bytes]:
+    """The RIMs of the versions that the report states, signed or not: `driver` and `vbios`."""
+    try:
+        report = abi.parse(one.data)
+    except QnspError:
+        return {}
+    wanted = {"driver": report.text(abi.DRIVER_VERSION).upper(), "vbios": report.vbios_version().upper()}
+    found: dict[str, bytes] = {}
+    for data in material.collateral.documents.values():
+        match = _VERSION.search(data) if b"SoftwareIdentity" in data[:2048] else None
+        for name, version in wanted.items():
+            if match and match[1].decode("ascii", "replace").upper() == version:
+                found.setdefault(name, data)
+    return found
+
+
+def _pem(der: bytes) -> str:
+    text = base64.encodebytes(der).decode("ascii")
+    return f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+
+
+def _root(vendor: str, chain_or_rim: bytes, material: Material) -> str:
+    """The anchor in use: the one that the evidence carries where it is one of ours, else the first."""
+    roots = [anchor.certificate for anchor in anchors_of(vendor, material.anchors)]
+    bare = b"".join(chain_or_rim.split())
+    for der in roots:
+        if base64.b64encode(der) in bare:
+            return _pem(der)
+    return _pem(roots[0]) if roots else ""
+
+
+def _architecture(one: Evidence) -> str:
+    try:
+        return "blackwell" if abi.parse(one.data).text(abi.CHIP).upper().startswith("GB") else "hopper"
+    except QnspError:
+        return "hopper"
+
+
+def _of_sdk(sdk: Sdk, subject: str, one: Evidence, material: Material, nonce: str | None, seconds: float) -> Opinion:
+    by, note = f"{SDK} {sdk.version}", SUPPORT_NOTE
+    chain, rims = one.endorsements.get("device-chain", b""), _rims(one, material)
+    request = {
+        "op": "judge",
+        "now": timestamp(material.now),
+        "architecture": _architecture(one),
+        "report": base64.b64encode(one.data).decode("ascii"),
+        "chain": chain.decode("ascii", "replace"),
+        "driverRim": rims["driver"].decode("utf-8", "replace") if "driver" in rims else None,
+        "vbiosRim": rims["vbios"].decode("utf-8", "replace") if "vbios" in rims else None,
+        "nonce": nonce,
+        "deviceRoot": _root("nvidia", chain, material),
+        "rimRoot": _root("nvidia-rim", b"".join(rims.values()), material),
+    }
+    said = _run([str(sdk.python), "-I", str(sdk.judge)], {}, seconds, stdin=json.dumps(request).encode())
+    answer, failure = _object(said)
+    if not failure and "error" in answer:
+        failure = str(answer["error"])[:300]
+    steps = steps_of(answer.get("steps")) if not failure else None
+    if steps is None and not failure:
+        failure = "its answer is not of its form"
+    return Opinion(by, subject, _merged(steps or ()), failure, note)
+
+
+def _merged(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Its steps under our names: reading the certificates is part of `chain`."""
+    return tuple(Step("chain", one.verdict, one.detail) if one.step == "certificates" else one for one in steps)
+
+
+def _of_nvattest(
+    path: Path, version: str, subject: str, one: Evidence, material: Material, nonce: str | None, seconds: float
+) -> Opinion:
+    by = f"{NVATTEST} {version}"
+    try:
+        report = abi.parse(one.data)
+        names = [need.name.removesuffix(".xml") for need in needs_of(one) if need.form == "rim"]
+    except QnspError as error:
+        return Opinion(by, subject, (), f"the report cannot be handed over: {error.message}")
+    rims = _rims(one, material)
+    files: dict[str, bytes] = {}
+    for name, kind in zip(names, ("driver", "vbios"), strict=False):
+        if kind in rims:
+            files |= {f"rims/{name}{suffix}": rims[kind] for suffix in (".xml", ".swidtag")}
+    chain = one.endorsements.get("device-chain", b"")
+    entry = {
+        "version": "1.0",
+        "arch": _architecture(one).upper(),
+        "nonce": nonce or report.nonce.hex(),
+        "vbios_version": report.vbios_version(),
+        "driver_version": report.text(abi.DRIVER_VERSION),
+        "evidence": base64.b64encode(one.data).decode("ascii"),
+        "certificate": base64.b64encode(chain).decode("ascii"),
+    }
+    files["evidence.json"] = json.dumps([entry]).encode()
+    store = ["--rim-store", "dir", "--rim-dir", "rims"] if len(rims) == 2 else ["--rim-store", "remote"]
+    line = [str(path), "attest", "--device", "gpu", "--verifier", "local", "--gpu-evidence-source", "file"]
+    line += ["--gpu-evidence-file", "evidence.json", "--nonce", entry["nonce"], *store]
+    answer, failure = _object(_run([*line, "--format", "json", "--log-level", "off"], files, seconds, ok=None))
+    code, claims = answer.get("result_code"), answer.get("claims")
+    if not failure and (type(code) is not int or "result_message" not in answer):
+        failure = "its answer is not of its form"
+    if failure:
+        return Opinion(by, subject, (), failure)
+    return Opinion(by, subject, tuple(_claimed(code, str(answer["result_message"]), claims)), "")
+
+
+_CLAIMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "framing": ("x-nvidia-gpu-attestation-report-parsed",),
+    "signature": ("x-nvidia-gpu-attestation-report-signature-verified",),
+    "firmware-id": ("x-nvidia-gpu-attestation-report-cert-chain-fwid-match",),
+    "freshness": ("x-nvidia-gpu-attestation-report-nonce-match",),
+    "rim": (
+        "x-nvidia-gpu-driver-rim-signature-verified",
+        "x-nvidia-gpu-driver-rim-version-match",
+        "x-nvidia-gpu-vbios-rim-signature-verified",
+        "x-nvidia-gpu-vbios-rim-version-match",
+    ),
+}
+"""Claims of version 3 by our step; another version's absent claims are not judged."""
+
+
+def _claimed(code: Any, message: str, claims: object) -> Iterator[Step]:
+    first = claims[0] if isinstance(claims, list) and claims and isinstance(claims[0], dict) else {}
+    for step, names in _CLAIMS.items():
+        values = [first[name] for name in names if name in first]
+        if values:
+            bad = [name for name in names if first.get(name, True) is not True]
+            yield Step(step, REFUSED if bad else OK, ", ".join(bad))
+    result = first.get("measres")
+    verdict = NOT_JUDGED if result is None else OK if result == "success" else REFUSED
+    yield Step("measurements", verdict, f"measres {result}"[:80])
+    yield Step("overall", OK if code == 0 else REFUSED, f"result {code}: {message}"[:200])
+
+
+def _run(
+    line: list[str], files: Mapping[str, bytes], seconds: float, *, stdin: bytes = b"", ok: int | None = 0
+) -> Said:
+    with tempfile.TemporaryDirectory(prefix="qnsp-opinion-") as name:
+        folder = Path(name)
+        for path, data in files.items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(data)
+        said = run_outside(line, folder=folder, environment=bare_environment(folder), stdin=stdin, seconds=seconds)
+    if not said.failure and ok is not None and said.code != ok:
+        last = (said.errors.strip().split("\n") or [""])[-1]
+        return Said(said.code, said.output, said.errors, f"ended with {said.code}: {last[:200]}")
+    return said
+
+
+def _object(said: Said) -> tuple[dict[str, Any], str]:
+    """The JSON object that a program printed, or why there is none."""
+    if said.failure:
+        return {}, said.failure
+    try:
+        value = json.loads(said.output)
+    except (ValueError, RecursionError):
+        return {}, "its answer is not JSON"
+    return (value, "") if isinstance(value, dict) else ({}, "its answer is not of its form")
+
+
+def collect_gpus(name: str, nonce: str, *, tool: Path | None = None) -> dict[str, Any]:
+    """Evidence of this machine's GPUs over a nonce, in the form of the KBS protocol's additional evidence.
+
+    Args:
+        name: one of `VERIFIERS`.
+        nonce: 32 bytes, hex.
+        tool: a program instead of the one found.
+
+    Raises:
+        OperatorError: QNSP-OPS-112 the program is not there, -114 it collected nothing, -115 a nonce of another length.
+    """
+    if not re.fullmatch("[0-9a-fA-F]{64}", nonce):
+        raise OperatorError("QNSP-OPS-115", "a nonce of 32 bytes is wanted, 64 hex digits", subject="nonce")
+    if name == SDK:
+        sdk = _sdk(tool)
+        stdin = json.dumps({"op": "collect", "nonce": nonce.lower()}).encode()
+        answer, failure = _object(_run([str(sdk.python), "-I", str(sdk.judge)], {}, _COLLECT_SECONDS, stdin=stdin))
+        devices, by, note = answer.get("devices"), f"{SDK} {sdk.version}", SUPPORT_NOTE
+    else:
+        path, version = (tool, "given") if tool else _nvattest()
+        line = [str(path), "collect-evidence", "--device", "gpu", "--nonce", nonce.lower(), "--format", "json"]
+        answer, failure = _object(_run([*line, "--log-level", "off"], {}, _COLLECT_SECONDS, ok=None))
+        devices, by, note = answer.get("evidences"), f"{NVATTEST} {version}", ""
+        failure = failure or ("" if answer.get("result_code") == 0 else str(answer.get("result_message", "no result")))
+    failure = failure or str(answer.get("error", ""))
+    if failure or not _are_devices(devices):
+        raise OperatorError(
+            "QNSP-OPS-114",
+            f"{by} collected no evidence: {failure or 'its answer is not of its form'}"[:500],
+            subject=name,
+            next_step=f"run it {_LOCAL}",
+        )
+    listed = [{member: one[member] for member in ("arch", "evidence", "certificate")} for one in devices or ()]
+    return {"by": by, "note": note, "nonce": nonce.lower(), "nvidia": {"device_evidence_list": listed}}
+
+
+def _are_devices(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= 64
+        and all(
+            isinstance(one, dict)
+            and all(isinstance(one.get(member), str) for member in ("arch", "evidence", "certificate"))
+            for one in value
+        )
+    )
+
+
+__all__ = ["VERIFIERS", "collect_gpus", "second_opinions"]
