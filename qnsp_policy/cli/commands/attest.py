@@ -146,8 +146,7 @@ def verify(
             ear,
             ear_out,
         )
-        single = (*single, second_opinion)
-        if any(single) or kind != "auto":
+        if any(single) or second_opinion or kind != "auto":
             raise typer.BadParameter(
                 "a list says itself what each line needs; --batch goes with --allow-simulated only"
             )
