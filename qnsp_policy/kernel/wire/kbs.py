@@ -26,6 +26,7 @@ BODY_LIMIT = 2 * 1024 * 1024
 TEES = frozenset(
     {"az-snp-vtpm", "az-tdx-vtpm", "snp", "sgx", "tdx", "cca", "csv", "se", "tpm", "sample"}
     | {"nvidia", "nvidia-dpu", "hygondcu", "sampledevice"}
+    | {"nitro-enclave", "nitro-tpm"}  # ours: the protocol has no word for them
 )
 HPKE_ALGORITHMS = frozenset({"X-Wing", "MLKEM1024-P384", "ML-KEM-1024"})
 """`alg` of AKP TEE keys to which this project's brokers release by HPKE (`qnsp.hpke/v1`), for tiers above the protocol's own JWE."""

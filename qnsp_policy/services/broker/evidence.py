@@ -21,6 +21,12 @@ from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind, Verifi
 from qnsp_policy.kernel.wire.coco_snp import evidence_from_json
 from qnsp_policy.kernel.wire.kbs import AttestRequest, InitData, fit, runtime_digest
 
+_ONE_MEMBER = {
+    "tdx": (EvidenceKind.TDX, "quote"),
+    "nitro-enclave": (EvidenceKind.NITRO_ENCLAVE, "document"),
+    "nitro-tpm": (EvidenceKind.NITRO_TPM, "document"),
+}
+"""TEEs whose evidence is the base64 text of one member."""
 _INITDATA_HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 _INITDATA_CLAIM = {EvidenceKind.SEV_SNP: "hostData", EvidenceKind.TDX: "mrConfigId"}
 
@@ -36,12 +42,13 @@ def evidence_of(tee: str, request: AttestRequest) -> Evidence:
     if tee == "snp":
         report, certificates = evidence_from_json(request.primary_evidence)
         return Evidence(EvidenceKind.SEV_SNP, report, certificates)
-    if tee == "tdx":
-        quote = request.primary_evidence.get("quote") if isinstance(request.primary_evidence, Mapping) else None
+    if tee in _ONE_MEMBER:
+        kind, member = _ONE_MEMBER[tee]
+        value = request.primary_evidence.get(member) if isinstance(request.primary_evidence, Mapping) else None
         try:
-            return Evidence(EvidenceKind.TDX, base64.b64decode(quote or "", validate=True))
+            return Evidence(kind, base64.b64decode(value or "", validate=True))
         except (binascii.Error, TypeError, ValueError):
-            raise PeerError("QNSP-KBS-110", "TDX evidence: quote is not base64", subject="quote") from None
+            raise PeerError("QNSP-KBS-110", f"{tee} evidence: {member} is not base64", subject=member) from None
     if tee == "sample":
         return Evidence(EvidenceKind.COCO_SAMPLE, _compact(request.primary_evidence))
     raise PeerError("QNSP-KBS-110", f"no verifier for tee {tee!r} in this broker")

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import cbor2
 
+from qnsp_policy.kernel import cbor
 from qnsp_policy.kernel.attestation.nitro_enclave import codes
 from qnsp_policy.kernel.attestation.refusal import Code, EvidenceError
 from qnsp_policy.kernel.attestation.values import EvidenceKind
@@ -26,8 +27,6 @@ _PROTECTED: Final = bytes.fromhex("a1013822")  # {1: -35}: alg ES384
 _LIMITS: Final = {"public_key": 1024, "user_data": 512, "nonce": 512}
 _MAPS: Final = {EvidenceKind.NITRO_ENCLAVE: "pcrs", EvidenceKind.NITRO_TPM: "nitrotpm_pcrs"}
 _REQUIRED: Final = frozenset({"module_id", "digest", "timestamp", "certificate", "cabundle"})
-_BUILT_IN_TAGS: Final = (*range(6), 21, 22, 23, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799)
-"""Tags that the CBOR library would turn into dates, numbers or patterns; a document holds none."""
 _INDEFINITE_MAP: Final = 0xBF
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = 253_402_300_799_000  # 9999-12-31T23:59:59Z in milliseconds
@@ -62,18 +61,11 @@ class Document:
     nonce: bytes | None
 
 
-def _no_tag(*_: Any) -> Any:
-    raise ValueError("a tag stands inside the document")
-
-
-_DECODERS: Final = dict.fromkeys(_BUILT_IN_TAGS, _no_tag)
-
-
 def _decode(data: bytes, code: Code) -> Any:
     try:
-        return cbor2.loads(data, max_depth=8, allow_duplicate_keys=False, tag_hook=_no_tag, semantic_decoders=_DECODERS)
-    except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise EvidenceError(code, str(error).splitlines()[0][:120] if str(error) else "") from error
+        return cbor.decode_first(data)  # what follows shows when it is encoded again
+    except cbor.CborError as error:
+        raise EvidenceError(code, str(error)) from error
 
 
 def _outer(data: bytes) -> list[Any]:
