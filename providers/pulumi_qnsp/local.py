@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import sys
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from pulumi_qnsp.kinds import Changes, InitFailed, Json, Setting, compare
 from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.kernel.wire.supervisor import ProcessReport, ProcessSpec, State
 from qnsp_policy.pipeline.world.local import declared_files, files_digest, process_spec
 
@@ -156,16 +155,8 @@ def _write_files(setting: Setting, inputs: Json) -> None:
     for path, (mode, data) in declared_files(entries).items():
         target = setting.path(path)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, int(mode, 8))
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            scratch.chmod(int(mode, 8))
-            scratch.replace(target)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+        write_whole(target, data, mode=int(mode, 8))
+        target.chmod(int(mode, 8))
 
 
 def _content(path: Path) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.kernel.wire.supervisor import (
     FORMAT,
     MAX_LINE,
@@ -69,9 +69,7 @@ class SupervisorClient:
         folder.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         config = folder.run_dir / "supervisor.config.json"
         members = {"runDir": folder.run_dir, "socket": folder.socket, "state": folder.state, "logs": folder.logs}
-        scratch = config.with_name(f".{config.name}.{time.monotonic_ns()}")
-        scratch.write_text(json.dumps({name: str(path) for name, path in members.items()}), encoding="utf-8")
-        scratch.replace(config)
+        write_whole(config, json.dumps({name: str(path) for name, path in members.items()}).encode())
         argv = [sys.executable, "-m", "qnsp_policy.services.supervisor", "--config", str(config), "--daemon"]
         ended = subprocess.run(  # noqa: S603 - our own module
             argv, capture_output=True, text=True, timeout=START_SECONDS, check=False, cwd=folder.run_dir

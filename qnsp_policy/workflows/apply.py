@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from qnsp_policy.errors import PlanRefused
+from qnsp_policy.kernel.ledger.store_edge import AppendedRecord
+from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import apply
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
-from qnsp_policy.pipeline.plan.envelope import VerifiedPlan, verify_plan
-from qnsp_policy.workflows.runtime import engine_settings, open_ledger, read_plan, recorded_state
+from qnsp_policy.pipeline.plan.envelope import verify_plan
+from qnsp_policy.pipeline.trust.authorisation import read_plan_file
+from qnsp_policy.workflows.journal import Journal, settle
+from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, read_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +37,12 @@ class Applied:
 
     Attributes:
         record: of the engine.
-        plan: what was applied.
         entry: index of its record in the workspace's ledger.
         checkpoint: root hash of the ledger's checkpoint, hex.
         hints: what to do next.
     """
 
     record: ApplyRecord
-    plan: VerifiedPlan
     entry: int
     checkpoint: str
     hints: tuple[str, ...]
@@ -70,7 +74,11 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
     """
     data = read_plan(path)
     workspace = load(root)
-    recorded = recorded_state(root, workspace)
+    backend = open_backend(root, workspace)
+    run = records.read_run(backend)
+    if run.status == records.APPLIED and run.serial and read_plan_file(data).digest == run.plan_digest:
+        return _finished(root, workspace, run.serial, lock_timeout=options.lock_timeout, now=now)
+    recorded = records.read_state(backend)
     plan = verify_plan(data, recorded, now=now)
     settings = engine_settings(
         root,
@@ -90,31 +98,49 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
         trust_root=plan.authorisation.trust_root_next,
         documents_digest=payload["documentsDigest"],
     )
-    ledger = open_ledger(root, workspace)
     kind = "destroy" if payload["options"]["destroy"] else "apply"
     operator = settings.operator_key.stem if settings.operator_key else ""
+    journal = Journal(open_ledger(root, workspace), backend, kind, operator, now)
     try:
-        record = apply(order, settings=settings, events=events, lock_timeout=options.lock_timeout)
-    except ApplyFailed as failed:
-        noted = ledger.note(
-            kind, actor=operator, subject=plan.digest, data=_summary(failed.record), now=_end(failed.record, now)
+        record = apply(
+            order,
+            settings=settings,
+            events=events,
+            lock_timeout=options.lock_timeout,
+            begun=journal.begun,
+            ended=journal.ended,
         )
-        failed.next_step = f"{failed.next_step}: qnsp-policy apply {path} (entry {noted.index} of the ledger)"
+    except ApplyFailed as failed:
+        entry = f" (entry {journal.noted.index} of the ledger)" if journal.noted else ""
+        failed.next_step = (
+            f"{failed.next_step}: {shlex.join(['qnsp-policy', *_where(root), 'apply', str(path)])}{entry}"
+        )
         raise
-    except KeyboardInterrupt:
-        ledger.note(kind, actor=operator, subject=plan.digest, data={"interrupted": True}, now=now)
-        raise
-    noted = ledger.note(kind, actor=operator, subject=plan.digest, data=_summary(record), now=_end(record, now))
-    return Applied(record, plan, noted.index, noted.checkpoint.root.hex(), _hints(workspace, kind))
+    return _applied(record, journal.noted, _hints(workspace, kind))
 
 
-def _end(record: ApplyRecord, now: datetime) -> datetime:
-    return max(now, record.finished.replace(microsecond=0))
+def _finished(root: Path, workspace: Workspace, serial: int, *, lock_timeout: float, now: datetime) -> Applied:
+    """The end of an apply that was killed after its last change and before its record; refused if nothing was left."""
+    noted = settle(root, workspace, now=now, lock_timeout=lock_timeout)
+    record = records.read_apply(open_backend(root, workspace), serial)
+    if noted is None or record is None:
+        raise PlanRefused(
+            "QNSP-PLN-101",
+            f"this very plan was applied already, as apply {serial}",
+            got=f"serial {serial}",
+            next_step="nothing is left to do; plan again for another change",
+        )
+    return _applied(record, noted, ())
 
 
-def _summary(record: ApplyRecord) -> dict[str, Any]:
-    units = [{"unit": unit.unit, "op": unit.op.value, "status": unit.status.value} for unit in record.units]
-    return {"serial": record.serial, "units": units, "takeover": record.takeover}
+def _applied(record: ApplyRecord, noted: AppendedRecord | None, hints: tuple[str, ...]) -> Applied:
+    if noted is None:
+        raise RuntimeError("an apply that ended well is recorded")
+    return Applied(record, noted.index, noted.checkpoint.root.hex(), hints)
+
+
+def _where(root: Path) -> list[str]:
+    return [] if root == Path() else ["-C", str(root)]
 
 
 def _hints(workspace: Workspace, kind: str) -> tuple[str, ...]:

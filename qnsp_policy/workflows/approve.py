@@ -10,10 +10,12 @@ from typing import Any
 
 from qnsp_policy.errors import PlanRefused, QnspError
 from qnsp_policy.kernel.crypto.signer import Signer
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan.envelope import approve_plan, verify_plan
 from qnsp_policy.pipeline.trust.approvals import unmet
 from qnsp_policy.pipeline.trust.authorisation import describe_missing, read_plan_file, verify_approvals, verify_author
+from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.workflows.people import pick
 from qnsp_policy.workflows.runtime import open_ledger, read_plan, recorded_state
 
@@ -65,9 +67,11 @@ def show_plan(root: Path, path: Path, *, now: datetime) -> ShownPlan:
     Raises:
         PlanRefused: it is no plan file.
     """
-    data = read_plan(path)
+    return _shown(read_plan(path), recorded_state(root, load(root)), now=now)
+
+
+def _shown(data: bytes, recorded: RecordedState, *, now: datetime) -> ShownPlan:
     file = read_plan_file(data)
-    recorded = recorded_state(root, load(root))
     genesis, judge = recorded.judge()
     approvers: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -129,12 +133,15 @@ def approve(root: Path, path: Path, *, approver: str | None, ssh_key: Path | Non
             next_step="ask one of the identities named",
         )
     approved = approve_plan(data, signer, approver=name, judge=judge, workspace_id=genesis.workspace_id, now=now)
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_bytes(approved)
-    scratch.replace(path)
-    shown = show_plan(root, path, now=now)
-    open_ledger(root, workspace).note(
-        "approval", actor=name, subject=shown.digest, data={"missing": len(shown.missing)}, now=now
+    shown = _shown(approved, recorded, now=now)
+    ledger = open_ledger(root, workspace)
+    noted = {"missing": len(shown.missing)}
+    # First the record, then the file: no approval counts that the ledger does not know.
+    write_whole(
+        path,
+        approved,
+        mode=0o644,
+        before=lambda: ledger.note("approval", actor=name, subject=shown.digest, data=noted, now=now),
     )
     return Approved(name, shown.digest, shown.missing)
 

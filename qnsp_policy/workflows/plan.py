@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan import make as making
@@ -130,19 +131,20 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
     if options.save is not None and signer is not None:
         data = sign_plan(made, signer)
         options.save.parent.mkdir(parents=True, exist_ok=True)
-        options.save.write_bytes(data)
-        saved = str(options.save)
-        open_ledger(root, workspace).note(
-            "plan",
-            actor=signer.name,
-            subject=made.digest,
-            data={
-                "documentsDigest": made.payload["documentsDigest"],
-                "changes": made.changes,
-                "destroy": options.destroy,
-            },
-            now=now,
+        ledger = open_ledger(root, workspace)
+        noted = {
+            "documentsDigest": made.payload["documentsDigest"],
+            "changes": made.changes,
+            "destroy": options.destroy,
+        }
+        # First the record, then the file: no plan is ever about that the ledger does not know.
+        write_whole(
+            options.save,
+            data,
+            mode=0o644,
+            before=lambda: ledger.note("plan", actor=signer.name, subject=made.digest, data=noted, now=now),
         )
+        saved = str(options.save)
     return MadePlan(made.payload, made.digest, author, made.changes, blocked, saved, time.perf_counter() - started)
 
 

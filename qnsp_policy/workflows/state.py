@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest, timestamp
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.engine import lease, records
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -93,13 +93,7 @@ def state_export(root: Path, path: Path, *, now: datetime) -> dict[str, Any]:
         "digest": sha256_digest(jcs(body)),
         "files": body,
     }
-    scratch = path.with_name(f".{path.name}.part")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
-        json.dump(document, sink, indent=1)
-        sink.flush()
-        os.fsync(sink.fileno())
-    scratch.replace(path)
+    write_whole(path, json.dumps(document, indent=1).encode())
     return {name: value for name, value in document.items() if name != "files"} | {
         "file": str(path),
         "entries": len(files),

@@ -25,9 +25,11 @@ def command(
 ) -> None:
     """Plan, sign and apply the end of every unit."""
     from qnsp_policy.cli.progress import apply_story, narrator
+    from qnsp_policy.pipeline.model.workspace_edge import load
     from qnsp_policy.pipeline.review.plan_text import render_plan
     from qnsp_policy.workflows.apply import ApplyOptions, apply_plan
     from qnsp_policy.workflows.approve import approve
+    from qnsp_policy.workflows.journal import settle
     from qnsp_policy.workflows.plan import PlanOptions, make
 
     session: Session = ctx.obj
@@ -37,6 +39,7 @@ def command(
     if session.text:
         session.say(render_plan(made.payload, paint=paint_of(session)))
     if not made.changes:
+        settle(session.directory, load(session.directory), now=session.now)
         emit(session, made.to_json(), lambda: "Nothing is applied; there is nothing to destroy.")
         session.finish(0)
     if not approve_as:

@@ -49,6 +49,8 @@ def apply(
     events: Listener = ignore,
     clock: Clock = utc_now,
     lock_timeout: float = 0.0,
+    begun: Callable[[], None] = lambda: None,
+    ended: Callable[[ApplyRecord], None] = lambda _: None,
 ) -> ApplyRecord:
     """Apply a verified plan.
 
@@ -58,6 +60,8 @@ def apply(
         events: told of what happens, from several threads.
         clock: gives the time, aware.
         lock_timeout: seconds to wait for the lease.
+        begun: called under the lease before anything else.
+        ended: given the record of a run that changed something, well or not, under the lease.
 
     Raises:
         LockHeld: somebody else holds the lease.
@@ -71,7 +75,8 @@ def apply(
         ) as lease,
         ProviderHost() as host,
     ):
-        return _Run(order, settings, lease, events, clock, host).run()
+        begun()
+        return _Run(order, settings, lease, events, clock, host, ended).run()
 
 
 @dataclass(slots=True)
@@ -82,6 +87,7 @@ class _Run:
     events: Listener
     clock: Clock
     host: ProviderHost
+    ended: Callable[[ApplyRecord], None]
     outcomes: dict[str, UnitOutcome] = field(default_factory=dict)
     previewed: set[str] = field(default_factory=set)
     processes: Processes = field(default_factory=Processes)
@@ -382,7 +388,7 @@ class _Run:
         if present.serial != run.serial:
             # Refused before anything was changed.
             return record
-        backend.put(f"applies/{run.serial}.json", json.dumps(record.to_json(), indent=1).encode() + b"\n")
+        records.write_apply(backend, record)
         if complete:
             run = replace(
                 run,
@@ -393,6 +399,7 @@ class _Run:
         else:
             run = replace(run, status=records.PARTIAL)
         records.write_run(backend, run)
+        self.ended(record)
         return record
 
 

@@ -95,6 +95,13 @@ class UnitOutcome:
             "error": self.error,
         }
 
+    @classmethod
+    def from_json(cls, value: Json) -> UnitOutcome:
+        """Read what `to_json` wrote."""
+        return cls(
+            value["unit"], Op(value["op"]), Status(value["status"]), value["seconds"], value["outputs"], value["error"]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ApplyRecord:
@@ -128,6 +135,18 @@ class ApplyRecord:
             "takeover": self.takeover,
         }
 
+    @classmethod
+    def from_json(cls, value: Json) -> ApplyRecord:
+        """Read what `to_json` wrote."""
+        return cls(
+            serial=value["serial"],
+            plan_digest=value["planDigest"],
+            units=tuple(UnitOutcome.from_json(unit) for unit in value["units"]),
+            started=_time(value["started"]),
+            finished=_time(value["finished"]),
+            takeover=value["takeover"],
+        )
+
 
 class ApplyFailed(PartialApply):
     """Some units failed; `record` says which, and what stands."""
@@ -150,6 +169,10 @@ class ApplyFailed(PartialApply):
 
 def _text(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
 
 
 __all__ = ["ApplyFailed", "ApplyOrder", "ApplyRecord", "Status", "UnitOutcome", "order_of"]

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.pipeline.engine.order import ApplyRecord
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.pipeline.world.backend import ABSENT, Backend, Conflict
 from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState, RecordedUnit
@@ -93,6 +94,21 @@ def read_run(backend: Backend) -> RunState:
 
 def write_run(backend: Backend, run: RunState) -> None:
     backend.put(RUN, _dump(run.to_json()))
+
+
+def apply_key(serial: int) -> str:
+    return f"applies/{serial}.json"
+
+
+def read_apply(backend: Backend, serial: int) -> ApplyRecord | None:
+    """What an apply recorded of itself; None if it was killed before."""
+    key = apply_key(serial)
+    found = backend.get(key)
+    return None if found is None else _parse(key, found[0], ApplyRecord.from_json)
+
+
+def write_apply(backend: Backend, record: ApplyRecord) -> None:
+    backend.put(apply_key(record.serial), _dump(record.to_json()))
 
 
 def read_state(backend: Backend) -> RecordedState:
@@ -248,14 +264,17 @@ __all__ = [
     "PARTIAL",
     "RUNNING",
     "RunState",
+    "apply_key",
     "as_far_as",
     "delete_unit",
     "plan_key",
+    "read_apply",
     "read_genesis",
     "read_run",
     "read_state",
     "read_unit",
     "unit_key",
+    "write_apply",
     "write_genesis",
     "write_run",
     "write_unit",

@@ -12,14 +12,12 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.files_edge import sweep, sync_folder, write_whole
 from qnsp_policy.pipeline.world.backend import ABSENT, Absent, Conflict, check_key
-
-_SCRATCH = ".scratch-"
 
 
 class FileBackend:
@@ -55,19 +53,7 @@ class FileBackend:
         with _as_ours(path), self._locked():
             self._hold(key, if_match)
             self._make(path.parent)
-            scratch = path.with_name(f"{_SCRATCH}{secrets.token_hex(8)}")
-            try:
-                descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                scratch.replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    scratch.unlink(missing_ok=True)
-                raise
-            _sync_folder(path.parent)
+            write_whole(path, data)
         return _etag(data)
 
     def list(self, prefix: str) -> list[str]:
@@ -88,7 +74,8 @@ class FileBackend:
                 self._hold(key, if_match)
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
+                sweep(path.parent)
 
     def files(self) -> Mapping[str, bytes]:
         """Everything below the root, ours and Pulumi's, by path relative to it; locks and scratch files are left out."""
@@ -97,7 +84,7 @@ class FileBackend:
             return {
                 path.relative_to(self._root).as_posix(): path.read_bytes()
                 for path in sorted(paths)
-                if path.name != ".lock" and not path.name.startswith(_SCRATCH)
+                if path.name != ".lock" and not path.name.endswith(".part")
             }
 
     def put_files(self, files: Mapping[str, bytes]) -> None:
@@ -108,10 +95,7 @@ class FileBackend:
                 raise ValueError(name)
             with _as_ours(path), self._locked():
                 self._make(path.parent)
-                scratch = path.with_name(f"{_SCRATCH}{secrets.token_hex(8)}")
-                scratch.touch(mode=0o600)
-                scratch.write_bytes(data)
-                scratch.replace(path)
+                write_whole(path, data)
 
     def _make(self, folder: Path) -> None:
         """Make a folder of ours and those between it and the root; `parents` alone would leave them open to others."""
@@ -145,14 +129,6 @@ class FileBackend:
 
 def _etag(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _CAUSES = {

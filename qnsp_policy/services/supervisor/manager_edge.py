@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.kernel.processes_edge import ProcessIdentity, identify, is_running
 from qnsp_policy.kernel.wire.supervisor import ProcessReport, ProcessSpec, Restart, State, SupervisorError
 from qnsp_policy.services.supervisor import probe_edge, spawn_edge
@@ -290,27 +291,12 @@ class Manager:
 
     def _save(self) -> None:
         entries = [Entry(managed.spec, managed.identity, managed.restarts) for managed in self._table.values()]
-        write_atomically(self._state_file, dump(entries))
+        write_whole(self._state_file, dump(entries))
 
 
 def _finish(ended: asyncio.Future[None]) -> None:
     if not ended.done():
         ended.set_result(None)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file so that a crash leaves the old or the new one, mode 0600."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
 
 
 def _exit_text(code: int) -> str:
@@ -321,4 +307,4 @@ def _exit_text(code: int) -> str:
     return f"signal {-code}"
 
 
-__all__ = ["ALIVE_SECONDS", "HOPELESS", "Managed", "Manager", "write_atomically"]
+__all__ = ["ALIVE_SECONDS", "HOPELESS", "Managed", "Manager"]

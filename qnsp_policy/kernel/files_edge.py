@@ -1,0 +1,71 @@
+"""Replaces a file whole or not at all, durable on return, and clears up what a killed writer left beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+_PART = ".part"
+_swept: set[Path] = set()
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600, before: Callable[[], object] = lambda: None) -> None:
+    """Write a file so that a crash, a full disk or a kill leaves the old one or the new one.
+
+    Args:
+        path: its folder must exist; a link is followed, a device or a pipe is written to as it is.
+        data: the new content.
+        mode: of the file, as far as the umask lets it.
+        before: called when the content is on the disk and before the file appears under its name.
+
+    Raises:
+        OSError: nothing was changed.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        before()
+        with path.open("wb") as file:
+            file.write(data)
+        return
+    scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}{_PART}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        before()
+        scratch.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    sweep(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove scratch files whose writer was killed; looks once a folder and process."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for left in folder.glob(f".*{_PART}"):
+        pid = left.name.removesuffix(_PART).rpartition(".")[2].partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+__all__ = ["sweep", "sync_folder", "write_whole"]

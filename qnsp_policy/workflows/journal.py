@@ -1,0 +1,118 @@
+"""What the ledger says of every apply: how it ended, also of one that was killed before it could say so.
+
+An apply is recorded under its lease, after its state. One that was killed in between, or at work, is recorded by the next
+command that holds the lease.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from qnsp_policy.errors import QnspError
+from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.kernel.ledger.store_edge import AppendedRecord
+from qnsp_policy.pipeline.engine import records
+from qnsp_policy.pipeline.engine.lease import Lease
+from qnsp_policy.pipeline.engine.order import ApplyRecord, Status
+from qnsp_policy.pipeline.model import Workspace
+from qnsp_policy.pipeline.trust.authorisation import read_plan_file
+from qnsp_policy.pipeline.world.backend import Backend
+from qnsp_policy.workflows.runtime import WorkspaceLedger, open_backend, open_ledger
+
+_KINDS = frozenset({"apply", "destroy"})
+_NAMED = 400
+"""Units that a record names one by one; an entry of the ledger holds 64 KiB."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """Writes the records of one apply.
+
+    Attributes:
+        kind: apply or destroy.
+        operator: whose keys spoke to the broker.
+        noted: what was appended last.
+    """
+
+    ledger: WorkspaceLedger
+    backend: Backend
+    kind: str
+    operator: str
+    now: datetime
+    noted: AppendedRecord | None = field(default=None, init=False)
+
+    def begun(self) -> None:
+        """Called under the lease: record what a killed run could not."""
+        catch_up(self.ledger, self.backend, now=self.now)
+
+    def ended(self, record: ApplyRecord) -> None:
+        """Called under the lease: record how this run ended."""
+        when = max(self.now, record.finished.replace(microsecond=0))
+        self.noted = self.ledger.note(
+            self.kind, actor=self.operator, subject=record.plan_digest, data=summary(record), now=when
+        )
+
+
+def catch_up(ledger: WorkspaceLedger, backend: Backend, *, now: datetime) -> AppendedRecord | None:
+    """Record the last run if it is not; only for whoever holds the lease.
+
+    Returns:
+        The record, None if there was nothing to add.
+    """
+    run = records.read_run(backend)
+    if run.serial == 0 or _stands(ledger, run):
+        return None
+    record = records.read_apply(backend, run.serial)
+    data = summary(record) if record is not None else {"serial": run.serial, "interrupted": True}
+    kind = _kind(backend, run.plan_digest)
+    return ledger.note(kind, actor="recovery", subject=run.plan_digest, data={**data, "late": True}, now=now)
+
+
+def settle(root: Path, workspace: Workspace, *, now: datetime, lock_timeout: float = 0.0) -> AppendedRecord | None:
+    """Take the lease and record the last run if it is not.
+
+    Raises:
+        LockHeld: somebody is at work.
+    """
+    backend = open_backend(root, workspace)
+    if records.read_run(backend).serial == 0:
+        return None
+    with Lease.acquire(backend, purpose="record of the last run", wait_seconds=lock_timeout):
+        return catch_up(open_ledger(root, workspace), backend, now=now)
+
+
+def summary(record: ApplyRecord) -> dict[str, Any]:
+    """A record's data: units by name, or their number and digest where they are too many for an entry."""
+    units = [{"unit": unit.unit, "op": unit.op.value, "status": unit.status.value} for unit in record.units]
+    data: dict[str, Any] = {"serial": record.serial, "units": units, "takeover": record.takeover}
+    if len(units) > _NAMED:
+        failed = [item for item in units if item["status"] in {Status.FAILED.value, Status.SKIPPED.value}]
+        data["units"] = failed[:_NAMED]
+        data["counts"] = dict(sorted(Counter(f"{item['op']} {item['status']}" for item in units).items()))
+        data["unitsDigest"] = sha256_digest(jcs(units))
+    return data
+
+
+def _stands(ledger: WorkspaceLedger, run: records.RunState) -> bool:
+    log = ledger.log
+    for start in reversed(range(0, log.size, 256)):
+        for _, record in log.records(start, start + 256):
+            if record.type in _KINDS and record.subject == run.plan_digest and record.data.get("serial") == run.serial:
+                return True
+    return False
+
+
+def _kind(backend: Backend, plan_digest: str) -> str:
+    found = backend.get(records.plan_key(plan_digest))
+    try:
+        payload = read_plan_file(found[0]).payload if found is not None else {}
+        return "destroy" if payload.get("options", {}).get("destroy") else "apply"
+    except QnspError:
+        return "apply"
+
+
+__all__ = ["Journal", "catch_up", "settle", "summary"]

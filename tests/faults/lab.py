@@ -1,0 +1,284 @@
+"""A workspace made by `init`, cut to size, driven by commands of its own, with a look at everything that a kill could leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
+from qnsp_policy.kernel.wire.supervisor import State
+from qnsp_policy.pipeline.engine import lease, records
+from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.workflows.ledger import ledger_verify
+from qnsp_policy.workflows.ports import free_ports
+from qnsp_policy.workflows.runtime import open_backend, open_ledger
+
+QUICKSTART = (
+    "Project/quickstart",
+    "TrustRoot/quickstart",
+    "Platform/lab",
+    "KeyBroker/main",
+    "Tenant/clinic",
+    "KeyHierarchy/clinic",
+    "Artefact/clinic-guest",
+    "Artefact/minilm",
+)
+CLINIC = ("ReferenceValues/clinic-1", "Enclave/clinic-enclave", "Grant/clinic-model-to-enclave")
+ENDPOINT = ("Endpoint/clinic-embeddings",)
+SECONDS = 240
+_NAME = re.compile(r"^metadata: *\{name: ([a-z0-9-]+)", re.MULTILINE)
+_KIND = re.compile(r"^kind: *(\w+)", re.MULTILINE)
+_SCRATCH = re.compile(r"\.new$|\.part$|fileblob|^\..*\.json\.\d+$")
+ANSWERS = frozenset({0, 1, 4, 5, 6})
+"""Exit codes that a command may end with after a kill of something else, or as the first one after a kill."""
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a command ended; a negative code is a signal."""
+
+    code: int
+    said: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Lab:
+    """One workspace. Everything it starts keeps its scratch files in `temporary`."""
+
+    root: Path
+    documents: dict[str, str] = field(default_factory=dict)
+    signatures: dict[str, bytes] = field(default_factory=dict)
+    temporary: Path = Path()
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @classmethod
+    def make(cls, root: Path) -> Lab:
+        """`init`, on ports of its own."""
+        subprocess.run(
+            [sys.executable, "-m", "qnsp_policy.cli.main", "init", "--template", "quickstart", str(root)],
+            check=True,
+            capture_output=True,
+        )
+        lab = cls(root, temporary=root.parent / f"{root.name}-tmp")
+        lab.temporary.mkdir()
+        lab.environment["TMPDIR"] = str(lab.temporary)
+        for path in sorted(root.glob("*.yaml")):
+            for text in path.read_text().split("\n---\n"):
+                kind, name = _KIND.search(text), _NAME.search(text)
+                assert kind, text
+                assert name, text
+                lab.documents[f"{kind[1]}/{name[1]}"] = text
+            path.unlink()
+        for path in sorted((root / "signatures").glob("*.dsse.json")):
+            lab.signatures[path.name.removesuffix(".dsse.json").replace(".", "/", 1)] = path.read_bytes()
+        port = free_ports(1)[0]
+        endpoint = lab.documents["Endpoint/clinic-embeddings"]
+        lab.documents["Endpoint/clinic-embeddings"] = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", endpoint)
+        broker = lab.documents["KeyBroker/main"].replace("Tenant/clinic, Tenant/research", "Tenant/clinic")
+        lab.documents["KeyBroker/main"] = broker
+        return lab
+
+    def write(self, *addresses: str, changed: tuple[tuple[str, str], ...] = ()) -> None:
+        """The documents that shall stand now."""
+        texts = [self.documents[address] for address in addresses]
+        body = "\n---\n".join(texts[1:])
+        for old, new in changed:
+            assert old in body, old
+            body = body.replace(old, new)
+        (self.root / "qnsp.yaml").write_text(texts[0])
+        (self.root / "all.yaml").write_text(body)
+        for address, data in self.signatures.items():
+            path = self.root / "signatures" / f"{address.replace('/', '.')}.dsse.json"
+            path.write_bytes(data) if address in addresses else path.unlink(missing_ok=True)
+
+    def start(self, *line: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(self.root), *line]
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=self.environment,
+            start_new_session=True,
+        )
+
+    def run(self, *line: str) -> Ended:
+        begun = time.monotonic()
+        process = self.start(*line)
+        try:
+            said, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said = f"{line} did not end within {SECONDS} s"
+            process.communicate()
+            raise AssertionError(said) from None
+        return Ended(process.returncode, said, time.monotonic() - begun)
+
+    def settled(self, *line: str, told: list[str]) -> Ended:
+        """Run again until it ends well; what met a killed part may say so, in words and with a code of ours."""
+        for _ in range(4):
+            ended = self.run(*line)
+            told.append(f"  {' '.join(line)} -> {ended.code} in {ended.seconds:.1f} s")
+            self.decent(ended)
+            if ended.code == 0 or (ended.code == 4 and "this very plan was applied" in ended.said):
+                return ended
+            told += [f"    | {text}" for text in ended.said.splitlines()[-12:]]
+            assert ended.code in ANSWERS, ended.said
+        raise AssertionError(f"{line} never ends well\n{ended.said}")
+
+    @staticmethod
+    def decent(ended: Ended) -> None:
+        for word in ("Traceback", "a part of ours failed", "Exception in thread", "never retrieved"):
+            assert word not in ended.said, ended.said
+
+    # processes
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that works for this workspace, the command itself included."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                words = process.cmdline()
+                ours = any(str(self.root) in word for word in words) or process.environ().get("QNSP_WORKSPACE") == str(
+                    self.root
+                )
+                if ours or process.cwd().startswith(str(self.root)):
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def supervised(self) -> dict[str, list[psutil.Process]]:
+        """First processes of what the supervisor runs, by name."""
+        found: dict[str, list[psutil.Process]] = {}
+        for process in self.processes():
+            try:
+                mark = process.environ().get("QNSP_SUPERVISED", "")
+                parent = process.parent()
+                if mark and (parent is None or parent.environ().get("QNSP_SUPERVISED", "") != mark):
+                    found.setdefault(mark.split("/")[1], []).append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def of(self, victim: str) -> list[psutil.Process]:
+        """The processes that a victim's name means."""
+        found = []
+        for process in self.processes():
+            try:
+                words, mark = process.cmdline(), process.environ().get("QNSP_SUPERVISED", "")
+            except (psutil.Error, OSError):
+                continue
+            engine = bool(words) and Path(words[0]).name.startswith("pulumi")
+            kinds = {
+                "engine": engine,
+                "supervisor": "qnsp_policy.services.supervisor" in words,
+                "broker": "/broker-main/" in mark,
+                "members": "/enclave-" in mark,
+                "everything": True,
+            }
+            if kinds[victim]:
+                found.append(process)
+        return found
+
+    def supervisor(self) -> SupervisorClient:
+        return SupervisorClient(SupervisorFolder.at(self.root / ".qnsp" / "run"))
+
+    def kill(self, victim: str, command: subprocess.Popen[str], chance: random.Random) -> str:
+        if victim == "command":
+            command.kill()
+            return "command"
+        found = self.of(victim)
+        if victim in {"engine", "members"} and found:
+            found = [chance.choice(found)]
+        for process in found:
+            try:
+                process.kill()
+            except psutil.Error:
+                continue
+        if victim == "everything":
+            command.kill()
+        return f"{victim} ({len(found)})"
+
+    # judgement
+
+    def quiet(self, seconds: float = 30) -> None:
+        """No engine process outlives its command for long."""
+        deadline = time.monotonic() + seconds
+        while (left := self.of("engine")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not left, [process.cmdline()[:6] for process in left]
+
+    def whole(self, *, units: set[str], names: set[str]) -> None:
+        """What was declared runs, once; state, ledger and lease are whole; nothing is left lying about."""
+        workspace = load(self.root)
+        backend = open_backend(self.root, workspace)
+        state = records.read_state(backend)
+        assert set(state.units) == units
+        assert all(unit.digest for unit in state.units.values())
+        assert records.read_run(backend).status == records.APPLIED
+        found = lease.read(backend)
+        assert found is None or found[0].owner is None, found
+        self.quiet()
+        running = self.supervised()
+        assert set(running) == names, {name: [p.pid for p in items] for name, items in running.items()}
+        assert all(len(items) == 1 for items in running.values()), running
+        if names:
+            deadline = time.monotonic() + 30
+            while {report.state for report in self.supervisor().reports()} != {State.READY}:
+                assert time.monotonic() < deadline, self.supervisor().reports()
+                time.sleep(0.2)
+        else:
+            assert self.of("supervisor") == []
+        assert ledger_verify(self.root)
+        self.recorded()
+        left = self.litter()
+        assert left == [], left
+
+    def recorded(self) -> None:
+        """Every apply that came to its end stands in the ledger, once."""
+        workspace = load(self.root)
+        backend = open_backend(self.root, workspace)
+        log = open_ledger(self.root, workspace).log
+        noted: dict[int, int] = {}
+        for _, record in log.records():
+            if record.type in {"apply", "destroy"} and "units" in record.data:
+                statuses = {unit["status"] for unit in record.data["units"]}
+                if statuses <= {"applied", "already"}:
+                    noted[record.data["serial"]] = noted.get(record.data["serial"], 0) + 1
+        for key in backend.list("applies/"):
+            value = json.loads((backend.get(key) or (b"{}", ""))[0])
+            if {unit["status"] for unit in value["units"]} <= {"applied", "already"} and value["serial"]:
+                assert noted.get(value["serial"]) == 1, (value["serial"], noted)
+
+    def litter(self) -> list[str]:
+        """Scratch files and locks that a killed run left."""
+        found = [path for path in self.root.rglob("*") if _SCRATCH.search(path.name)]
+        found += list((self.root / ".qnsp/state/pulumi/.pulumi/locks").rglob("*.json"))
+        found += list(self.temporary.iterdir())
+        return sorted(str(path) for path in found)
+
+    def end(self) -> None:
+        """Whatever happened, nothing of it lives on."""
+        for process in self.processes():
+            try:
+                process.send_signal(signal.SIGKILL)
+            except psutil.Error:
+                continue
+
+
+__all__ = ["CLINIC", "ENDPOINT", "QUICKSTART", "Ended", "Lab"]

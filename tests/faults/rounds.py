@@ -1,0 +1,153 @@
+"""Rounds of SIGKILL on a workspace: a command is begun, a part of it dies at a random moment, the command is run again, the world is judged.
+
+One cycle goes from nothing to nothing: plan, approve, apply, a change of some kind, its plan, approve and apply, a look, destroy.
+Each of its commands loses something to a kill. A cycle follows from its seed: what changes, who dies, when (as a part of the
+time that the command took before).
+
+    python -m tests.faults.rounds FOLDER FIRST_SEED CYCLES [full]
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.lab import CLINIC, ENDPOINT, QUICKSTART, Ended, Lab
+
+VICTIMS = ("command", "command", "command", "everything", "engine", "engine", "supervisor", "broker", "members")
+BASE = {"platform/lab": (), "broker/main": ("broker-main",), "tenant/clinic": ()}
+FLEET = {"enclave/clinic-enclave": ("enclave-clinic-enclave-0-simulator", "enclave-clinic-enclave-0-guest")}
+SERVED = {"endpoint/clinic-embeddings": ()}
+
+
+@dataclass(slots=True)
+class Cycles:
+    """Cycles on one workspace.
+
+    Attributes:
+        lab: where.
+        full: with the fleet and its endpoint from the beginning.
+        kills: how many there were.
+        told: what happened in the present cycle.
+    """
+
+    lab: Lab
+    full: bool = False
+    kills: int = 0
+    told: list[str] = field(default_factory=list)
+    usual: dict[str, float] = field(default_factory=dict)
+
+    def cycle(self, seed: int) -> None:
+        """One cycle; raises AssertionError with what was told."""
+        self.told = [f"seed {seed}"]
+        try:
+            self._cycle(random.Random(seed))
+        except AssertionError as error:
+            raise AssertionError("\n".join([*self.told, str(error)])) from error
+
+    def _cycle(self, chance: random.Random) -> None:
+        fleet = self.full or chance.random() < 0.3
+        shown = self._declare(fleet=fleet)
+        self._change(chance, "one.plan")
+        self.lab.whole(units=set(shown), names={name for names in shown.values() for name in names})
+        kind = chance.choice(["update", "fleet", "fleet", "replace"])
+        options: list[str] = []
+        changed: tuple[tuple[str, str], ...] = ()
+        if kind == "update":
+            changed = (("requestsPerMinute: 600", f"requestsPerMinute: {chance.randint(601, 900)}"),)
+        elif kind == "fleet":
+            fleet = not fleet
+        else:
+            options = ["--replace", chance.choice(["tenant/clinic", *(["enclave/clinic-enclave"] if fleet else [])])]
+        self.told.append(f"  change: {kind} {options}")
+        shown = self._declare(fleet=fleet, changed=changed)
+        self._change(chance, "two.plan", *options)
+        self.lab.whole(units=set(shown), names={name for names in shown.values() for name in names})
+        looked = self.lab.run("plan", "--detailed-exitcode")
+        assert looked.code == 0, looked.said
+        self._killed(
+            chance,
+            chance.choice([("refresh", "--yes"), ("drift",), ("state", "export", str(self.lab.root / "backup.json"))]),
+        )
+        self._killed(chance, ("destroy", "--approve-as", "bob", "--save", str(self.lab.root / "end.plan")))
+        self.lab.whole(units=set(), names=set())
+
+    def _declare(self, *, fleet: bool, changed: tuple[tuple[str, str], ...] = ()) -> dict[str, tuple[str, ...]]:
+        addresses = (*QUICKSTART, *(CLINIC if fleet else ()), *(ENDPOINT if self.full and fleet else ()))
+        self.lab.write(*addresses, changed=changed)
+        return {**BASE, **(FLEET if fleet else {}), **(SERVED if self.full and fleet else {})}
+
+    def _change(self, chance: random.Random, name: str, *options: str) -> None:
+        plan = str(self.lab.root / name)
+        self._killed(chance, ("plan", "--save", plan, "--as", "alice", *options))
+        self._killed(chance, ("approve", plan, "--as", "bob", "--yes"))
+        self._killed(chance, ("apply", plan))
+
+    def _killed(self, chance: random.Random, line: tuple[str, ...]) -> Ended:
+        """Begin a command, kill something at a random moment, run it again until it ends well."""
+        verb = line[0]
+        light = verb in {"plan", "approve", "drift", "state"}
+        victim = "command" if light else chance.choice(VICTIMS)
+        share = chance.random()
+        begun = time.monotonic()
+        process = self.lab.start(*line)
+        pause = share * self.usual.get(verb, 2.0 if light else 8.0)
+        time.sleep(pause)
+        while (
+            process.poll() is None
+            and victim in {"engine", "members", "broker", "supervisor"}
+            and not self.lab.of(victim)
+        ):
+            time.sleep(0.02)  # there is none of it yet
+        died = self.lab.kill(victim, process, chance)
+        self.kills += 1
+        said, _ = process.communicate(timeout=240)
+        ended = Ended(process.returncode, said, time.monotonic() - begun)
+        self.told.append(
+            f"  {died} died {pause:.2f} s after {' '.join(line[:2])} -> {ended.code} in {ended.seconds:.1f} s"
+        )
+        if ended.code >= 0:
+            self.told += [f"    | {text}" for text in said.splitlines()[-6:]]
+            self.lab.decent(ended)
+        again = self.lab.settled(*line, told=self.told)
+        if victim == "command":
+            before = self.usual.get(verb, again.seconds)
+            self.usual[verb] = 0.6 * before + 0.4 * again.seconds
+        return again
+
+
+def main() -> int:
+    """Cycles until one fails; every failure is printed and the workspace begun anew."""
+    folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    full = "full" in sys.argv[4:]
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = kills = 0
+    cycles: Cycles | None = None
+    for seed in range(first, first + count):
+        if cycles is None:
+            cycles = Cycles(Lab.make(folder / f"lab-{seed}"), full)
+        begun = time.monotonic()
+        try:
+            cycles.cycle(seed)
+            print(f"seed {seed}: whole after {cycles.kills} kills, {time.monotonic() - begun:.0f} s", flush=True)  # noqa: T201
+        except Exception:  # noqa: BLE001 -- told, and on with the next
+            failures += 1
+            kills += cycles.kills
+            traceback.print_exc(file=sys.stdout, chain=False)
+            cycles.lab.end()
+            cycles = None
+    if cycles is not None:
+        kills += cycles.kills
+        cycles.lab.end()
+    print(f"{kills} kills, {failures} failures", flush=True)  # noqa: T201
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+__all__ = ["Cycles"]

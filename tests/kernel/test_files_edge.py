@@ -1,0 +1,45 @@
+"""A file is replaced whole or not at all, and what a killed writer left goes away."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qnsp_policy.kernel import files_edge
+from qnsp_policy.kernel.files_edge import write_whole
+
+
+def test_a_failure_before_it_shows_leaves_the_old_one(tmp_path: Path) -> None:
+    """What must come first did not: no new content, no scratch file."""
+    path = tmp_path / "a"
+    write_whole(path, b"old")
+
+    def fails() -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"new", before=fails)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_scratch_of_the_dead_is_swept_and_of_the_living_kept(tmp_path: Path) -> None:
+    """A writer that lives may be about to use its own."""
+    (tmp_path / ".a.999999999-1.part").touch()
+    (tmp_path / f".a.{os.getppid()}-1.part").touch()
+    files_edge._swept.clear()
+    write_whole(tmp_path / "b", b"")
+    assert sorted(os.listdir(tmp_path)) == [f".a.{os.getppid()}-1.part", "b"]
+
+
+def test_links_are_followed_and_devices_written(tmp_path: Path) -> None:
+    """`--save link` changes what the link names; `/dev/null` stays a device."""
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_whole(tmp_path / "link", b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"x"
+    write_whole(Path("/dev/null"), b"x")
+    assert Path("/dev/null").is_char_device()
