@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from pulumi_qnsp.broker import BrokerAdmin
 from pulumi_qnsp.kinds import Json, Setting
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.wire import broker_admin
+from qnsp_policy.kernel.wire.guest_status import GuestStatus
 from qnsp_policy.pipeline.world.broker_edge import BrokerReader
 from qnsp_policy.pipeline.world.gateway_edge import read_gateway
+
+GUESTS = ".qnsp/run/guest"
+"""Where guests of the local platform have their working folders (docs/formats/units.md, "enclave")."""
 
 
 class BrokerWriter(BrokerReader):
@@ -43,4 +48,13 @@ def read_evidence(endpoint: Json) -> Json:
     return {"keyId": said.key_id, "assurance": f"{said.assurance} ({said.attester})"}
 
 
-__all__ = ["BrokerWriter", "connect_broker", "read_evidence"]
+def read_guests(setting: Setting, endpoint: str) -> list[GuestStatus]:
+    """What the guests on this machine wrote down about an endpoint, newest try first; what cannot be read says nothing."""
+    found = []
+    for path in setting.path(GUESTS).glob(f"*/status/{endpoint}.json"):
+        with suppress(OSError, ValueError):
+            found.append(GuestStatus.from_bytes(path.read_bytes()))
+    return sorted((status for status in found if status.endpoint == endpoint), key=lambda s: s.asked, reverse=True)
+
+
+__all__ = ["BrokerWriter", "connect_broker", "read_evidence", "read_guests"]

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi.provider.experimental.provider as api
 
 from pulumi_qnsp.broker import TYPES, ObjectKind
-from pulumi_qnsp.connect_edge import connect_broker, read_evidence
+from pulumi_qnsp.connect_edge import connect_broker, read_evidence, read_guests
 from pulumi_qnsp.gateway import EndpointKind
 from pulumi_qnsp.kinds import Kind, Setting
 from pulumi_qnsp.local import ProcessKind, SupervisorKind
@@ -26,7 +26,7 @@ def default_kinds() -> dict[str, Kind]:
     kinds: dict[str, Kind] = {
         "qnsp:local:Supervisor": SupervisorKind(),
         "qnsp:local:Process": ProcessKind(),
-        "qnsp:gateway:Endpoint": EndpointKind(read_evidence),
+        "qnsp:gateway:Endpoint": EndpointKind(read_evidence, read_guests),
     }
     for kind, token in TYPES.items():
         kinds[token] = ObjectKind(kind, connect_broker)

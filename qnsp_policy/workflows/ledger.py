@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.workflows.runtime import LEDGER_KEYS
 
+WORKSPACE = "workspace"
+"""Who writes the workspace's own log."""
+
 
 def logs(root: Path, workspace: Workspace) -> Iterator[tuple[str, LedgerReader]]:
     """Each log that is on this machine, by who writes it."""
     spec = workspace.project.spec.ledger
     keys = root / LEDGER_KEYS
     if keys.exists():
-        yield "workspace", LedgerReader(root / str(spec.path), str(spec.origin), read_key_file(keys).public_keys)
+        yield WORKSPACE, LedgerReader(root / str(spec.path), str(spec.origin), read_key_file(keys).public_keys)
     for broker in workspace.of_kind(KeyBroker):
         folder = root / ".qnsp/broker" / broker.name
         if (folder / "ledger").is_dir() and (folder / "ledger-keys.json").exists():
@@ -53,6 +57,19 @@ def ledger_list(root: Path, *, type_: str | None = None, limit: int = 50) -> lis
     return found[-limit:]
 
 
+def denials_since(root: Path, workspace: Workspace, since: datetime) -> list[dict[str, Any]]:
+    """The newest denial of each resource that the brokers here recorded since then."""
+    newest: dict[str, dict[str, Any]] = {}
+    for writer, log in logs(root, workspace):
+        for index in range(log.size - 1, -1, -1) if writer != WORKSPACE else ():
+            record = LedgerRecord.from_bytes(log.entry(index))
+            if record.time < since:
+                break
+            if record.type == "denial":
+                newest.setdefault(record.subject, dict(record.data))
+    return [{"subject": subject, "data": data} for subject, data in sorted(newest.items())]
+
+
 def ledger_verify(root: Path) -> list[dict[str, Any]]:
     """Recompute every log from its entries.
 
@@ -79,7 +96,7 @@ def ledger_prove(root: Path, index: int) -> dict[str, Any]:
     Raises:
         OperatorError: there is no log here, or no such entry.
     """
-    log = next((log for writer, log in logs(root, load(root)) if writer == "workspace"), None)
+    log = next((log for writer, log in logs(root, load(root)) if writer == WORKSPACE), None)
     if log is None:
         raise OperatorError(
             "QNSP-OPS-061", "this workspace has no ledger here", next_step="run it where it was initialised"
@@ -88,4 +105,4 @@ def ledger_prove(root: Path, index: int) -> dict[str, Any]:
     return {"origin": log.origin, "index": index, "proof": proof.to_bytes().decode()}
 
 
-__all__ = ["ledger_list", "ledger_prove", "ledger_verify", "logs"]
+__all__ = ["denials_since", "ledger_list", "ledger_prove", "ledger_verify", "logs"]

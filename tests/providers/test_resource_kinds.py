@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Timer
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from pulumi_qnsp.broker import ObjectKind, object_inputs
+from pulumi_qnsp.connect_edge import read_guests
 from pulumi_qnsp.gateway import EndpointKind
 from pulumi_qnsp.kinds import Setting, compare
 from pulumi_qnsp.local import ProcessKind, SupervisorKind
@@ -17,6 +19,7 @@ from pulumi_qnsp.provider import default_kinds
 from pulumi_qnsp.values import plain_map, wrap_map
 from qnsp_policy.errors import EngineError, OperatorError, PeerError
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.kernel.wire.guest_status import GuestState, GuestStatus
 from qnsp_policy.pipeline.world.local import process_inputs
 from qnsp_policy.testing.engine_toys import process
 
@@ -218,6 +221,63 @@ def test_waiting_for_an_endpoint_ends_with_its_time_or_the_run(tmp_path: Path) -
     with pytest.raises(EngineError, match="QNSP-APL-013"):
         EndpointKind(silent).create(Setting(tmp_path, cancelled=cancelled), {**inputs, "readinessTimeoutSeconds": 600})
     timer.join()
+
+
+GUESTS = {
+    "denied": (
+        GuestState.DENIED,
+        1,
+        "QNSP-APL-014",
+        "the broker denied clinic/model/minilm: QNSP-REL-003 (decision 5f2a)",
+    ),
+    "cannot start": (GuestState.FAILED, 2, "QNSP-APL-015", "cannot start it: denied clinic/model/minilm"),
+    "failed to start once": (GuestState.FAILED, 1, "QNSP-APL-013", "its guest says: denied clinic/model/minilm"),
+    "cannot reach the broker": (GuestState.WAITING, 9, "QNSP-APL-013", "its guest says: denied clinic/model/minilm"),
+}
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_what_a_guest_says_ends_the_wait(tmp_path: Path, name: str) -> None:
+    """A denial and a start that fails twice end it at once, whatever time is left; anything else is quoted at its end."""
+    state, times, code, told = GUESTS[name]
+    ends = code != "QNSP-APL-013"
+
+    def silent(_endpoint: dict[str, Any]) -> dict[str, Any]:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    asked = datetime.now(UTC) + timedelta(hours=1)
+    status = GuestStatus("e", state, asked, times, "QNSP-REL-003", "denied clinic/model/minilm: QNSP-REL-003", "5f2a")
+    folder = tmp_path / ".qnsp/run/guest/clinic-0/status"
+    folder.mkdir(parents=True)
+    (folder / "e.json").write_bytes(status.to_bytes())
+    (folder / "other.json").write_bytes(b"{}")
+    inputs = {"name": "e", "url": "https://127.0.0.1:1", "readinessTimeoutSeconds": 600 if ends else 0}
+    with pytest.raises(EngineError, match=code) as caught:
+        EndpointKind(silent, read_guests).create(Setting(tmp_path), inputs)
+    assert told in caught.value.message
+
+
+def test_what_a_guest_said_before_is_no_news(tmp_path: Path) -> None:
+    """A denial of before this apply's objects reached the broker, a damaged file, and another guest that still tries."""
+    folder = tmp_path / ".qnsp/run/guest"
+    long_ago, later = datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(hours=1)
+    for guest, data in {
+        "a-0": GuestStatus("e", GuestState.DENIED, later, 1).to_bytes(),
+        "a-1": GuestStatus("e", GuestState.DENIED, long_ago, 7).to_bytes(),
+        "a-2": b'{"format": "qnsp.guest-status/v1"}',
+    }.items():
+        (folder / guest / "status").mkdir(parents=True)
+        (folder / guest / "status" / "e.json").write_bytes(data)
+    answers: Iterator[Any] = iter([False, {"keyId": "k", "assurance": "a"}])
+
+    def second(_endpoint: dict[str, Any]) -> dict[str, Any]:
+        answer = next(answers)
+        if not answer:
+            raise ConnectionRefusedError(111, "Connection refused")
+        return dict(answer)
+
+    inputs = {"name": "e", "url": "https://127.0.0.1:1", "readinessTimeoutSeconds": 600}
+    assert EndpointKind(second, read_guests).create(Setting(tmp_path), inputs)[1]["keyId"] == "k"
 
 
 def test_values_cross_pulumi_and_come_back() -> None:

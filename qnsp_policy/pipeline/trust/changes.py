@@ -139,8 +139,8 @@ def _grant_lines(before: EffectiveGrant, after: EffectiveGrant) -> Iterator[Chan
         longer = after.lease_limit > before.lease_limit
         yield ChangeLine(
             "lease",
-            f"{before.lease_limit} s",
-            f"{after.lease_limit} s",
+            length(before.lease_limit),
+            length(after.lease_limit),
             LineDirection.WIDER if longer else LineDirection.STRICTER,
             place,
         )
@@ -285,6 +285,17 @@ def short(value: str) -> str:
     return f"{value[:16]}..." if len(value) > 32 else value
 
 
+_UNITS = ((3600 * 24, "d", 3), (3600, "h", 1), (60, "m", 1))
+
+
+def length(seconds: int) -> str:
+    """Seconds as a document would write them, exactly: `12h`, `90m`, `30d`; days from three on."""
+    for unit, letter, least in _UNITS:
+        if seconds % unit == 0 and seconds >= unit * least:
+            return f"{seconds // unit}{letter}"
+    return f"{seconds}s"
+
+
 def describe_code(alternative: Alternative) -> str:
     """The code claims of an alternative, short: `measurement 9a41..., hostData 77a0...`."""
     return ", ".join(f"{c} {_text(v)}" for c, v in sorted(alternative.equals.items()) if is_code(c))
@@ -296,4 +307,13 @@ def _text(value: ClaimValue | None) -> str:
     return str(value).lower() if isinstance(value, bool) else short(str(value))
 
 
-__all__ = ["ChangeLine", "LineDirection", "change_lines", "code_changes", "describe_code", "short", "short_claim"]
+__all__ = [
+    "ChangeLine",
+    "LineDirection",
+    "change_lines",
+    "code_changes",
+    "describe_code",
+    "length",
+    "short",
+    "short_claim",
+]

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qnsp_policy.errors import Place
-from qnsp_policy.pipeline.trust.changes import ChangeLine, LineDirection, change_lines, code_changes, describe_code
+from qnsp_policy.pipeline.trust.changes import (
+    ChangeLine,
+    LineDirection,
+    change_lines,
+    code_changes,
+    describe_code,
+    length,
+)
 from qnsp_policy.pipeline.trust.codec import grant_to_json
 from qnsp_policy.pipeline.trust.implication import Atom, admits_no_more, atom_implies, atoms, without_code
 from qnsp_policy.pipeline.trust.values import EffectiveGrant, Json
@@ -220,7 +227,7 @@ def conditions(grant: EffectiveGrant) -> str:
             devices,
         ]
         parts.append(", ".join(part for part in said if part))
-    return f"{' or '.join(parts) or 'nothing'}, lease {grant.lease_limit} s"
+    return f"{' or '.join(parts) or 'nothing'}, lease {length(grant.lease_limit)}"
 
 
 __all__ = ["UNEXPLAINED", "Direction", "TrustChange", "TrustDiff", "conditions", "direction_of", "trust_diff"]

@@ -2,6 +2,8 @@
 
 While an endpoint serves, its configuration and its model key are asked for again: a change of the configuration restarts it, a
 denial stops it, and at the end of its lease it does not go on without a new release.
+
+How far each endpoint is stands in `<workdir>/status/<endpoint>.json` (`kernel/wire/guest_status.py`), for whoever waits for it.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from qnsp_policy.errors import QnspError
 from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration
+from qnsp_policy.kernel.wire.guest_status import GuestState, GuestStatus
 from qnsp_policy.services.guest.configuration import EndpointReference, GuestConfiguration
 from qnsp_policy.services.guest.endpoint_run import GetReport, RunningEndpoint
 from qnsp_policy.services.guest.image import unpack
@@ -53,6 +57,7 @@ class Agent:
         self._clock = clock
         self._served: dict[str, _Served] = {}
         self._payload: Path | None = None
+        self._said: dict[str, GuestStatus] = {}
 
     def run(self) -> None:
         """Serve until stopped; errors of one endpoint are logged and tried again, never passed over in silence."""
@@ -78,6 +83,7 @@ class Agent:
 
     def _look_after(self, reference: EndpointReference) -> bool:
         """Bring one endpoint to what the broker says now; False if it does not serve afterwards."""
+        asked = datetime.now(UTC)
         try:
             released = self._broker.fetch(reference.resource)
             endpoint = EndpointConfiguration.from_json(json.loads(released.data))
@@ -88,9 +94,11 @@ class Agent:
             else:
                 log.error("%s (decision %s)", denial, denial.decision_id or "none")  # noqa: TRY400 - a refusal is no fault
             self._stop(reference.name, "the broker denied it")
+            self._say(reference.name, GuestState.DENIED, asked, denial)
             return False
         except (QnspError, ValueError) as error:
             log.error("%s: %s", reference.name, error)  # noqa: TRY400 - tried again, its text says why
+            self._say(reference.name, GuestState.WAITING, asked, error)
             served = self._served.get(reference.name)
             if served is not None and self._clock() > served.lease_ends:
                 self._stop(reference.name, "its lease ended without a new release")
@@ -105,28 +113,52 @@ class Agent:
             else:
                 served.lease_ends = self._clock() + (key.lease_seconds or 300)
                 return True
-        return self._start(reference, endpoint, key.data, key.lease_seconds)
+        try:
+            self._start(reference, endpoint, key.data, key.lease_seconds)
+        except QnspError as error:
+            log.error("%s does not serve: %s", reference.name, error)  # noqa: TRY400 - tried again
+            self._say(reference.name, GuestState.FAILED, asked, error)
+            return False
+        self._say(reference.name, GuestState.SERVING, asked)
+        return True
 
     def _start(
         self, reference: EndpointReference, endpoint: EndpointConfiguration, data_key: bytes, lease: int
-    ) -> bool:
-        try:
-            payload = self._unpacked_image()
-            running = RunningEndpoint(
-                endpoint,
-                data_key=data_key,
-                get_report=self._get_report,
-                artefacts=Path(self._configuration.artefacts),
-                payload=payload,
-                workdir=Path(self._configuration.workdir),
-                upstream_seconds=self._configuration.upstream_seconds,
-            )
-        except QnspError as error:
-            log.error("%s does not serve: %s", reference.name, error)  # noqa: TRY400 - tried again
-            return False
+    ) -> None:
+        running = RunningEndpoint(
+            endpoint,
+            data_key=data_key,
+            get_report=self._get_report,
+            artefacts=Path(self._configuration.artefacts),
+            payload=self._unpacked_image(),
+            workdir=Path(self._configuration.workdir),
+            upstream_seconds=self._configuration.upstream_seconds,
+        )
         self._served[reference.name] = _Served(running, self._clock() + (lease or 300))
         log.info("%s serves on %s; lease %d s", reference.name, endpoint.listen, lease)
-        return True
+
+    def _say(self, name: str, state: GuestState, asked: datetime, error: Exception | None = None) -> None:
+        """Write down how far an endpoint is; a status that cannot be written stops nothing."""
+        before = self._said.get(name)
+        times = before.times + 1 if before is not None and before.state is state else 1
+        status = GuestStatus(
+            endpoint=name,
+            state=state,
+            asked=asked,
+            times=times,
+            code=error.code if isinstance(error, QnspError) else "",
+            text=error.message if isinstance(error, QnspError) else str(error or ""),
+            decision=error.decision_id if isinstance(error, Denied) else "",
+        )
+        self._said[name] = status
+        path = Path(self._configuration.workdir) / "status" / f"{name}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            scratch = path.with_suffix(".new")
+            scratch.write_bytes(status.to_bytes())
+            scratch.replace(path)
+        except OSError as failed:
+            log.warning("the status of %s cannot be written: %s", name, failed)
 
     def _stop(self, name: str, why: str) -> None:
         served = self._served.pop(name, None)

@@ -40,12 +40,12 @@ DIRECTIONS = {
         Direction.MIXED,
         "microcode floor 209 -> 1",
     ),
-    "a longer lease": ({"lease: 12h": "lease: 13h"}, Direction.WEAKENED, "lease 43200 s -> 46800 s"),
-    "a shorter lease": ({"lease: 12h": "lease: 11h"}, Direction.STRENGTHENED, "lease 43200 s -> 39600 s"),
+    "a longer lease": ({"lease: 12h": "lease: 13h"}, Direction.WEAKENED, "lease 12h -> 13h"),
+    "a shorter lease": ({"lease: 12h": "lease: 11h"}, Direction.STRENGTHENED, "lease 12h -> 11h"),
     "a lease beyond the tier's": (
         {"lease: 12h": "lease: 90h"},
         Direction.WEAKENED,
-        "lease 43200 s -> 86400 s",
+        "lease 12h -> 24h",
     ),
     "debug allowed": (
         {"policy: {debug: false, smt": "policy: {debug: true, smt"},
@@ -75,7 +75,7 @@ DIRECTIONS = {
         Direction.STRENGTHENED,
         "end of the grant none -> 2027-01-01T23:59:59Z",
     ),
-    "a stricter tier": ({"maxLease: 24h": "maxLease: 1h"}, Direction.STRENGTHENED, "lease 43200 s -> 3600 s"),
+    "a stricter tier": ({"maxLease: 24h": "maxLease: 1h"}, Direction.STRENGTHENED, "lease 12h -> 1h"),
     "a wrapping algorithm more": (
         {"kem: {allowed: [ML-KEM-768, X-Wing]": "kem: {allowed: [ML-KEM-768, ML-KEM-1024, X-Wing]"},
         Direction.WEAKENED,
