@@ -6,10 +6,8 @@ whole tuples: what cannot be computed is refused or left out of `covers`, never 
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -19,29 +17,16 @@ from qnsp_policy.kernel.attestation import event_log
 from qnsp_policy.kernel.attestation.batch import Batch
 from qnsp_policy.kernel.attestation.batch_edge import DiskFiles
 from qnsp_policy.kernel.attestation.nitro_enclave import eif
-from qnsp_policy.kernel.attestation.nitro_tpm import pcrs as tpm_pcrs
-from qnsp_policy.kernel.attestation.sev_snp.launch import Hypervisor, Kernel, LaunchError, launch_digest, vcpu_signature
-from qnsp_policy.kernel.attestation.tdx.mrtd import mrtd
+from qnsp_policy.kernel.attestation.sev_snp.launch import LaunchError
+from qnsp_policy.kernel.attestation.sgx.sigstruct import SigstructError
 from qnsp_policy.kernel.attestation.values import AttestationResult, EvidenceKind, Verdict
-from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object, sha256_digest
+from qnsp_policy.kernel.crypto.canonical import sha256_digest
+from qnsp_policy.workflows.attest_launch import Values, launch_inputs, of_image, of_inputs
 
 _HALF_YEAR: Final = timedelta(days=182)
-_CPUS: Final = {"EPYC-Rome": (23, 49, 0), "EPYC-Milan": (25, 1, 1), "EPYC-Genoa": (25, 17, 0)}
-"""Combined family, model and stepping of QEMU's CPU models; others are given as three numbers."""
 _TOOL: Final = "qnsp-policy attest reference-values"
 _MAX_INPUT: Final = 4 * 1024 * 1024 * 1024
 _SNP_FLOORS: Final = ("bootloader", "tee", "snp", "microcode", "fmc")
-
-
-@dataclass(frozen=True, slots=True)
-class Tuple:
-    """One whole tuple of values and where it comes from, in the words of the document."""
-
-    attester: str
-    alternative: dict[str, Any]
-    covers: dict[str, str]
-    computed: dict[str, Any]
-    origin: str = "computed"
 
 
 def reference_values(
@@ -72,12 +57,12 @@ def reference_values(
     data = source.read_bytes()
     try:
         if eif.is_image(data):
-            found = _of_image(data)
-        elif (inputs := _inputs(data)) is not None:
-            found = _of_inputs(source, inputs)
+            found = of_image(data)
+        elif (inputs := launch_inputs(data)) is not None:
+            found = of_inputs(source, inputs)
         else:
             found = _of_evidence(source, evidence_line, allow_simulated=allow_simulated, now=now)
-    except (LaunchError, eif.EifError, event_log.EventLogError) as error:
+    except (LaunchError, eif.EifError, event_log.EventLogError, SigstructError) as error:
         raise OperatorError(
             "QNSP-OPS-096", f"no values can be computed from {source}: {error}", subject=str(source)
         ) from error
@@ -106,177 +91,6 @@ def _validate(document: dict[str, Any]) -> None:
     ReferenceValues.model_validate(document)
 
 
-def _inputs(data: bytes) -> Mapping[str, Any] | None:
-    """Launch inputs, or None where the bytes are none."""
-    if data[:1] not in (b"{", b" ", b"\n") or len(data) > 1024 * 1024:
-        return None
-    try:
-        value = parse_object(data)
-    except CanonicalJsonError:
-        return None
-    return value if "attester" in value else None
-
-
-class _Reader:
-    """Members of a launch file, each read once; paths are relative to the file."""
-
-    def __init__(self, source: Path, value: Mapping[str, Any]) -> None:
-        self.source, self.value = source, dict(value)
-        self.value.pop("attester")
-
-    def refuse(self, text: str) -> OperatorError:
-        return OperatorError(
-            "QNSP-OPS-097",
-            f"{self.source}: {text}",
-            subject=str(self.source),
-            next_step="see docs/formats/launch-inputs.md",
-        )
-
-    def file(self, member: str, *, required: bool = True) -> bytes | None:
-        path = self.value.pop(member, None)
-        if path is None and not required:
-            return None
-        if not isinstance(path, str):
-            raise self.refuse(f"`{member}` must name a file")
-        return (self.source.parent / path).read_bytes()
-
-    def needed(self, member: str) -> bytes:
-        data = self.file(member)
-        assert data is not None
-        return data
-
-    def take(self, member: str, kind: type, default: Any = None) -> Any:
-        found = self.value.pop(member, default)
-        if found is not default and (not isinstance(found, kind) or (kind is int and isinstance(found, bool))):
-            raise self.refuse(f"`{member}` must be {kind.__name__}")
-        return found
-
-    def end(self) -> None:
-        if self.value:
-            raise self.refuse(f"unknown members: {', '.join(sorted(self.value))}")
-
-
-def _of_inputs(source: Path, inputs: Mapping[str, Any]) -> Tuple:
-    makers: Mapping[str, Callable[[_Reader], Tuple]] = {
-        "sev-snp": _snp,
-        "tdx": _tdx,
-        "nitro-enclave": lambda reader: _of_image(reader.needed("image")),
-        "nitro-tpm": _tpm,
-    }
-    attester = inputs["attester"]
-    reader = _Reader(source, inputs)
-    if attester not in makers:
-        raise reader.refuse(
-            "MRENCLAVE of SGX is signed by its builder: take it from the SIGSTRUCT"
-            if attester == "sgx"
-            else f"`attester` must be one of {', '.join(makers)}"
-        )
-    found = makers[attester](reader)
-    reader.end()
-    return found
-
-
-def _snp(reader: _Reader) -> Tuple:
-    firmware, vcpus = reader.needed("firmware"), reader.take("vcpus", int)
-    cpu, hypervisor = reader.value.pop("cpu", None), reader.take("hypervisor", str, "qemu")
-    kernel, initrd = reader.file("kernel", required=False), reader.file("initrd", required=False)
-    cmdline, initdata = reader.take("cmdline", str), reader.file("initdata", required=False)
-    floors, policy = reader.take("floors", dict, {}), reader.take("policy", dict, {"debug": False, "migrate": False})
-    features, vmpl = reader.take("features", int, 1), reader.take("vmpl", int, 0)
-    if vcpus is None:
-        raise reader.refuse("`vcpus` is missing")
-    if kernel is None and (initrd is not None or cmdline is not None):
-        raise reader.refuse("`initrd` and `cmdline` are measured only with a `kernel` that is booted directly")
-    if hypervisor not in set(map(str, Hypervisor)):
-        raise reader.refuse(f"`hypervisor` must be one of {', '.join(Hypervisor)}")
-    digest = launch_digest(
-        firmware,
-        vcpus=vcpus,
-        signature=vcpu_signature(*_cpu(reader, cpu, hypervisor)),
-        hypervisor=Hypervisor(hypervisor),
-        features=features,
-        kernel=Kernel(kernel, initrd or b"", cmdline or "") if kernel is not None else None,
-    )
-    measured = {"measurement": digest.hex()}
-    covers = {"firmware": "measurement"}
-    computed: dict[str, Any] = {"firmwareDigest": sha256_digest(firmware), "vcpus": vcpus}
-    if isinstance(cpu, str):
-        computed["cpuModel"] = cpu
-    if kernel is not None:
-        covers |= {"kernel": "measurement", "cmdline": "measurement", "initrd": "measurement"}
-        computed |= {"kernelDigest": sha256_digest(kernel), "initrdDigest": sha256_digest(initrd or b"")}
-        computed |= {"cmdline": cmdline} if cmdline else {}
-    if initdata is not None:
-        measured["hostData"] = hashlib.sha256(initdata).hexdigest()
-        covers["initdata"] = "hostData"
-    alternative: dict[str, Any] = {"measurements": measured, "floors": floors, "policy": policy, "vmpl": vmpl}
-    return Tuple("sev-snp", alternative, covers, computed)
-
-
-def _cpu(reader: _Reader, cpu: Any, hypervisor: str) -> tuple[int, int, int]:
-    if cpu is None and hypervisor != Hypervisor.QEMU:
-        return 0, 0, 0  # only QEMU lets the model reach the measurement
-    if isinstance(cpu, str) and cpu in _CPUS:
-        return _CPUS[cpu]
-    if isinstance(cpu, list) and len(cpu) == 3 and all(type(part) is int and 0 <= part < 256 for part in cpu):
-        return cpu[0], cpu[1], cpu[2]
-    raise reader.refuse(f"`cpu` must be one of {', '.join(_CPUS)}, or family, model and stepping as three numbers")
-
-
-def _tdx(reader: _Reader) -> Tuple:
-    firmware, log = reader.needed("firmware"), reader.file("eventLog", required=False)
-    initdata, order = reader.file("initdata", required=False), reader.take("pageOrder", str, "interleaved")
-    if order not in {"interleaved", "two-pass"}:
-        raise reader.refuse("`pageOrder` must be interleaved or two-pass")
-    measured = {"mrTd": mrtd(firmware, two_pass=order == "two-pass").hex()}
-    covers = {"firmware": "mrTd"}
-    origin = "computed"
-    if log is not None:
-        replayed = event_log.replay(event_log.parse(log))
-        measured |= {f"rtmr{index}": value.hex() for index, value in enumerate(replayed)}
-        covers |= {"kernel": "rtmr1", "cmdline": "rtmr2", "initrd": "rtmr2"}
-        origin = "trust-on-first-use"  # a log says what once ran, not what should
-    if initdata is not None:
-        measured["mrConfigId"] = hashlib.sha384(initdata).hexdigest()
-        covers["initdata"] = "mrConfigId"
-    alternative = {"measurements": measured, "policy": {"debug": False}}
-    return Tuple("tdx", alternative, covers, {"firmwareDigest": sha256_digest(firmware)}, origin)
-
-
-def _of_image(data: bytes) -> Tuple:
-    image = eif.parse(data)
-    measured = {f"pcr{index}": value.hex() for index, value in eif.pcrs(image).items()}
-    covers = {"kernel": "pcr1", "cmdline": "pcr1", "initrd": "pcr1", "rootfs": "pcr2", "workload": "pcr2"}
-    computed: dict[str, Any] = {
-        "imageDigest": sha256_digest(data),
-        "kernelDigest": sha256_digest(image.of("kernel")[0]),
-        "initrdDigest": sha256_digest(image.of("ramdisk")[0]),
-    }
-    if text := image.of("cmdline")[0].decode("utf-8", "replace").strip("\0 \n"):
-        computed["cmdline"] = text
-    return Tuple("nitro-enclave", {"measurements": measured}, covers, computed)
-
-
-def _tpm(reader: _Reader) -> Tuple:
-    boot = reader.take("boot", list, [])
-    variables, cmdline = reader.take("variables", dict, {}), reader.take("cmdline", str)
-    if not boot or not all(isinstance(path, str) for path in boot):
-        raise reader.refuse("`boot` must list the boot programs (PE images) in the order in which they start")
-    if cmdline is not None:
-        raise reader.refuse(
-            "PCR12 with a command line from outside the image is not computed here; build it into the image"
-        )
-    programs = [(reader.source.parent / path).read_bytes() for path in boot]
-    given = {str(name): (reader.source.parent / str(path)).read_bytes() for name, path in variables.items()}
-    measured = {
-        "pcr4": tpm_pcrs.pcr4(programs).hex(),
-        "pcr7": tpm_pcrs.pcr7(given).hex(),
-        "pcr12": tpm_pcrs.ZERO.hex(),
-    }
-    covers = {"firmware": "pcr7", "kernel": "pcr4", "cmdline": "pcr4", "initrd": "pcr4"}
-    return Tuple("nitro-tpm", {"measurements": measured}, covers, {"imageDigest": sha256_digest(programs[-1])})
-
-
 _LEARNT: Final[Mapping[EvidenceKind, tuple[str, ...]]] = {
     EvidenceKind.SEV_SNP: ("measurement", "hostData"),
     EvidenceKind.TDX: ("mrTd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mrConfigId", "mrOwner", "mrOwnerConfig"),
@@ -300,7 +114,7 @@ _COVERS: Final[Mapping[EvidenceKind, dict[str, str]]] = {
 """What a measurement vouches for when only evidence is known: an SNP launch digest of unknown inputs covers firmware alone."""
 
 
-def _of_evidence(source: Path, line: Mapping[str, Any], *, allow_simulated: bool, now: datetime) -> Tuple:
+def _of_evidence(source: Path, line: Mapping[str, Any], *, allow_simulated: bool, now: datetime) -> Values:
     words = ["hardware-tee", "provider-isolation", "measured-boot", *(["simulated"] if allow_simulated else [])]
     request = {**line, "evidence": str(source), "assurance": words}
     result = Batch(DiskFiles(Path.cwd()), now).result(request)
@@ -325,7 +139,7 @@ def _of_evidence(source: Path, line: Mapping[str, Any], *, allow_simulated: bool
             covers["initdata"] = "hostData"
     if claims.kind is EvidenceKind.TDX and any(bytes.fromhex(measured["mrConfigId"])):
         covers["initdata"] = "mrConfigId"
-    return Tuple(
+    return Values(
         claims.kind.value,
         alternative,
         covers,

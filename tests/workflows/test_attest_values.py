@@ -15,14 +15,14 @@ import pytest
 
 from qnsp_policy.cli.main import main
 from qnsp_policy.kernel.attestation.nitro_enclave import eif
-from qnsp_policy.kernel.attestation.nitro_tpm import pcrs
+from qnsp_policy.kernel.attestation.nitro_tpm import pcrs, pe
 from qnsp_policy.kernel.attestation.sev_snp.launch import Kernel, LaunchError, launch_digest, vcpu_signature
 from qnsp_policy.kernel.attestation.tdx.mrtd import mrtd
 from qnsp_policy.pipeline.documents import parse
 from qnsp_policy.pipeline.model.kinds.attestation import ReferenceValues
 from qnsp_policy.pipeline.model.read import read_document
 from qnsp_policy.simulator import nitro, nvidia, snp
-from qnsp_policy.testing.images import enclave_image, firmware, program
+from qnsp_policy.testing.images import enclave_image, firmware, program, sigstruct, stub
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -188,6 +188,42 @@ def test_td_without_a_log_covers_firmware(make: Callable[..., Any]) -> None:
     assert spec["alternatives"][0]["measurements"]["mrConfigId"] == hashlib.sha384(b"i").hexdigest()
 
 
+def boot_log() -> bytes:
+    """A CC event log as Linux's EFI stub writes it: kernel, command line, initrd, each with a separator before it."""
+    body = b"Spec ID Event03\0" + struct.pack("<IBBBBI", 0, 0, 2, 0, 2, 1) + struct.pack("<HH", 0x000C, 48) + b"\0"
+    log = struct.pack("<II", 1, 3) + bytes(20) + struct.pack("<I", len(body)) + body
+    separator = hashlib.sha384(bytes(4)).digest()
+    wide = "ro quiet\0".encode("utf-16-le")
+    events = [(2, 4, separator), (2, 0x80000003, pe.authenticode(program(b"kernel"))), (3, 4, separator)]
+    events += [(3, 6, hashlib.sha384(wide).digest()), (3, 6, hashlib.sha384(INIT).digest())]
+    for register, kind, digest in events:
+        log += struct.pack("<IIIH", register, kind, 1, 0x000C) + digest + struct.pack("<I", 0)
+    return log
+
+
+def test_td_with_a_log_covers_what_the_log_measures(make: Callable[..., Any]) -> None:
+    """RTMRs are those of the log, learnt; kernel, command line and initrd that are given must be among its events."""
+    files = {"td.fd": firmware(tdx=TDX_SECTIONS), "log": boot_log(), "kernel": program(b"kernel"), "initrd": INIT}
+    inputs = {"attester": "tdx", "firmware": "td.fd", "eventLog": "log"}
+    spec = make({**files, "launch.json": inputs}, "launch.json")
+    assert spec["origin"] == "trust-on-first-use"
+    assert spec["covers"] == {"firmware": "mrTd", "kernel": "rtmr1", "cmdline": "rtmr2", "initrd": "rtmr2"}
+    held = {**inputs, "kernel": "kernel", "initrd": "initrd", "cmdline": "ro quiet"}
+    assert make({**files, "launch.json": held}, "launch.json")["alternatives"] == spec["alternatives"]
+
+
+def test_enclave_of_sgx(make: Callable[..., Any]) -> None:
+    """MRENCLAVE, MRSIGNER and the SVN that the builder signed, as values of a vendor."""
+    spec = make(
+        {"enclave.so": b"ELF" + sigstruct(), "launch.json": {"attester": "sgx", "sigstruct": "enclave.so"}},
+        "launch.json",
+    )
+    assert (spec["origin"], spec["covers"]) == ("vendor", {"workload": "mrEnclave"})
+    (alternative,) = spec["alternatives"]
+    assert alternative["measurements"]["mrEnclave"] == sigstruct()[960:992].hex()
+    assert (alternative["floors"], alternative["policy"]) == ({"isvSvn": 3}, {"debug": False})
+
+
 def test_pcr7_is_that_of_a_real_instance() -> None:
     """Secure Boot off with empty variables gives the PCR7 of the recorded NitroTPM document; PCR12 is zero there too."""
     real = json.loads((VECTORS / "nitrotpm/vaportpm_test-nitro-fixture.json").read_bytes())["pcrs"]["sha384"]
@@ -215,12 +251,16 @@ def test_instance_that_boots_one_program(make: Callable[..., Any]) -> None:
     spec = make({"uki.efi": program(b"uki"), "launch.json": inputs}, "launch.json")
     assert set(spec["alternatives"][0]["measurements"]) == {"pcr4", "pcr7", "pcr12"}
     assert spec["covers"]["kernel"] == "pcr4"
+    again = make({"uki.efi": stub("257"), "launch.json": {**inputs, "cmdline": "ro"}}, "launch.json")
+    assert (again["covers"]["cmdline"], again["computedFrom"]["cmdline"]) == ("pcr12", "ro")
+    assert again["alternatives"][0]["measurements"]["pcr12"] != spec["alternatives"][0]["measurements"]["pcr12"]
 
 
 @pytest.mark.parametrize(
     ("inputs", "text"),
     [
-        ({"attester": "sgx"}, "SIGSTRUCT"),
+        ({"attester": "sgx", "sigstruct": "fw"}, "0 SIGSTRUCTs"),
+        ({"attester": "sgx", "sigstruct": "debug"}, "debug enclave"),
         ({"attester": "abacus"}, "must be one of"),
         ({"attester": "sev-snp", "firmware": "fw", "vcpus": 1}, "`cpu` must be"),
         (
@@ -235,15 +275,27 @@ def test_instance_that_boots_one_program(make: Callable[..., Any]) -> None:
         ({"attester": "nitro-enclave", "image": "fw"}, "no EIF header"),
         ({"attester": "nitro-tpm", "boot": ["fw"]}, "not a PE image"),
         ({"attester": "nitro-tpm", "boot": []}, "must list the boot programs"),
-        ({"attester": "nitro-tpm", "boot": ["fw"], "cmdline": "x"}, "PCR12 with a command line"),
-        ({"attester": "nitro-tpm", "boot": ["uki"], "variables": {"SecureBoot": "on"}}, "Secure Boot on"),
+        ({"attester": "nitro-tpm", "boot": ["uki"], "cmdline": "x"}, "does not name itself"),
+        ({"attester": "nitro-tpm", "boot": ["uki"], "variables": {"SecureBoot": "on"}}, "exactly where PK is set"),
+        ({"attester": "nitro-tpm", "boot": ["uki"], "variables": {"PK": "on"}}, "no certificate of db"),
+        ({"attester": "tdx", "firmware": "td", "eventLog": "log", "initrd": "fw"}, "measures another initrd"),
+        ({"attester": "tdx", "firmware": "td", "eventLog": "log", "kernel": "fw"}, "not a PE image"),
+        ({"attester": "tdx", "firmware": "td", "eventLog": "log", "kernel": "uki"}, "measures another kernel"),
+        ({"attester": "tdx", "firmware": "td", "eventLog": "log", "cmdline": "other"}, "measures another cmdline"),
+        ({"attester": "tdx", "firmware": "td", "kernel": "uki"}, "unknown members"),
         ({"attester": "nitro-tpm", "boot": ["uki"], "variables": {"Boot0000": "on"}}, "no Secure Boot variable"),
         ({"attester": "sev-snp", "firmware": "nowhere", "vcpus": 1}, "nowhere"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(make: Callable[..., Any], inputs: dict[str, Any], text: str) -> None:
     """No value is guessed: the refusal says what is missing."""
-    files = {"fw": firmware(), "uki": program(b"u"), "on": b"\x01", "launch.json": inputs}
+    files: dict[str, bytes | dict[str, Any]] = {
+        "fw": firmware(),
+        "uki": program(b"u"),
+        "on": b"\x01",
+        "launch.json": inputs,
+    }
+    files |= {"td": firmware(tdx=TDX_SECTIONS), "log": boot_log(), "debug": sigstruct(debug=True)}
     assert text in make(files, "launch.json", code=1)
 
 

@@ -14,8 +14,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from qnsp_policy.kernel.attestation import tpm
@@ -37,7 +35,7 @@ from qnsp_policy.kernel.attestation.values import (
 QUOTE: Final = "tpm-quote"
 """Name of the endorsement that holds the TPMS_ATTEST bytes."""
 QUOTE_SIGNATURE: Final = "tpm-quote-signature"
-"""Name of the endorsement that holds its ECDSA-SHA256 signature, DER."""
+"""Name of the endorsement that holds its ECDSA-SHA256 signature, DER or TPMT_SIGNATURE."""
 _PCRS: Final = tuple(range(24))
 
 
@@ -55,9 +53,11 @@ def _quote(document: Document, quoted: bytes, signature: bytes) -> None:
     except tpm.QuoteError as error:
         raise EvidenceError(codes.ATTEST, str(error)) from error
     try:
-        key.verify(signature, quoted, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature as error:
-        raise EvidenceError(codes.SIGNATURE) from error
+        signed = tpm.is_signed_by_ecdsa(quoted, tpm.ecdsa_signature(signature), key)
+    except tpm.QuoteError as error:
+        raise EvidenceError(codes.SIGNATURE, str(error)) from error
+    if not signed:
+        raise EvidenceError(codes.SIGNATURE)
     if document.nonce is None or quote.extra_data != document.nonce:
         raise EvidenceError(codes.NONCE)
     if quote.selections != ((tpm.SHA384, _PCRS),):
@@ -76,7 +76,7 @@ def verify(
 ) -> VerifiedClaims:
     """Verifies a NitroTPM attestation document and, where it came along, the TPM quote.
 
-    Endorsements `tpm-quote` (TPMS_ATTEST) and `tpm-quote-signature` (DER) travel with the evidence or not at all.
+    Endorsements `tpm-quote` (TPMS_ATTEST) and `tpm-quote-signature` (DER or TPMT_SIGNATURE) travel with the evidence or not at all.
 
     Raises:
         EvidenceError: QNSP-ATT-NIT-* of the document, QNSP-ATT-NTPM-* of the quote.
