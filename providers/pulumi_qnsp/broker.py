@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -38,6 +39,7 @@ class BrokerAdmin(Protocol):
         """Hand over a signed and approved plan."""
 
 
+_PAUSE_SECONDS = 2.0
 _OTHER_PLAN = "QNSP-KBS-032"
 _STAYS = frozenset({"revocation", "trust-root"})
 
@@ -107,7 +109,7 @@ class ObjectKind:
 
     def _put(self, setting: Setting, inputs: Json) -> Json:
         client = self._client(setting, inputs)
-        if client.digest_of(inputs["kind"], inputs["name"]) == inputs["digest"]:
+        if _held(client, setting, inputs) == inputs["digest"]:
             return dict(inputs)
         if setting.plan is None:
             raise OperatorError(
@@ -125,6 +127,18 @@ class ObjectKind:
             client.present_plan(setting.plan.read_bytes())
             client.put(inputs["kind"], inputs["name"], value, setting.plan_digest)
         return dict(inputs)
+
+
+def _held(client: BrokerAdmin, setting: Setting, inputs: Json) -> str | None:
+    """The digest that the broker holds; one that was just made may take its time (`waitSeconds` of the connection)."""
+    deadline = time.monotonic() + float(json.loads(inputs["connection"]).get("waitSeconds", 0))
+    while True:
+        try:
+            return client.digest_of(inputs["kind"], inputs["name"])
+        except ConnectionError:
+            if setting.cancelled.is_set() or time.monotonic() >= deadline:
+                raise
+            setting.cancelled.wait(_PAUSE_SECONDS)
 
 
 def object_inputs(connection: Json, item: Json) -> Json:

@@ -72,15 +72,26 @@ def _matches(statement: Json, request: Request, *, principal: bool) -> bool:
         return False
     context = {"aws:PrincipalArn": request.principal, **request.context}
     return all(
-        _condition(operator, name, wanted, context.get(name))
+        _condition(operator, name, _filled(wanted, context), context.get(name))
         for operator, block in statement.get("Condition", {}).items()
         for name, wanted in block.items()
     )
 
 
-def _condition(operator: str, name: str, wanted: str | Sequence[str], got: str | Sequence[str] | None) -> bool:
-    del name
+def _filled(wanted: str | Sequence[str], context: Mapping[str, Any]) -> list[str]:
+    """Policy variables replaced; one that the request does not carry matches nothing."""
     listed = [wanted] if isinstance(wanted, str) else list(wanted)
+    found = []
+    for value in listed:
+        name = value.removeprefix("${").removesuffix("}")
+        found.append(str(context.get(name, "\0")) if value.startswith("${") else value)
+    return found
+
+
+def _condition(operator: str, name: str, wanted: str | Sequence[str], got: str | Sequence[str] | None) -> bool:
+    listed = [wanted] if isinstance(wanted, str) else list(wanted)
+    if operator.endswith("IfExists"):
+        return got is None or _condition(operator.removesuffix("IfExists"), name, listed, got)
     if operator == "Null":
         return (got is None) is (listed == ["true"])
     if operator.startswith("ForAnyValue:"):
@@ -104,6 +115,8 @@ def _condition(operator: str, name: str, wanted: str | Sequence[str], got: str |
             return all(_time(got) <= _time(value) for value in listed)
         case "DateGreaterThanEquals":
             return all(_time(got) >= _time(value) for value in listed)
+        case "NumericLessThan":
+            return all(float(got) < float(value) for value in listed)
         case "Bool":
             return got.lower() in {value.lower() for value in listed}
     raise ValueError(f"no condition operator {operator}")

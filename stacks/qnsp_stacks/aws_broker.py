@@ -28,10 +28,11 @@ def program(unit: Unit) -> None:
     providers = Providers(inputs["platform"], inputs.get("keyAdmin"))
     if inputs.get("keys"):
         Keys("keys", keys_args(inputs), providers)
-    passage = Balancer("passage", BalancerArgs.of(inputs["balancer"], inputs["network"]), providers).children
+    way = Balancer("passage", BalancerArgs.of(inputs["balancer"], inputs["network"]), providers)
+    passage = way.children
     args = FleetArgs.of(inputs["fleet"], inputs["network"])
-    FLEETS[args.kind]("fleet", args, providers, target_groups=[passage["targets"].arn])  # type: ignore[attr-defined]
-    make(objects(inputs["broker"], inputs.get("objects", [])))
+    members = FLEETS[args.kind]("fleet", args, providers, target_groups=[passage["targets"].arn])  # type: ignore[attr-defined]
+    make(objects(inputs["broker"], inputs.get("objects", [])), behind=[way, members])
     pulumi.export("url", inputs["broker"]["url"])
     pulumi.export("tlsKeyId", key_id_of(inputs["broker"]["tls"].get("key")))
     pulumi.export("reachedAt", passage["balancer"].dns_name)  # type: ignore[attr-defined]

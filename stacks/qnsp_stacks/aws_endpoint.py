@@ -26,14 +26,16 @@ def program(unit: Unit) -> None:
 
     inputs = unit.inputs
     providers = Providers(inputs["platform"])
-    passage = Balancer("passage", BalancerArgs.of(inputs["balancer"], inputs["network"]), providers).children
-    pulumi_aws.autoscaling.Attachment(
+    way = Balancer("passage", BalancerArgs.of(inputs["balancer"], inputs["network"]), providers)
+    passage = way.children
+    attached = pulumi_aws.autoscaling.Attachment(
         "attachment",
         autoscaling_group_name=inputs["group"],
         lb_target_group_arn=passage["targets"].arn,  # type: ignore[attr-defined]
         opts=pulumi.ResourceOptions(provider=providers.default),
     )
-    made = make(local._resources(unit))[inputs["endpoint"]["name"]]  # noqa: SLF001 - one unit in two places
+    both = make(local._resources(unit), behind=[way, attached])  # noqa: SLF001 - one unit in two places
+    made = both[inputs["endpoint"]["name"]]
     pulumi.export("url", inputs["endpoint"]["url"])
     pulumi.export("keyId", made.keyId)  # type: ignore[attr-defined]
     pulumi.export("assurance", made.assurance)  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ A module says once which resources a unit has (`Declared`, in the order of their
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +46,10 @@ def outline_of(resources: Iterable[Declared]) -> tuple[Step, ...]:
     )
 
 
-def make(resources: Iterable[Declared]) -> Mapping[str, pulumi.CustomResource]:
-    """Register the resources with the running Pulumi program, by name."""
+def make(
+    resources: Iterable[Declared], *, behind: Sequence[pulumi.Resource] = ()
+) -> Mapping[str, pulumi.CustomResource]:
+    """Register the resources with the running Pulumi program, by name; each after everything in `behind`."""
     import pulumi
 
     from pulumi_qnsp import resources as classes
@@ -56,7 +58,7 @@ def make(resources: Iterable[Declared]) -> Mapping[str, pulumi.CustomResource]:
     for item in resources:
         # A name is one thing in the world: made before the old one is deleted, the new one would be deleted with it.
         options = pulumi.ResourceOptions(
-            depends_on=[made[name] for name in item.after], protect=item.protect, delete_before_replace=True
+            depends_on=[*behind, *(made[name] for name in item.after)], protect=item.protect, delete_before_replace=True
         )
         match item.type.split(":"):
             case ["qnsp", "local", "Supervisor"]:

@@ -118,7 +118,92 @@ def test_roles_hold_what_grants_need_and_nothing_beside(units: Mapping[str, Mapp
     for action in ("ec2:RunInstances", "iam:PassRole", "kms:PutKeyPolicy", "kms:CreateGrant", "sts:AssumeRole"):
         assert not ask(action, "*", **mine)
     for policy in roles.values():
-        assert all("*" not in statement["Action"] and statement["Resource"] != "*" for statement in policy["Statement"])
+        for statement in policy["Statement"]:
+            if statement["Effect"] == "Allow":
+                assert not any("*" in action for action in statement["Action"])
+                assert "*" not in statement["Resource"]
+
+
+def test_credentials_of_a_fleet_are_worth_nothing_outside_its_network(units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """Stolen from an instance and used elsewhere, every call is denied; so is one that comes through another network."""
+    foundation = units["aws-nitro"]["platform/cloud"].inputs["foundation"]
+    policy = next(role["policy"] for role in foundation["roles"] if role["name"] == "triage")
+    image = "arn:aws:s3:::clinic-artefacts/triage.eif"
+    member = {
+        "ec2:SourceInstanceARN": "arn:aws:ec2:eu-west-1:012345678901:instance/i-1",
+        "aws:Ec2InstanceSourceVpc": "vpc-1",
+    }
+
+    def ask(**context: str) -> bool:
+        return allowed(Request(f"{ACCOUNT}:role/x", "s3:GetObject", {**member, **context}, image), None, [policy])
+
+    assert ask(**{"aws:SourceVpc": "vpc-1"})
+    assert not ask(**{"aws:SourceVpc": "vpc-2"})
+    assert not ask()
+
+
+def test_endpoints_pass_what_fleets_ask_for_and_nothing_beside(units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """No bucket of somebody else to carry data out to, no key of another account, no administration."""
+    network = units["aws-nitro"]["platform/cloud"].inputs["foundation"]["network"]
+    policies = {one["name"]: one["policy"] for one in network["endpoints"]} | {"s3": network["storage"]["policy"]}
+    ours = {"aws:PrincipalAccount": "012345678901", "aws:ResourceAccount": "012345678901"}
+
+    def ask(service: str, action: str, resource: str = "*", **context: str) -> bool:
+        return allowed(Request(f"{ACCOUNT}:role/x", action, {**ours, **context}, resource), policies[service])
+
+    assert ask("s3", "s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.eif")
+    assert ask("s3", "s3:GetObject", "arn:aws:s3:::al2023-repos-eu-west-1-de612dc2/core/x.rpm")
+    assert not ask("s3", "s3:PutObject", "arn:aws:s3:::clinic-artefacts/triage.eif")
+    assert not ask("s3", "s3:GetObject", "arn:aws:s3:::somebody-elses/bucket")
+    assert not ask(
+        "s3", "s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.eif", **{"aws:PrincipalAccount": "9" * 12}
+    )
+    assert ask("kms", "kms:Decrypt")
+    assert not ask("kms", "kms:Decrypt", **{"aws:ResourceAccount": "9" * 12})
+    for service, action in (
+        ("kms", "kms:PutKeyPolicy"),
+        ("kms", "kms:CreateGrant"),
+        ("sts", "sts:GetFederationToken"),
+        ("logs", "logs:DeleteLogGroup"),
+        ("autoscaling", "autoscaling:UpdateAutoScalingGroup"),
+        ("ecr.api", "ecr:PutImage"),
+    ):
+        assert not ask(service, action), action
+
+
+def test_services_take_roles_on_for_this_account_only(units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """A service of AWS acts for us, never for somebody who names our role or bucket: source account and source ARN."""
+    from pulumi_qnsp.components.aws_foundation import FoundationArgs, foundation
+
+    made = foundation(FoundationArgs.of(units["aws-nitro"]["platform/cloud"].inputs["foundation"]))
+    children = {child.name: child for child in made}
+    trust = json.loads(children["flow-logs-role"].inputs["assume_role_policy"])["Statement"]
+    assert trust[0]["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "012345678901"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:ec2:eu-west-1:012345678901:vpc-flow-log/*"},
+    }
+    statements = json.loads(children["trail-records-policy"].inputs["policy"])["Statement"]
+    for statement in statements:
+        if statement["Effect"] == "Allow":
+            assert statement["Condition"]["StringEquals"]["aws:SourceArn"].endswith(":trail/qnsp-aws-nitro-cloud")
+    for name in ("evidence-policy", "trail-records-policy"):
+        policy = json.loads(children[name].inputs["policy"])
+        bucket = policy["Statement"][-1]["Resource"][0]
+        any_iam = [{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}]
+        for context, good in (
+            ({"aws:SecureTransport": "false", "s3:TlsVersion": "1.3"}, False),
+            ({"aws:SecureTransport": "true", "s3:TlsVersion": "1.1"}, False),
+        ):
+            assert (
+                allowed(Request(f"{ACCOUNT}:role/x", "s3:GetObject", context, f"{bucket}/a"), policy, any_iam) is good
+            )
+    trail = children["trail"].inputs
+    assert trail["enable_log_file_validation"]
+    assert trail["is_multi_region_trail"]
+    selector = trail["event_selectors"][0]
+    assert (selector["read_write_type"], selector["include_management_events"]) == ("All", True)
+    assert "exclude_management_event_sources" not in selector
+    assert "arn:aws:s3:::clinic-artefacts/triage.sealed" in selector["data_resources"][0]["values"]
 
 
 def test_no_unit_holds_a_secret(units: Mapping[str, Mapping[str, Unit]], roots: Mapping[str, Path]) -> None:

@@ -192,10 +192,31 @@ def test_the_network_has_no_way_in(units: Mapping[str, Mapping[str, Unit]]) -> N
     kinds = {child.type.split(":")[2] for child in made}
     assert not kinds & {"InternetGateway", "NatGateway", "Eip"}
     assert all(child.inputs["map_public_ip_on_launch"] is False for child in made if child.type.endswith(":Subnet"))
+    default = next(child for child in made if child.type.endswith(":DefaultSecurityGroup"))
+    assert default.inputs["ingress"] == default.inputs["egress"] == []
+    ways = {child.name for child in made if child.type.endswith(":VpcEndpoint") and child.inputs["policy"]}
+    assert ways == {f"endpoint-{name}" for name in ("s3", "kms", "sts", "logs", "ecr.api", "ecr.dkr", "autoscaling")}
     for child in _children(units["aws-nitro"]["broker/main"]):
         if child.type.endswith(":Listener"):
             assert child.inputs["protocol"] == "TCP"
             assert "certificate_arn" not in child.inputs
+
+
+def test_a_kept_zone_gets_a_record_and_an_address_does_not(units: Mapping[str, Mapping[str, Unit]]) -> None:
+    """The name of the document leads to the balancer; without a zone it is yours to point."""
+    inputs = units["aws-nitro"]["endpoint/triage"].inputs
+    assert inputs["balancer"] == {
+        "name": "qnsp-triage", "port": 8443, "internal": True, "protocol": "TCP", "host": "triage.clinic.example", "zone": None,
+    }  # fmt: skip
+    assert not [c for c in balancer(BalancerArgs.of(inputs["balancer"], NETWORK)) if "route53" in c.type]
+    made = balancer(BalancerArgs.of({**inputs["balancer"], "zone": "Z0123456789ABCDEFGHIJ"}, NETWORK))
+    record = made[-1]
+    assert record.type == "aws:route53/record:Record"
+    assert (record.inputs["name"], record.inputs["type"]) == ("triage.clinic.example", "A")
+    assert record.inputs["aliases"][0]["name"] == Ref("balancer", "dns_name")
+    assert not record.inputs["allow_overwrite"]
+    hints = typing.get_type_hints(class_of(record.type)._internal_init)
+    assert not set(record.inputs) - set(hints)
 
 
 def test_user_data_holds_policy_text_nowhere_and_starts_no_debug_enclave(

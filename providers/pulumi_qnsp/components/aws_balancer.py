@@ -11,21 +11,49 @@ from pulumi_qnsp.components.children import Child, Ref, ordered
 
 @dataclass(frozen=True, slots=True)
 class BalancerArgs:
-    """One port of one fleet."""
+    """One port of one fleet; with a zone, the name under which it is reached."""
 
     name: str
     port: int
+    host: str
+    zone: str | None
     vpc: str | None
     subnets: Sequence[str]
 
     @classmethod
     def of(cls, balancer: Mapping[str, Any], network: Mapping[str, Any]) -> BalancerArgs:
         """Read the `balancer` and `network` members of a unit's inputs."""
-        return cls(balancer["name"], balancer["port"], network["vpc"], network["subnets"] or ())
+        return cls(
+            balancer["name"],
+            balancer["port"],
+            balancer["host"],
+            balancer["zone"],
+            network["vpc"],
+            network["subnets"] or (),
+        )
 
 
 def balancer(args: BalancerArgs) -> tuple[Child, ...]:
-    """Load balancer, target group, listener."""
+    """Load balancer, target group, listener; where a zone is kept, the record of its name."""
+    name = Child(
+        "aws:route53/record:Record",
+        "name",
+        {
+            "zone_id": args.zone,
+            "name": args.host,
+            "type": "A",
+            "aliases": [
+                {
+                    "name": Ref("balancer", "dns_name"),
+                    "zone_id": Ref("balancer", "zone_id"),
+                    "evaluate_target_health": False,
+                }
+            ],
+            # A name that somebody else points elsewhere is told, never taken.
+            "allow_overwrite": False,
+        },
+        ("zone_id", "name", "type"),
+    )
     return ordered(
         [
             Child(
@@ -64,6 +92,7 @@ def balancer(args: BalancerArgs) -> tuple[Child, ...]:
                 },
                 ("port", "protocol"),
             ),
+            *([name] if args.zone else []),
         ]
     )
 

@@ -163,7 +163,8 @@ def _fleet(args: FleetArgs, target_groups: Sequence[Any]) -> Iterator[Child]:
             "desired_capacity": args.members,
             "vpc_zone_identifiers": list(args.subnets),
             "launch_template": {"id": template, "version": Ref(f"{args.name}-template", "latest_version")},
-            "health_check_type": "ELB" if target_groups else "EC2",
+            # An enclave that ended leaves its parent healthy to EC2: what answers at the port decides where there is one.
+            "health_check_type": "ELB" if args.ports else "EC2",
             "health_check_grace_period": 60,
             "target_group_arns": list(target_groups) or None,
             "initial_lifecycle_hooks": [
@@ -185,7 +186,9 @@ def _fleet(args: FleetArgs, target_groups: Sequence[Any]) -> Iterator[Child]:
                     "skip_matching": True,
                 },
             },
-            "wait_for_capacity_timeout": f"{2 * args.attest_seconds}s",
+            # A member attests once its endpoint's configuration is at the broker, which comes after this: whoever applies
+            # waits for the members at the end (`pipeline/world/aws_members_edge.py`).
+            "wait_for_capacity_timeout": "0",
             "tags": [{"key": key, "value": value, "propagate_at_launch": True} for key, value in sorted(tags.items())],
         },
         ("min_size", "max_size", "initial_lifecycle_hooks"),

@@ -22,7 +22,9 @@ class FoundationArgs:
     flow_logs: Mapping[str, Any]
     path: str
     account: str
+    region: str
     partition: str
+    boundary: str | None
     roles: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
 
@@ -37,7 +39,9 @@ class FoundationArgs:
             value["flowLogs"],
             value["path"],
             value["account"],
+            value["region"],
             value["partition"],
+            value["boundary"],
             value["roles"],
             value["tags"],
         )
@@ -65,6 +69,13 @@ def _network(args: FoundationArgs) -> Iterator[Child]:
             ("cidr_block",),
         )
         vpc = Ref("network")
+        # The group that AWS makes with every network admits its own members; emptied, nothing stands in it by accident.
+        yield Child(
+            "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+            "default-doors",
+            {"vpc_id": vpc, "ingress": [], "egress": [], "tags": tags},
+            ("ingress", "egress"),
+        )
         yield Child("aws:ec2/routeTable:RouteTable", "routes", {"vpc_id": vpc, "routes": [], "tags": tags}, ("routes",))
         blocks = list(ipaddress.ip_network(net["cidr"]).subnets(new_prefix=20))
         for zone, block in zip(net["zones"], blocks, strict=False):
@@ -92,12 +103,13 @@ def _network(args: FoundationArgs) -> Iterator[Child]:
             "endpoint-s3",
             {
                 "vpc_id": vpc,
-                "service_name": net["storage"],
+                "service_name": net["storage"]["service"],
                 "vpc_endpoint_type": "Gateway",
                 "route_table_ids": [Ref("routes")],
+                "policy": text(net["storage"]["policy"]),
                 "tags": tags,
             },
-            ("service_name", "vpc_endpoint_type"),
+            ("service_name", "vpc_endpoint_type", "policy"),
         )
         yield Child(
             "aws:ec2/securityGroup:SecurityGroup",
@@ -115,21 +127,21 @@ def _network(args: FoundationArgs) -> Iterator[Child]:
             },
             ("ingress", "egress"),
         )  # fmt: skip
-        for service in net["endpoints"]:
-            short = service.split(".", 3)[3]
+        for endpoint in net["endpoints"]:
             yield Child(
                 "aws:ec2/vpcEndpoint:VpcEndpoint",
-                f"endpoint-{short}",
+                f"endpoint-{endpoint['name']}",
                 {
                     "vpc_id": vpc,
-                    "service_name": service,
+                    "service_name": endpoint["service"],
                     "vpc_endpoint_type": "Interface",
                     "private_dns_enabled": True,
                     "subnet_ids": list(subnets),
                     "security_group_ids": [Ref("endpoints")],
+                    "policy": text(endpoint["policy"]),
                     "tags": tags,
                 },
-                ("service_name", "vpc_endpoint_type", "private_dns_enabled"),
+                ("service_name", "vpc_endpoint_type", "private_dns_enabled", "policy"),
             )
     yield from _flow_logs(args, vpc)
 
@@ -142,12 +154,22 @@ def _flow_logs(args: FoundationArgs, vpc: Any) -> Iterator[Child]:
         {"name": logs["group"], "retention_in_days": logs["retentionDays"], "tags": tags},
         ("name", "retention_in_days"),
     )
-    trust = _service("vpc-flow-logs.amazonaws.com", {"StringEquals": {"aws:SourceAccount": args.account}})
+    ours = f"arn:{args.partition}:ec2:{args.region}:{args.account}:vpc-flow-log/*"
+    trust = _service(
+        "vpc-flow-logs.amazonaws.com",
+        {"StringEquals": {"aws:SourceAccount": args.account}, "ArnLike": {"aws:SourceArn": ours}},
+    )
     yield Child(
         "aws:iam/role:Role",
         "flow-logs-role",
-        {"name": f"{args.name}-flow-logs"[:64], "path": args.path, "assume_role_policy": text(trust), "tags": tags},
-        ("assume_role_policy",),
+        {
+            "name": f"{args.name}-flow-logs"[:64],
+            "path": args.path,
+            "assume_role_policy": text(trust),
+            "permissions_boundary": args.boundary,
+            "tags": tags,
+        },
+        ("assume_role_policy", "permissions_boundary"),
     )
     write = {
         "Version": "2012-10-17",
@@ -155,7 +177,7 @@ def _flow_logs(args: FoundationArgs, vpc: Any) -> Iterator[Child]:
             {
                 "Effect": "Allow",
                 "Action": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                "Resource": [f"arn:{args.partition}:logs:*:{args.account}:log-group:{logs['group']}:*"],
+                "Resource": [f"arn:{args.partition}:logs:{args.region}:{args.account}:log-group:{logs['group']}:*"],
             }
         ],
     }
@@ -235,15 +257,12 @@ def _bucket(args: FoundationArgs, name: str, bucket: str, *, lock: Json | None) 
         )
 
 
-def _tls_only(arn: str) -> Json:
-    return {
-        "Sid": "TlsOnly",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, f"{arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
+def _tls_only(arn: str) -> list[Json]:
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
+    return [
+        {"Sid": "TlsOnly", **denied, "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {"Sid": "TlsOfTodayOnly", **denied, "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
+    ]
 
 
 def _records(args: FoundationArgs) -> Iterator[Child]:
@@ -252,7 +271,7 @@ def _records(args: FoundationArgs) -> Iterator[Child]:
     yield Child(
         "aws:s3/bucketPolicy:BucketPolicy",
         "evidence-policy",
-        {"bucket": Ref("evidence"), "policy": text({"Version": "2012-10-17", "Statement": [_tls_only(evidence)]})},
+        {"bucket": Ref("evidence"), "policy": text({"Version": "2012-10-17", "Statement": _tls_only(evidence)})},
         ("policy",),
     )
     yield from _bucket(args, "trail-records", args.trail["bucket"], lock=dict(args.evidence))
@@ -279,7 +298,7 @@ def _records(args: FoundationArgs) -> Iterator[Child]:
                     "StringEquals": {**from_trail["StringEquals"], "s3:x-amz-acl": "bucket-owner-full-control"}
                 },
             },
-            _tls_only(arn),
+            *_tls_only(arn),
         ],
     }
     yield Child(
@@ -298,9 +317,23 @@ def _records(args: FoundationArgs) -> Iterator[Child]:
             "enable_log_file_validation": True,
             "include_global_service_events": True,
             "is_multi_region_trail": True,
+            # Management events hold every call to KMS; reads of images, sealed artefacts and evidence are data events.
+            "event_selectors": [
+                {
+                    "read_write_type": "All",
+                    "include_management_events": True,
+                    "data_resources": [{"type": "AWS::S3::Object", "values": list(args.trail["objects"])}],
+                }
+            ],
             "tags": dict(args.tags),
         },
-        ("name", "enable_logging", "enable_log_file_validation", "is_multi_region_trail"),
+        (
+            "name",
+            "enable_logging",
+            "enable_log_file_validation",
+            "is_multi_region_trail",
+            "event_selectors",
+        ),
         after=("trail-records-policy",),
     )
 
@@ -316,9 +349,10 @@ def _roles(args: FoundationArgs) -> Iterator[Child]:
                 "path": args.path,
                 "assume_role_policy": text(role["trust"]),
                 "max_session_duration": 3600,
+                "permissions_boundary": args.boundary,
                 "tags": dict(args.tags),
             },
-            ("name", "path", "assume_role_policy"),
+            ("name", "path", "assume_role_policy", "permissions_boundary"),
         )
         yield Child(
             "aws:iam/rolePolicy:RolePolicy",

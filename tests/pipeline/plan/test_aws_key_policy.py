@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -116,6 +117,45 @@ def test_only_the_key_administrator_administers(action: str) -> None:
     assert not allowed(call("kms:Encrypt", ADMIN), made, [ANY_IAM])
 
 
+def test_the_administrator_cannot_lock_everybody_out_nor_hurry_a_deletion() -> None:
+    """Not past KMS's own check, and never in fewer days than the longest wait."""
+    made = policy(release(enclave(A)))
+    bypass, window = "kms:BypassPolicyLockoutSafetyCheck", "kms:ScheduleKeyDeletionPendingWindowInDays"
+    assert allowed(call("kms:PutKeyPolicy", ADMIN, **{bypass: "false"}), made)
+    assert not allowed(call("kms:PutKeyPolicy", ADMIN, **{bypass: "true"}), made, [ANY_IAM])
+    assert allowed(call("kms:ScheduleKeyDeletion", ADMIN, **{window: "30"}), made)
+    assert not allowed(call("kms:ScheduleKeyDeletion", ADMIN, **{window: "7"}), made, [ANY_IAM])
+
+
+def test_the_engine_may_read_what_it_compares() -> None:
+    """A provider reads policy, rotation and tags of a key by the key administrator's role."""
+    made = policy(release(enclave(A)))
+    for action in ("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags"):
+        assert allowed(call(action, ADMIN), made)
+
+
+@pytest.mark.parametrize("service", ["ec2.eu-west-1.amazonaws.com", "lambda.eu-west-1.amazonaws.com"])
+def test_a_service_of_aws_gets_no_grant_and_no_plaintext(service: str) -> None:
+    """kms:ViaService and GrantIsForAWSResource open nothing: no volume or function is ever encrypted under such a key."""
+    made = policy(release(enclave(A)))
+    context = {"kms:ViaService": service, "kms:GrantIsForAWSResource": "true", "kms:CallerAccount": "012345678901"}
+    for action in ("kms:CreateGrant", "kms:Decrypt", "kms:ReEncryptFrom", "kms:GenerateDataKey"):
+        for principal in (ROOT, ADMIN, APPLY, FLEET):
+            assert not allowed(call(action, principal, **context), made, [ANY_IAM])
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext", "kms:DeriveSharedSecret", "kms:GenerateMac",
+     "kms:Sign", "kms:EnableKeyRotation", "kms:DisableKeyRotation", "kms:RotateKeyOnDemand", "kms:UpdatePrimaryRegion",
+     "kms:ImportKeyMaterial", "kms:RevokeGrant", "kms:RetireGrant", "kms:SynchronizeMultiRegionKey"],
+)  # fmt: skip
+@pytest.mark.parametrize("principal", [ROOT, ADMIN, FLEET, APPLY])
+def test_what_no_statement_names_is_nobodys(action: str, principal: str) -> None:
+    """Even attested, even with every IAM permission: the account's root delegates reading only."""
+    assert not allowed(call(action, principal, **shown(**A)), policy(release(enclave(A))), [ANY_IAM])
+
+
 def test_the_sealer_encrypts_for_this_resource_only() -> None:
     """And reads nothing back."""
     made = policy(release(enclave(A)))
@@ -200,16 +240,45 @@ def test_signing_keys_are_for_the_signer_alone() -> None:
 
 def test_the_organisation_keeps_the_administrator_apart() -> None:
     """SCP and RCP deny the calls that would replace a policy to everybody but the administrator's role."""
-    made = organisation_policies(partition="aws", admin=ADMIN, prefix="qnsp/prod")
+    made = organisation_policies(
+        partition="aws", admin=ADMIN, prefix="qnsp/prod", engine=APPLY,
+        trail="arn:aws:cloudtrail:eu-west-1:012345678901:trail/qnsp",
+    )  # fmt: skip
     context = {"kms:ResourceAliases": [f"alias/qnsp/prod/{PATH}"]}
     key = "arn:aws:kms:eu-west-1:012345678901:key/1"
     for name in ("serviceControlPolicy", "resourceControlPolicy"):
-        first = made[name]["Statement"][:1]
-        open_ = {
-            "Statement": [
-                *({**s, "Principal": "*"} for s in first),
-                {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"},
-            ]
-        }
-        assert not allowed(Request(APPLY, "kms:PutKeyPolicy", context, key), open_)
-        assert allowed(Request(ADMIN, "kms:PutKeyPolicy", context, key), open_)
+        held = _over_everything(made[name])
+        assert not allowed(Request(APPLY, "kms:PutKeyPolicy", context, key), held)
+        assert allowed(Request(ADMIN, "kms:PutKeyPolicy", context, key), held)
+        assert not allowed(Request(ADMIN, "kms:CreateGrant", context, key), held)
+        assert allowed(Request(APPLY, "kms:PutKeyPolicy", {"kms:ResourceAliases": ["alias/other"]}, key), held)
+        assert len(json.dumps(made[name], separators=(",", ":"))) <= 5120  # AWS Organizations quotas
+    service = _over_everything(made["serviceControlPolicy"])
+    for action in (
+        "iam:UpdateAssumeRolePolicy",
+        "iam:PutRolePolicy",
+        "iam:DeleteRole",
+        "iam:DeleteRolePermissionsBoundary",
+    ):
+        assert not allowed(Request(ADMIN, action, {}, ADMIN), service)
+        assert allowed(Request(ADMIN, action, {}, OTHER), service)
+    trail = "arn:aws:cloudtrail:eu-west-1:012345678901:trail/qnsp"
+    assert not allowed(Request(ADMIN, "cloudtrail:StopLogging", {}, trail), service)
+    assert allowed(Request(APPLY, "cloudtrail:UpdateTrail", {}, trail), service)
+
+
+def test_with_the_organisations_policy_the_administrator_alone_opens_nothing() -> None:
+    """Whatever policy the administrator writes: without an attestation document the key stays shut."""
+    made = organisation_policies(partition="aws", admin=ADMIN, prefix="qnsp/prod")["resourceControlPolicy"]
+    context: dict[str, Any] = {"kms:ResourceAliases": [f"alias/qnsp/prod/{PATH}"]}
+    held = _over_everything(made)
+    for action in ATTESTED_ACTIONS:
+        assert not allowed(Request(ADMIN, action, context), held)
+        assert allowed(Request(FLEET, action, {**context, **shown(**A)}), held)
+        assert allowed(Request(FLEET, action, {**context, **shown_tpm(pcr4="aa" * 48, pcr12=UNTOUCHED)}), held)
+
+
+def _over_everything(policy: dict[str, Any]) -> dict[str, Any]:
+    """A policy of an organisation as a limit on something that allows everything."""
+    everything = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+    return {"Statement": [*({**one, "Principal": "*"} for one in policy["Statement"]), everything]}

@@ -55,6 +55,33 @@ class RoleArn(TextValue):
     MAX = 256
 
 
+class PolicyArn(TextValue):
+    """A managed policy of IAM."""
+
+    __slots__ = ()
+    SHAPE = "a policy such as arn:aws:iam::012345678901:policy/boundary"
+    PATTERN = r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+"
+    MAX = 256
+
+
+class HostedZone(TextValue):
+    """A hosted zone of Route 53."""
+
+    __slots__ = ()
+    SHAPE = "a hosted zone's id such as Z0123456789ABCDEFGHIJ"
+    PATTERN = r"Z[0-9A-Z]{1,31}"
+    MAX = 32
+
+
+class Ami(TextValue):
+    """A machine image of EC2."""
+
+    __slots__ = ()
+    SHAPE = "a machine image such as ami-0123456789abcdef0"
+    PATTERN = r"ami-[0-9a-f]{8,17}"
+    MAX = 21
+
+
 class Subscription(TextValue):
     """A subscription of Azure."""
 
@@ -92,6 +119,12 @@ class AwsPlatform(Part):
     role: RoleArn | None = None
     key_admin: RoleArn | None = None
     """The role that alone administers KMS keys; needed where keys are in KMS, and never the engine's own role."""
+    boundary: PolicyArn | None = None
+    """Permissions boundary of every role that is made, where an organisation demands one."""
+    dns_zone: HostedZone | None = None
+    """Hosted zone in which the names of brokers and endpoints are kept; without one they are yours to point."""
+    parent_image: Ami | None = None
+    """Machine image of parents of Nitro enclaves; nothing means the newest Amazon Linux 2023, which AWS cannot go back from."""
     zones: tuple[Word, ...] = ()
     """Availability zones; nothing means the region's a and b."""
     cidr: Word = Word("10.60.0.0/16")

@@ -29,6 +29,7 @@ from qnsp_policy.pipeline.plan.lowering.enclaves import enclave_unit, endpoint_u
 from qnsp_policy.pipeline.plan.values import Reference, Unit
 from qnsp_policy.pipeline.trust import reference
 
+_ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
 _AMI = re.compile(r"ami-[0-9a-f]{8,17}")
 _PARENT_IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 _NETWORK = (("vpc", "vpcId"), ("subnets", "subnetIds"), ("storagePrefixList", "storagePrefixListId"))
@@ -108,11 +109,10 @@ def aws_broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
     platform = workspace.find(broker.spec.platform, Platform)
     port = int(str(broker.spec.listen).rpartition(":")[2])
     fleet = _fleet(context, enclave, broker.name, [port], members=max(broker.spec.replicas, enclave.spec.size.members))
-    inputs: Json = {
-        name: value for name, value in local.inputs.items() if name in {"platform", "broker", "objects"}
-    } | {
+    inputs: Json = {name: value for name, value in local.inputs.items() if name in {"platform", "objects"}} | {
+        "broker": {**local.inputs["broker"], "waitSeconds": ATTEST_SECONDS + 300},
         "fleet": fleet,
-        "balancer": _balancer(context, platform, f"broker-{broker.name}", port),
+        "balancer": _balancer(context, platform, f"broker-{broker.name}", str(broker.spec.listen)),
         "network": dict.fromkeys(name for name, _ in _NETWORK),
         "trustModel": fleet_statement("nitro-enclave"),
     }
@@ -130,12 +130,13 @@ def aws_endpoint_unit(context: Lowering, endpoint: Endpoint) -> Unit:
     enclave = context.workspace.find(endpoint.spec.enclave, Enclave)
     platform = context.workspace.find(enclave.spec.platform, Platform)
     names = Names.of(context.workspace, platform)
-    port = int(str(endpoint.spec.listen).rpartition(":")[2])
     inputs = {
         **local.inputs,
+        # A member boots, attests and is registered with the balancer before anybody answers.
+        "endpoint": {**local.inputs["endpoint"], "readinessTimeoutSeconds": ATTEST_SECONDS + 300},
         "platform": platform_shape(platform),
         "group": names.group(enclave.name),
-        "balancer": _balancer(context, platform, endpoint.name, port),
+        "balancer": _balancer(context, platform, endpoint.name, str(endpoint.spec.listen)),
         "network": dict.fromkeys(name for name, _ in _NETWORK),
         "trustModel": fleet_statement(enclave.spec.attester),
     }
@@ -153,9 +154,19 @@ def _references(platform: Platform) -> tuple[Reference, ...]:
     return tuple(Reference(unit, output, f"/network/{name}") for name, output in _NETWORK)
 
 
-def _balancer(context: Lowering, platform: Platform, name: str, port: int) -> Json:
+def _balancer(context: Lowering, platform: Platform, name: str, listen: str) -> Json:
     names = Names.of(context.workspace, platform)
-    return {"name": names.balancer(name), "port": port, "internal": True, "protocol": "TCP"}
+    host, _, port = listen.rpartition(":")
+    assert isinstance(platform.spec, AwsPlatform)
+    zone = platform.spec.dns_zone if not _ADDRESS.fullmatch(host) else None
+    return {
+        "name": names.balancer(name),
+        "port": int(port),
+        "internal": True,
+        "protocol": "TCP",
+        "host": host,
+        "zone": str(zone) if zone else None,
+    }
 
 
 def _hierarchies(context: Lowering, enclave: Enclave) -> list[str]:
@@ -219,9 +230,8 @@ def _fleet(context: Lowering, enclave: Enclave, name: str, ports: list[int], mem
             suffix=names.service_suffix,
             group=names.group(name),
             hook=_hook(name),
-            log_group=names.log_group(name),
         )
-        image_id = _PARENT_IMAGE
+        image_id = str(platform.spec.parent_image or _PARENT_IMAGE)
     else:
         if not _AMI.fullmatch(location):
             raise OperatorError(

@@ -4,12 +4,15 @@ Comes in: the complete tuples that grants admit. Goes out: a policy document (pl
 Denials stand beside the Allows, so that an IAM policy, a grant of KMS or a later edit by another hand does not widen it:
 
 1. no plaintext without attestation, for any principal;
-2. no delegation: CreateGrant, ReplicateKey, ReEncrypt (takes no Recipient), import of other material;
-3. administration by the key administrator's role alone, who in turn can use nothing.
+2. no delegation: CreateGrant (for a service of AWS too), ReplicateKey, ReEncrypt (takes no Recipient), import of other material,
+   rotation within one key (a rotation of ours is a new key behind the alias);
+3. administration by the key administrator's role alone, who in turn can use nothing, cannot lock everybody out
+   (BypassPolicyLockoutSafetyCheck) and cannot shorten the wait before a deletion.
 
 What a policy cannot keep: whoever may act as the key administrator can replace it, and root of the account can have it replaced
 by AWS support. `organisation_policies` holds the SCP and RCP that keep the administrator apart; they are put in force by
-the organisation's management account, never by this program.
+the organisation's management account, never by this program. KMS stores a role in an Allow by its unique id: a role that
+was deleted and made again under the same name has no right any more, the key administrator's included.
 Not checked by AWS KMS and therefore said in the trust model: leases, quotas, TCB floors.
 """
 
@@ -32,6 +35,9 @@ from qnsp_policy.pipeline.plan.lowering.aws_attested import (
 from qnsp_policy.pipeline.trust.codec import time_to_text
 
 Json = dict[str, Any]
+
+DELETION_DAYS = 30
+"""How long a key waits before it is destroyed: the longest that KMS offers."""
 
 MAX_POLICY_BYTES = 32 * 1024
 """Largest key policy that KMS takes (AWS KMS quotas)."""
@@ -64,11 +70,13 @@ ADMIN_ACTIONS = (
 NEVER_ACTIONS = (
     "kms:CreateGrant",
     "kms:DeleteImportedKeyMaterial",
+    "kms:EnableKeyRotation",
     "kms:GetParametersForImport",
     "kms:ImportKeyMaterial",
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
     "kms:ReplicateKey",
+    "kms:RotateKeyOnDemand",
     "kms:UpdatePrimaryRegion",
 )
 
@@ -110,7 +118,7 @@ def key_policy(
     """
     statements: list[Json] = [
         _allow("AuditorsReadAboutTheKey", root, READ_ACTIONS),
-        _allow("KeyAdministratorManages", admin, (*ADMIN_ACTIONS, "kms:DescribeKey", "kms:GetKeyPolicy")),
+        _allow("KeyAdministratorManages", admin, (*ADMIN_ACTIONS, *READ_ACTIONS)),
     ]
     if sealer is not None:
         sealing = ("kms:Encrypt", "kms:GenerateDataKeyWithoutPlaintext")
@@ -129,8 +137,7 @@ def key_policy(
             # Keys of one Null block are joined by and: denied is what carries none of the registers that tuples name.
             "Condition": {"Null": dict.fromkeys(_witnesses(kinds), "true")},
         },
-        _deny("NoDelegation", NEVER_ACTIONS),
-        _deny_but("AdministrationByTheKeyAdministratorOnly", admin, ADMIN_ACTIONS),
+        *_kept(admin),
     ]
     return {"Version": "2012-10-17", "Id": f"qnsp/{resource}", "Statement": statements}
 
@@ -141,13 +148,24 @@ def signing_policy(*, root: str, admin: str, signer: str) -> Json:
         "Version": "2012-10-17",
         "Statement": [
             _allow("AuditorsReadAboutTheKey", root, (*READ_ACTIONS, "kms:Verify")),
-            _allow("KeyAdministratorManages", admin, (*ADMIN_ACTIONS, "kms:DescribeKey", "kms:GetKeyPolicy")),
+            _allow("KeyAdministratorManages", admin, (*ADMIN_ACTIONS, *READ_ACTIONS)),
             _allow("SignerSigns", signer, ("kms:Sign", "kms:GetPublicKey", "kms:DescribeKey")),
-            _deny("NoDelegation", NEVER_ACTIONS),
-            _deny_but("AdministrationByTheKeyAdministratorOnly", admin, ADMIN_ACTIONS),
+            *_kept(admin),
             _deny_but("SigningByTheSignerOnly", signer, ("kms:Sign",)),
         ],
     }
+
+
+def _kept(admin: str) -> list[Json]:
+    """What is denied of every key, whatever it is for."""
+    return [
+        _deny("NoDelegation", NEVER_ACTIONS),
+        _deny_but("AdministrationByTheKeyAdministratorOnly", admin, ADMIN_ACTIONS),
+        _deny("NobodyLocksEverybodyOut", ("kms:PutKeyPolicy",))
+        | {"Condition": {"Bool": {"kms:BypassPolicyLockoutSafetyCheck": "true"}}},
+        _deny("NoHastyDeletion", ("kms:ScheduleKeyDeletion",))
+        | {"Condition": {"NumericLessThan": {"kms:ScheduleKeyDeletionPendingWindowInDays": str(DELETION_DAYS)}}},
+    ]
 
 
 def _allow(sid: str, principal: str, actions: Sequence[str], condition: Json | None = None) -> Json:
@@ -208,56 +226,81 @@ def tuples_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found
 
 
-def organisation_policies(*, partition: str, admin: str, prefix: str) -> Json:
-    """The SCP and the RCP that keep key administration apart; for the organisation's management account to put in force."""
+def organisation_policies(
+    *, partition: str, admin: str, prefix: str, trail: str = "", engine: str | None = None
+) -> Json:
+    """The SCP and the RCP that keep key administration apart; for the organisation's management account to put in force.
+
+    Args:
+        partition: of AWS.
+        admin: ARN of the key administrator's role.
+        prefix: what every alias of the workspace begins with, without `alias/`.
+        trail: ARN of the trail that records what is done to keys, "" for none.
+        engine: ARN of the role that makes the trail and may change it.
+    """
     keys = f"arn:{partition}:kms:*:*:key/*"
     ours = {"ForAnyValue:StringLike": {"kms:ResourceAliases": f"alias/{prefix}/*"}}
     others = {"ArnNotEquals": {"aws:PrincipalArn": admin}}
-    return {
-        "serviceControlPolicy": {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "OnlyTheKeyAdministratorChangesAttestedKeys",
-                    "Effect": "Deny",
-                    "Action": ["kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CreateGrant", "kms:ReplicateKey"],
-                    "Resource": keys,
-                    "Condition": {**ours, **others},
-                },
-                {
-                    "Sid": "NobodyOfTheAccountChangesTheKeyAdministrator",
-                    "Effect": "Deny",
-                    "Action": [
-                        "iam:AttachRolePolicy",
-                        "iam:DeleteRole",
-                        "iam:DeleteRolePolicy",
-                        "iam:DetachRolePolicy",
-                        "iam:PutRolePolicy",
-                        "iam:UpdateAssumeRolePolicy",
-                    ],
-                    "Resource": admin,
-                },
+    held = ["kms:DeleteAlias", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UpdateAlias"]
+    never = ["kms:CreateGrant", "kms:ReplicateKey"]
+    service: list[Json] = [
+        _organisation("OnlyTheKeyAdministratorChangesAttestedKeys", held, keys, {**ours, **others}),
+        _organisation("NobodyDelegatesAttestedKeys", never, keys, ours),
+        _organisation(
+            "NobodyOfTheAccountChangesTheKeyAdministrator",
+            [
+                "iam:AttachRolePolicy",
+                "iam:DeleteRole",
+                "iam:DeleteRolePermissionsBoundary",
+                "iam:DeleteRolePolicy",
+                "iam:DetachRolePolicy",
+                "iam:PutRolePermissionsBoundary",
+                "iam:PutRolePolicy",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
             ],
-        },
+            admin,
+            {},
+        ),
+    ]
+    if trail:
+        stops = [
+            "cloudtrail:DeleteTrail",
+            "cloudtrail:PutEventSelectors",
+            "cloudtrail:StopLogging",
+            "cloudtrail:UpdateTrail",
+        ]
+        apart = {"ArnNotEquals": {"aws:PrincipalArn": engine}} if engine else {}
+        service.append(_organisation("NobodySilencesTheTrail", stops, trail, apart))
+    resource = [
+        _organisation("OnlyTheKeyAdministratorChangesAttestedKeys", held, "*", {**ours, **others}),
+        _organisation("NobodyDelegatesAttestedKeys", never, "*", ours),
+        # A second hand on the first rule: with it the key administrator alone cannot open a key either.
+        _organisation(
+            "NoPlaintextWithoutAttestation",
+            list(ATTESTED_ACTIONS),
+            "*",
+            {**ours, "Null": dict.fromkeys(_witnesses(()), "true")},
+        ),
+    ]
+    return {
+        "serviceControlPolicy": {"Version": "2012-10-17", "Statement": service},
         "resourceControlPolicy": {
             "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "OnlyTheKeyAdministratorChangesAttestedKeys",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": ["kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CreateGrant", "kms:ReplicateKey"],
-                    "Resource": "*",
-                    "Condition": {**ours, **others},
-                }
-            ],
+            "Statement": [{**one, "Principal": "*"} for one in resource],
         },
     }
+
+
+def _organisation(sid: str, actions: list[str], resource: str, condition: Json) -> Json:
+    found: Json = {"Sid": sid, "Effect": "Deny", "Action": actions, "Resource": resource}
+    return found | ({"Condition": condition} if condition else {})
 
 
 __all__ = [
     "ADMIN_ACTIONS",
     "CONTEXT",
+    "DELETION_DAYS",
     "MAX_POLICY_BYTES",
     "NEVER_ACTIONS",
     "READ_ACTIONS",

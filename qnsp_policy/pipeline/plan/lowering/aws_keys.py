@@ -17,7 +17,13 @@ from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.plan.lowering.aws_attested import admitted, attested
-from qnsp_policy.pipeline.plan.lowering.aws_key_policy import MAX_POLICY_BYTES, Release, key_policy, signing_policy
+from qnsp_policy.pipeline.plan.lowering.aws_key_policy import (
+    DELETION_DAYS,
+    MAX_POLICY_BYTES,
+    Release,
+    key_policy,
+    signing_policy,
+)
 from qnsp_policy.pipeline.plan.lowering.aws_names import Names
 from qnsp_policy.pipeline.plan.lowering.aws_trust import keys_statement
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
@@ -26,7 +32,6 @@ from qnsp_policy.pipeline.trust import reference
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 from qnsp_policy.pipeline.trust.values import EffectiveGrant
 
-DELETION_DAYS = 30
 _SPECS = {"ML-DSA-44": "ML_DSA_44", "ML-DSA-65": "ML_DSA_65", "ML-DSA-87": "ML_DSA_87"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker, Platform, Tenant
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
+from qnsp_policy.pipeline.plan.lowering.aws_attested import ATTESTED_ACTIONS
 from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT, organisation_policies
 from qnsp_policy.pipeline.plan.lowering.aws_keys import kms_resources, sealed_objects
 from qnsp_policy.pipeline.plan.lowering.aws_names import Names
@@ -28,17 +29,23 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
         + [t.spec.audit_retention.seconds // 86400 for t in workspace.of_kind(Tenant) if t.spec.audit_retention]
     )
     production = workspace.project.spec.environment == "production"
+    name = f"qnsp-{workspace.project.name}-{platform.name}"
+    roles = [_role(context, names, *pair, ours=spec.vpc is None) for pair in _fleets(context, platform)]
+    endpoints = endpoint_policies(names, roles)
     inputs: Json = {
         "platform": platform_shape(platform),
         "foundation": {
-            "name": f"qnsp-{workspace.project.name}-{platform.name}",
+            "name": name,
             "network": {
                 "vpc": str(spec.vpc) if spec.vpc else None,
                 "subnets": [str(subnet) for subnet in spec.subnets],
                 "cidr": str(spec.cidr),
                 "zones": [str(zone) for zone in spec.zones] or [f"{spec.region}a", f"{spec.region}b"],
-                "endpoints": [f"com.amazonaws.{spec.region}.{name}" for name in ENDPOINTS],
-                "storage": f"com.amazonaws.{spec.region}.s3",
+                "endpoints": [
+                    {"name": service, "service": _service_name(names, service), "policy": endpoints[service]}
+                    for service in ENDPOINTS
+                ],
+                "storage": {"service": _service_name(names, "s3"), "policy": endpoints["s3"]},
             },
             "evidence": {
                 "bucket": names.bucket("evidence"),
@@ -47,17 +54,27 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
                 "retentionDays": days,
             },
             "trail": {
-                "name": f"qnsp-{workspace.project.name}-{platform.name}",
+                "name": name,
                 "bucket": names.bucket("trail"),
-                "arn": names.arn("cloudtrail", f"trail/qnsp-{workspace.project.name}-{platform.name}"),
+                "arn": names.arn("cloudtrail", f"trail/{name}"),
+                "objects": sorted(
+                    {f"arn:{names.partition}:s3:::{names.bucket('evidence')}/"}
+                    | {arn for role in roles for arn in _objects_read(role)}
+                ),
             },
             "flowLogs": {"group": names.log_group("flow"), "retentionDays": _log_days(days)},
             "path": names.path,
             "account": names.account,
             "partition": names.partition,
-            "roles": [_role(context, names, *pair) for pair in _fleets(context, platform)],
+            "region": names.region,
+            "boundary": str(spec.boundary) if spec.boundary else None,
+            "roles": roles,
             "organisationPolicies": organisation_policies(
-                partition=names.partition, admin=str(spec.key_admin), prefix=names.aliases
+                partition=names.partition,
+                admin=str(spec.key_admin),
+                prefix=names.aliases,
+                trail=names.arn("cloudtrail", f"trail/{name}"),
+                engine=str(spec.role) if spec.role else None,
             )
             if spec.key_admin
             else {},
@@ -108,8 +125,14 @@ def _fleets(context: Lowering, platform: Platform) -> list[tuple[str, Enclave, s
     return found
 
 
-def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker: str | None) -> Json:
-    """The role of a fleet's instances: what its grants need and nothing beside."""
+def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker: str | None, *, ours: bool) -> Json:
+    """The role of a fleet's instances: what its grants need and nothing beside.
+
+    Two resources hold a wildcard: `key/*`, since a key's id is not known before it is made (its alias is, and is a condition),
+    and the id within an auto-scaling group's ARN (its name is known). The trust policy names EC2 alone: an instance profile is
+    handed out within its own account only, by whoever holds iam:PassRole, so there is no deputy to confuse. Where the network
+    is `ours`, every call goes through our endpoints, and credentials are held to that network.
+    """
     statements: list[Json] = []
     objects = [
         f"arn:{names.partition}:s3:::{location.removeprefix('s3://')}" for location in sealed_objects(context, enclave)
@@ -145,6 +168,8 @@ def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker:
             [names.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.group(fleet)}")],
         ),
     ]
+    if ours:
+        statements.append(_FROM_THE_NETWORK)
     return {
         "name": fleet,
         "enclave": str(enclave.address),
@@ -162,9 +187,83 @@ def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker:
     }
 
 
+_FROM_THE_NETWORK: Json = {
+    # Credentials that leave the instance are worth nothing (IAM User Guide, aws:Ec2InstanceSourceVpc).
+    "Sid": "FromItsOwnNetworkOnly",
+    "Effect": "Deny",
+    "Action": ["*"],
+    "Resource": ["*"],
+    "Condition": {
+        "StringNotEquals": {"aws:Ec2InstanceSourceVpc": "${aws:SourceVpc}"},
+        "Null": {"ec2:SourceInstanceARN": "false"},
+        "BoolIfExists": {"aws:ViaAWSService": "false"},
+    },
+}
+
+
 def _allow(sid: str, actions: list[str], resources: list[str], condition: Json | None = None) -> Json:
     found: Json = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
     return found | ({"Condition": condition} if condition else {})
 
 
-__all__ = ["ENDPOINTS", "aws_platform_unit"]
+def _objects_read(role: Json) -> list[str]:
+    return [
+        arn
+        for statement in role["policy"]["Statement"]
+        if "s3:GetObject" in statement["Action"]
+        for arn in statement["Resource"]
+    ]
+
+
+def _service_name(names: Names, service: str) -> str:
+    prefix = "cn.com.amazonaws" if names.partition == "aws-cn" and service not in {"s3", "logs"} else "com.amazonaws"
+    return f"{prefix}.{names.region}.{service}"
+
+
+_THROUGH: dict[str, list[str]] = {
+    "autoscaling": ["autoscaling:CompleteLifecycleAction"],
+    "ecr.api": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken",
+                "ecr:GetDownloadUrlForLayer"],
+    "ecr.dkr": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+    "kms": [*ATTESTED_ACTIONS, "kms:DescribeKey", "kms:GenerateRandom"],
+    "logs": ["logs:CreateLogStream", "logs:PutLogEvents"],
+    "sts": ["sts:AssumeRole", "sts:GetCallerIdentity"],
+}  # fmt: skip
+
+
+def endpoint_policies(names: Names, roles: list[Json]) -> dict[str, Json]:
+    """What may pass through each endpoint: what fleets ask for, by principals of this account, to resources of this account.
+
+    S3 is held to the objects that the roles read; beside them only packages of Amazon Linux (fetched without credentials)
+    and layers of ECR (buckets of AWS), both read-only.
+    """
+    ours = {"aws:PrincipalAccount": names.account, "aws:ResourceAccount": names.account}
+    found = {
+        service: _through([{"Sid": "OfThisAccountOnly", "Action": actions, "Resource": "*",
+                            "Condition": {"StringEquals": ours}}])
+        for service, actions in _THROUGH.items()
+    }  # fmt: skip
+    bucket = f"arn:{names.partition}:s3:::"
+    objects = sorted({arn for role in roles for arn in _objects_read(role)})
+    mine = {"StringEquals": {"aws:PrincipalAccount": names.account}}
+    found["s3"] = _through(
+        [
+            *([{"Sid": "ImagesAndArtefacts", "Action": ["s3:GetObject"], "Resource": objects, "Condition": mine}]
+              if objects else []),
+            {"Sid": "PackagesOfAmazonLinux", "Action": ["s3:GetObject"],
+             "Resource": [f"{bucket}al2023-repos-{names.region}-de612dc2/*"]},
+            {"Sid": "LayersOfEcr", "Action": ["s3:GetObject"],
+             "Resource": [f"{bucket}prod-{names.region}-starport-layer-bucket/*"]},
+        ]
+    )  # fmt: skip
+    return found
+
+
+def _through(statements: list[Json]) -> Json:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": "*", **statement} for statement in statements],
+    }
+
+
+__all__ = ["ENDPOINTS", "aws_platform_unit", "endpoint_policies"]

@@ -23,7 +23,6 @@ def enclave_parent(
     suffix: str,
     group: str,
     hook: str,
-    log_group: str,
 ) -> str:
     """The script of a parent instance."""
     algorithm, _, value = digest.partition(":")
@@ -35,10 +34,13 @@ def enclave_parent(
         f"aws s3 cp --quiet {shlex.quote(location)} /run/qnsp/image.eif",
         f"echo {shlex.quote(f'{value}  /run/qnsp/image.eif')} | {algorithm}sum -c --quiet -",
         f"printf 'allowlist:\\n- {{address: kms.{region}.{suffix}, port: 443}}\\n' > /run/qnsp/vsock-proxy.yaml",
-        f"vsock-proxy 8000 kms.{region}.{suffix} 443 --config /run/qnsp/vsock-proxy.yaml &",
+        _kept("kms", f"/usr/bin/vsock-proxy 8000 kms.{region}.{suffix} 443 --config /run/qnsp/vsock-proxy.yaml"),
         f"nitro-cli run-enclave --eif-path /run/qnsp/image.eif --cpu-count {vcpus} --memory {mebibytes} --enclave-cid 16",
     ]
-    lines += [f"socat TCP-LISTEN:{port},fork,reuseaddr VSOCK-CONNECT:16:{port} &" for port in ports]
+    lines += [
+        _kept(f"port-{port}", f"/usr/bin/socat TCP-LISTEN:{port},fork,reuseaddr VSOCK-CONNECT:16:{port}")
+        for port in ports
+    ]
     if ports:
         # In service means that the enclave has attested: before that its gateway has no key and answers nobody.
         url = f"https://127.0.0.1:{ports[0]}/.well-known/qnsp/evidence"
@@ -52,8 +54,12 @@ def enclave_parent(
             f' --instance-id "$id" --auto-scaling-group-name {group} --lifecycle-hook-name {hook}'
         ),
     ]
-    del log_group
     return _HEAD + "\n".join(lines) + "\n"
+
+
+def _kept(name: str, command: str) -> str:
+    """A carrier of bytes that comes back when it ends."""
+    return f"systemd-run --quiet --unit qnsp-{name} -p Restart=always -p RestartSec=2 {command}"
 
 
 def measured_image(group: str, hook: str) -> str:

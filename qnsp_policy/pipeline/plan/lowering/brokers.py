@@ -63,7 +63,7 @@ def _pin(context: Lowering, unit_id: str, broker: KeyBroker) -> TrustRootValue:
     recorded = context.recorded.units.get(unit_id)
     if recorded is not None:
         path = _trust_root_path(broker)
-        for shape in recorded.inputs["processes"]:
+        for shape in recorded.inputs.get("processes", ()):
             for file in shape["files"]:
                 if file["path"] == path:
                     return TrustRootValue.from_json(file["json"])
