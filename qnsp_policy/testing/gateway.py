@@ -72,7 +72,7 @@ class GatewayWorld:
             created=START,
         )
         report = self.member.report(runtime_report_data(runtime))
-        document = evidence_document(Evidence(EvidenceKind.SEV_SNP, report.report, report.certificates), runtime)
+        document = evidence_document(Evidence(EvidenceKind.SEV_SNP, report.data, report.certificates), runtime)
         return GatewaySettings(
             endpoint=endpoint,
             upstream_socket="",

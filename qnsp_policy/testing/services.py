@@ -35,7 +35,7 @@ from qnsp_policy.services.broker.app import BrokerApp
 from qnsp_policy.services.broker.configuration import BrokerConfiguration
 from qnsp_policy.services.broker.objects import AcceptedPlan
 from qnsp_policy.services.broker.process_edge import build
-from qnsp_policy.services.guest.tsm import TsmReport
+from qnsp_policy.services.guest.attesters.report import AttesterReport
 from qnsp_policy.simulator.snp import SnpChip, SnpPki
 
 START = datetime.now(UTC).replace(microsecond=0)
@@ -64,12 +64,12 @@ class SimulatedMember:
     host_data: bytes = b"\x22" * 32
     policy: int = 0x30000
 
-    def report(self, report_data: bytes) -> TsmReport:
-        """As `services.guest.tsm.get_report` would answer."""
+    def report(self, report_data: bytes) -> AttesterReport:
+        """As `services.guest.attesters.tsm.get_report` would answer."""
         raw = self.chip.report(
             report_data.ljust(64, b"\0"), measurement=self.measurement, host_data=self.host_data, policy=self.policy
         )
-        return TsmReport("sev_guest", raw, self.chip.certificates())
+        return AttesterReport(EvidenceKind.SEV_SNP, raw, self.chip.certificates())
 
     def alternative(self, floors: Mapping[str, int] | None = None) -> Alternative:
         """Reference values that this member meets, unless `floors` are above it."""

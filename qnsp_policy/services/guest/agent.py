@@ -25,7 +25,8 @@ from qnsp_policy.kernel.wire.guest_status import GuestState, GuestStatus
 from qnsp_policy.services.guest.configuration import EndpointReference, GuestConfiguration
 from qnsp_policy.services.guest.endpoint_run import GetReport, RunningEndpoint
 from qnsp_policy.services.guest.image import unpack
-from qnsp_policy.services.guest.rcar import BrokerSession, Denied
+from qnsp_policy.services.guest.key_source import KeySource
+from qnsp_policy.services.guest.rcar import Denied
 
 log = logging.getLogger("qnsp.guest")
 
@@ -45,7 +46,7 @@ class Agent:
         self,
         configuration: GuestConfiguration,
         *,
-        broker: BrokerSession,
+        broker: KeySource,
         get_report: GetReport,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,

@@ -15,6 +15,8 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -25,10 +27,13 @@ from qnsp_policy.kernel.tls.certificate import spki_pin
 from qnsp_policy.kernel.tls.client_edge import PinnedTransport
 from qnsp_policy.kernel.tls.identity import PeerIdentity
 from qnsp_policy.services.guest.agent import Agent
+from qnsp_policy.services.guest.attesters.choose import Attester, attester_of
+from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
 from qnsp_policy.services.guest.configuration import BrokerConnection, GuestConfiguration, read_configuration
+from qnsp_policy.services.guest.key_source import KeySource, KmsOrBroker
+from qnsp_policy.services.guest.kms import AttestedKms, credentials_from
 from qnsp_policy.services.guest.rcar import BrokerSession, Denied
 from qnsp_policy.services.guest.tee_key import new_tee_key
-from qnsp_policy.services.guest.tsm import TsmReport, get_report
 
 log = logging.getLogger("qnsp.guest")
 
@@ -51,24 +56,50 @@ def broker_http(connection: BrokerConnection) -> httpx.Client:
     return httpx.Client(base_url=connection.url, transport=transport, timeout=_TIMEOUT, trust_env=False)
 
 
-def broker_session(configuration: GuestConfiguration) -> BrokerSession:
+def broker_session(configuration: GuestConfiguration, attester: Attester) -> BrokerSession:
     """A session with this guest's evidence, key and initdata."""
-
-    def report(report_data: bytes) -> TsmReport:
-        return get_report(Path(configuration.tsm), report_data)
-
     return BrokerSession(
         broker_http(configuration.broker),
-        get_report=report,
+        get_report=attester.get_report,
         new_key=lambda: new_tee_key(configuration.tee_key),
         initdata=Path(configuration.initdata).read_bytes() if configuration.initdata else None,
+        kind=attester.kind,
     )
+
+
+def key_source(configuration: GuestConfiguration, attester: Attester) -> KeySource:
+    """Where this guest's keys come from."""
+    broker, settings = broker_session(configuration, attester), configuration.kms
+    if settings is None or not settings.keys:
+        return broker
+    assert attester.get_document is not None  # the configuration was read
+    parent = StreamAddress.parse(settings.credentials)
+    kms = AttestedKms(
+        settings.endpoint,
+        via=StreamAddress.parse(settings.via),
+        get_document=attester.get_document,
+        get_credentials=lambda: credentials_from(parent),
+        authorities=Path(settings.authorities) if settings.authorities else None,
+        key_size=settings.key_size,
+    )
+    return KmsOrBroker(broker, kms, {key.resource: key for key in settings.keys})
+
+
+@contextmanager
+def bridged(configuration: GuestConfiguration) -> Iterator[None]:
+    """The configured bridges, for as long as the guest runs."""
+    with ExitStack() as stack:
+        for settings in configuration.bridges:
+            bridge = Bridge(StreamAddress.parse(settings.arrives), StreamAddress.parse(settings.leaves))
+            stack.callback(bridge.close)
+        yield
 
 
 def fetch(configuration: GuestConfiguration, resource: str) -> int:
     """Ask for one resource and print the outcome as JSON; 0 released, 3 denied."""
     try:
-        released = broker_session(configuration).fetch(resource)
+        with bridged(configuration):
+            released = key_source(configuration, attester_of(configuration)).fetch(resource)
     except Denied as denial:
         outcome = {"released": False, "status": denial.status, "reason": denial.code, "decision": denial.decision_id}
         sys.stdout.write(json.dumps({"resource": resource, **outcome, "detail": denial.message}) + "\n")
@@ -84,11 +115,11 @@ def serve(configuration: GuestConfiguration) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
 
-    def report(report_data: bytes) -> TsmReport:
-        return get_report(Path(configuration.tsm), report_data)
-
     Path(configuration.workdir).mkdir(parents=True, exist_ok=True, mode=0o700)
-    Agent(configuration, broker=broker_session(configuration), get_report=report, stopping=stopping).run()
+    attester = attester_of(configuration)
+    with bridged(configuration):
+        keys = key_source(configuration, attester)
+        Agent(configuration, broker=keys, get_report=attester.get_report, stopping=stopping).run()
     return 0
 
 
@@ -112,4 +143,4 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-__all__ = ["broker_http", "broker_session", "fetch", "main", "serve"]
+__all__ = ["bridged", "broker_http", "broker_session", "fetch", "key_source", "main", "serve"]

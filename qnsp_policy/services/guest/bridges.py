@@ -116,7 +116,8 @@ class Bridge:
 
     def close(self) -> None:
         """Stop listening and cut what is open."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which `close` alone does not
         self._listener.close()
@@ -157,6 +158,8 @@ class Bridge:
         for end in ends:
             end.settimeout(None)
         with self._lock:
+            if self._closed:
+                return
             self._open |= ends
         try:
             back = threading.Thread(target=_pump, args=(far, near), daemon=True)

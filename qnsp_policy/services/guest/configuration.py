@@ -46,12 +46,44 @@ class EndpointReference(_Part):
     resource: str
 
 
+class BridgeSettings(_Part):
+    """Streams that arrive at one address are carried to another ([bridges])."""
+
+    arrives: str
+    leaves: str
+
+
+class KmsKey(_Part):
+    """A data key that KMS keeps: its resource, the key of KMS that wraps it, the file with the wrapped bytes."""
+
+    resource: str
+    key_id: str
+    wrapped_key: str
+    lease_seconds: int = Field(default=3600, ge=10)
+
+
+class KmsSettings(_Part):
+    """KMS as an attested recipient. Its key transport is RSA-OAEP, so a guest must say that it may."""
+
+    endpoint: str
+    via: str
+    credentials: str
+    allow_classical: Literal[True]
+    authorities: str | None = None
+    key_size: Literal[2048, 3072, 4096] = 3072
+    keys: tuple[KmsKey, ...] = ()
+
+
 class GuestConfiguration(_Part):
     """Everything a guest agent is told."""
 
     name: str
     broker: BrokerConnection
+    attester: Literal["tsm", "nsm", "nitro-tpm"] = "tsm"
     tsm: str = "/sys/kernel/config/tsm"
+    device: str | None = None
+    bridges: tuple[BridgeSettings, ...] = ()
+    kms: KmsSettings | None = None
     initdata: str | None = None
     image: str | None = None
     endpoints: tuple[EndpointReference, ...] = ()
@@ -60,6 +92,16 @@ class GuestConfiguration(_Part):
     tee_key: Literal["ML-KEM-768", "X-Wing", "ML-KEM-1024", "MLKEM1024-P384", "ECDH-P256"] = "ML-KEM-768"
     poll_seconds: float = Field(default=15.0, ge=0.1)
     upstream_seconds: float = Field(default=120.0, ge=1.0)
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> GuestConfiguration:
+        if self.device is not None and self.attester == "tsm":
+            raise ValueError("device is for the attesters nsm and nitro-tpm; tsm names a folder in `tsm`")
+        if self.kms is not None and self.attester == "tsm":
+            raise ValueError("kms needs an attester whose document carries a public key: nsm or nitro-tpm")
+        if self.initdata is not None and self.attester != "tsm":
+            raise ValueError(f"{self.attester} carries no initdata: build it into the image")
+        return self
 
 
 def read_configuration(data: bytes) -> GuestConfiguration:
@@ -77,4 +119,13 @@ def read_configuration(data: bytes) -> GuestConfiguration:
         raise OperatorError("QNSP-GST-000", f"guest configuration is not JSON: {error}") from None
 
 
-__all__ = ["BrokerConnection", "BrokerTls", "EndpointReference", "GuestConfiguration", "read_configuration"]
+__all__ = [
+    "BridgeSettings",
+    "BrokerConnection",
+    "BrokerTls",
+    "EndpointReference",
+    "GuestConfiguration",
+    "KmsKey",
+    "KmsSettings",
+    "read_configuration",
+]

@@ -11,17 +11,17 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
+from qnsp_policy.kernel.attestation.values import Evidence
 from qnsp_policy.kernel.crypto.keys import generate
 from qnsp_policy.kernel.sealed.stream import open_sealed
 from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration, evidence_document, runtime_data, runtime_report_data
-from qnsp_policy.services.guest.tsm import TsmReport
+from qnsp_policy.services.guest.attesters.report import GetReport
 from qnsp_policy.services.guest.workload import (
     Child,
     UpstreamAddress,
@@ -33,9 +33,6 @@ from qnsp_policy.services.guest.workload import (
 
 LOG_ALGORITHMS = ("Ed25519", "ML-DSA-44")
 TLS_ALGORITHM = "ECDSA-P256"
-_KINDS = {"sev_guest": EvidenceKind.SEV_SNP, "tdx_guest": EvidenceKind.TDX}
-
-GetReport = Callable[[bytes], TsmReport]
 
 
 class RunningEndpoint:
@@ -119,7 +116,7 @@ class RunningEndpoint:
             created=datetime.now(UTC).replace(microsecond=0),
         )
         report = get_report(runtime_report_data(runtime))
-        evidence = Evidence(_KINDS[report.provider], report.report, report.certificates)
+        evidence = Evidence(report.kind, report.data, report.certificates)
         settings = {
             "endpoint": dict(endpoint.raw),
             "upstream": upstream.to_json(),

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import httpx
 
 from qnsp_policy.errors import OperatorError, PeerError
+from qnsp_policy.kernel.attestation.values import EvidenceKind
+from qnsp_policy.kernel.crypto.canonical import b64
 from qnsp_policy.kernel.wire.coco_snp import evidence_to_json
 from qnsp_policy.kernel.wire.kbs import (
     PREFIX,
@@ -23,10 +25,9 @@ from qnsp_policy.kernel.wire.kbs import (
     AuthRequest,
     Challenge,
     InitData,
-    fit,
     runtime_digest,
 )
-from qnsp_policy.services.guest.tsm import TsmReport
+from qnsp_policy.services.guest.attesters.report import AttesterReport, GetReport
 
 _HANDSHAKES = 3
 _TRANSPORT_TRIES = 5
@@ -66,21 +67,31 @@ class Denied(PeerError):  # noqa: N818 - an answer, not a fault
         self.decision_id = decision_id
 
 
-_TEE_OF_PROVIDER = {"sev_guest": "snp", "tdx_guest": "tdx"}
+TEES: Mapping[EvidenceKind, str] = {
+    EvidenceKind.SEV_SNP: "snp",
+    EvidenceKind.TDX: "tdx",
+    EvidenceKind.NITRO_ENCLAVE: "nitro-enclave",
+    EvidenceKind.NITRO_TPM: "nitro-tpm",
+}
+"""The protocol's word for each attester; it has none for Nitro, so those are the words of our documents."""
 
 
-def primary_evidence(report: TsmReport) -> tuple[str, Any]:
-    """The protocol's `tee` and `primary_evidence` for a report.
+def primary_evidence(report: AttesterReport) -> tuple[str, Any]:
+    """The protocol's `tee` and `primary_evidence` for a report (docs/formats/broker.md).
 
     Raises:
-        OperatorError: `QNSP-GST-005`: a provider that the protocol has no word for here.
+        OperatorError: `QNSP-GST-005`: a kind that the protocol has no word for here.
     """
-    tee = _TEE_OF_PROVIDER.get(report.provider)
-    if tee == "snp":
-        return tee, evidence_to_json(report.report, {k: v for k, v in report.certificates.items() if k != "crl"})
-    raise OperatorError(
-        "QNSP-GST-005", f"evidence of provider {report.provider!r} cannot be sent yet", subject=report.provider
-    )
+    match report.kind:
+        case EvidenceKind.SEV_SNP:
+            value = evidence_to_json(report.data, {k: v for k, v in report.certificates.items() if k != "crl"})
+        case EvidenceKind.TDX:
+            value = {"quote": b64(report.data)}
+        case EvidenceKind.NITRO_ENCLAVE | EvidenceKind.NITRO_TPM:
+            value = {"document": b64(report.data)}
+        case _:
+            raise OperatorError("QNSP-GST-005", f"evidence of kind {report.kind} cannot be sent", subject=report.kind)
+    return TEES[report.kind], value
 
 
 class BrokerSession:
@@ -90,16 +101,16 @@ class BrokerSession:
         self,
         http: httpx.Client,
         *,
-        get_report: Callable[[bytes], TsmReport],
+        get_report: GetReport,
         new_key: Callable[[], TeeKey],
         initdata: bytes | None,
-        tee: str = "snp",
+        kind: Callable[[], EvidenceKind] = lambda: EvidenceKind.SEV_SNP,
     ) -> None:
         self._http = http
         self._get_report = get_report
         self._new_key = new_key
         self._initdata = initdata
-        self._tee = tee
+        self._kind = kind
         self._key: TeeKey | None = None
         self._cookie = ""
 
@@ -110,16 +121,17 @@ class BrokerSession:
             PeerError: `QNSP-GST-006`: the broker refused, with its reason.
         """
         self._key, self._cookie = None, ""
-        answer = self._send("POST", "/auth", AuthRequest(self._tee).to_bytes())
+        announced = TEES.get(self._kind(), "")
+        answer = self._send("POST", "/auth", AuthRequest(announced).to_bytes())
         if answer.status_code != 200:
             raise self._refused("auth", answer)
         challenge = Challenge.from_bytes(answer.content)
         key = self._new_key()
         digest = runtime_digest(challenge.nonce, key.jwk, "", challenge.hash_algorithm)
-        report = self._get_report(fit(digest, 64))
+        report = self._get_report(digest)
         tee, evidence = primary_evidence(report)
-        if tee != self._tee:
-            raise OperatorError("QNSP-GST-005", f"the platform gave {tee} evidence, {self._tee} was announced")
+        if tee != announced:
+            raise OperatorError("QNSP-GST-005", f"the platform gave {tee} evidence, {announced} was announced")
         request = AttestRequest(
             nonce=challenge.nonce,
             tee_pubkey=key.jwk,
@@ -201,4 +213,4 @@ def _seconds(text: str | None) -> int:
     return int(text) if text and text.isdigit() else 0
 
 
-__all__ = ["BrokerSession", "Denied", "Released", "TeeKey", "primary_evidence"]
+__all__ = ["TEES", "BrokerSession", "Denied", "Released", "TeeKey", "primary_evidence"]

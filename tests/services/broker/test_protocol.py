@@ -44,7 +44,7 @@ class Handshake:
             "init-data": None,
             "runtime-data": {"nonce": nonce, "tee-pubkey": dict(self.key.jwk)},
             "tee-evidence": {
-                "primary_evidence": evidence_to_json(report.report, report.certificates),
+                "primary_evidence": evidence_to_json(report.data, report.certificates),
                 "additional_evidence": "",
             },
         }

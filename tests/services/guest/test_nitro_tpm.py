@@ -35,7 +35,7 @@ def test_a_document_verifies_and_nothing_is_left_in_the_tpm(tpm: SimulatedTpm, p
     """The NV index that carried it is gone afterwards."""
     report = nitro_tpm.get_report(tpm.transmit, b"\x07" * 48)
     anchor = Anchor("aws", pki.bundle[0], AssuranceClass.SIMULATED)
-    claims = verify(Evidence(report.kind, report.data), collateral=Collateral({}), anchors=[anchor], now=NOW)
+    claims = verify(Evidence(report.kind, report.data), collateral=Collateral(), anchors=[anchor], now=NOW)
     assert (claims.kind, claims.report_data) == (EvidenceKind.NITRO_TPM, b"\x07" * 48)
     assert tpm.indices == {}
 

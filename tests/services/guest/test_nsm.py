@@ -46,7 +46,7 @@ def test_a_document_carries_what_was_asked_and_verifies(device: Path, pki: nitro
     """Report data stands in user_data as it is: 48 bytes stay 48."""
     report = nsm.get_report(nsm.exchange_with(device), b"\x07" * 48)
     anchor = Anchor("aws", pki.bundle[0], AssuranceClass.SIMULATED)
-    claims = verify(Evidence(report.kind, report.data), collateral=Collateral({}), anchors=[anchor], now=NOW)
+    claims = verify(Evidence(report.kind, report.data), collateral=Collateral(), anchors=[anchor], now=NOW)
     assert (claims.kind, claims.report_data) == (EvidenceKind.NITRO_ENCLAVE, b"\x07" * 48)
 
 

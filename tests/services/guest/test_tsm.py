@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.services.guest.tsm import get_report
+from qnsp_policy.kernel.attestation.values import EvidenceKind
+from qnsp_policy.services.guest.attesters.tsm import get_report
 from qnsp_policy.simulator.config import SimulatorConfig
 from qnsp_policy.simulator.machine import Machine
 from qnsp_policy.simulator.tsm import TsmFolder
@@ -36,8 +37,8 @@ def folder(tmp_path: Path, member: SimulatedMember) -> Iterator[Path]:
 def test_a_report_binds_what_was_asked_and_brings_its_chain(folder: Path, member: SimulatedMember) -> None:
     """48 bytes are padded right to 64; the certificate table is read; the entry is gone afterwards."""
     report = get_report(folder, b"\x07" * 48)
-    assert report.provider == "sev_guest"
-    assert report.report[0x50:0x90] == b"\x07" * 48 + bytes(16)
+    assert report.kind is EvidenceKind.SEV_SNP
+    assert report.data[0x50:0x90] == b"\x07" * 48 + bytes(16)
     assert report.certificates == member.chip.certificates()
     assert list((folder / "report").iterdir()) == []
 
@@ -47,7 +48,7 @@ def test_many_at_once_do_not_mix(folder: Path) -> None:
     found: dict[int, bytes] = {}
 
     def ask(number: int) -> None:
-        found[number] = get_report(folder, bytes([number]) * 64).report[0x50:0x90]
+        found[number] = get_report(folder, bytes([number]) * 64).data[0x50:0x90]
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(1, 9)]
     for thread in threads:

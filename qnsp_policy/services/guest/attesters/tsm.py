@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.attestation.sev_snp import table
+from qnsp_policy.kernel.attestation.values import EvidenceKind
+from qnsp_policy.services.guest.attesters.report import AttesterReport
 
 KERNEL_FOLDER = Path("/sys/kernel/config/tsm")
 """Where a confidential VM's kernel offers the interface."""
@@ -22,19 +23,7 @@ KERNEL_FOLDER = Path("/sys/kernel/config/tsm")
 _WAIT_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class TsmReport:
-    """What the interface gave.
-
-    Attributes:
-        provider: `sev_guest`, `tdx_guest` or a simulator's word for the same.
-        report: the evidence's bytes.
-        certificates: by type (vcek, vlek, ask, ark), DER; empty where the platform sends none.
-    """
-
-    provider: str
-    report: bytes
-    certificates: dict[str, bytes]
+_KINDS = {"sev_guest": EvidenceKind.SEV_SNP, "tdx_guest": EvidenceKind.TDX}
 
 
 def _wait_for(path: Path) -> None:
@@ -60,22 +49,15 @@ def _read_answer(path: Path) -> bytes:
         time.sleep(0.01)
 
 
-def get_report(folder: Path, report_data: bytes) -> TsmReport:
+def get_report(folder: Path, report_data: bytes) -> AttesterReport:
     """Ask for evidence over `report_data` (padded right with zeros to 64 bytes).
 
     Raises:
         OperatorError: `QNSP-GST-001`: the interface is not there or does not answer.
+        OperatorError: `QNSP-GST-005`: it is of a provider that nothing here speaks for.
         PeerError: `QNSP-GST-003`: another caller changed the entry meanwhile.
     """
-    reports = folder / "report"
-    if not reports.is_dir():
-        raise OperatorError(
-            "QNSP-GST-001",
-            f"{reports} does not exist: no TEE interface here",
-            next_step="run inside a confidential VM, or give the folder of a running simulator in `tsm`",
-        )
-    entry = reports / f"qnsp-{secrets.token_hex(8)}"
-    entry.mkdir()
+    entry = _new_entry(folder)
     try:
         _wait_for(entry / "generation")
         before = int(_read_answer(entry / "generation"))
@@ -85,13 +67,45 @@ def get_report(folder: Path, report_data: bytes) -> TsmReport:
         certificates = b""
         with contextlib.suppress(OSError):
             certificates = (entry / "auxblob").read_bytes()
-        provider = _read_answer(entry / "provider").decode().strip()
+        kind = _provider(entry)
         if int(_read_answer(entry / "generation")) != before + 1:
             raise PeerError("QNSP-GST-003", "the TSM entry was written by somebody else", subject=str(entry))
-        found = table.parse(certificates) if certificates and provider == "sev_guest" else {}
-        return TsmReport(provider, report, {name: der for name, der in found.items() if not name.startswith("other:")})
+        found = table.parse(certificates) if certificates and kind is EvidenceKind.SEV_SNP else {}
+        return AttesterReport(kind, report, {name: der for name, der in found.items() if not name.startswith("other:")})
     finally:
         _remove(entry)
+
+
+def _new_entry(folder: Path) -> Path:
+    reports = folder / "report"
+    if not reports.is_dir():
+        raise OperatorError(
+            "QNSP-GST-001",
+            f"{reports} does not exist: no TEE interface here",
+            next_step="run inside a confidential VM, or give the folder of a running simulator in `tsm`",
+        )
+    entry = reports / f"qnsp-{secrets.token_hex(8)}"
+    entry.mkdir()
+    return entry
+
+
+def kind_of(folder: Path) -> EvidenceKind:
+    """Which TEE stands behind the folder, before any report is asked for; raises as `get_report`."""
+    entry = _new_entry(folder)
+    try:
+        _wait_for(entry / "provider")
+        return _provider(entry)
+    finally:
+        _remove(entry)
+
+
+def _provider(entry: Path) -> EvidenceKind:
+    provider = _read_answer(entry / "provider").decode("ascii", "replace").strip()
+    if provider not in _KINDS:
+        raise OperatorError(
+            "QNSP-GST-005", f"evidence of provider {provider[:40]!r} is not spoken here", subject=provider[:40]
+        )
+    return _KINDS[provider]
 
 
 def _answer_to(entry: Path, report_data: bytes, generation: int) -> bytes:
@@ -118,4 +132,4 @@ def _remove(entry: Path) -> None:
         entry.rmdir()
 
 
-__all__ = ["KERNEL_FOLDER", "TsmReport", "get_report"]
+__all__ = ["KERNEL_FOLDER", "get_report", "kind_of"]
