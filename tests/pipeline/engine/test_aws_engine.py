@@ -6,7 +6,6 @@ them, and that what arrives at an AWS-shaped API is what the plan holds.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -29,6 +28,8 @@ from qnsp_policy.pipeline.world.aws_edge import AwsReader
 from qnsp_policy.testing import engine_toys as toys
 from qnsp_policy.testing.aws_examples import initialised, planned, units_of
 from qnsp_policy.testing.engine_toys import ToyWorkspace
+from tests.plugins.aws.double import Double
+from tests.plugins.aws.stand_in import install
 
 pytestmark = pytest.mark.engine
 
@@ -36,27 +37,11 @@ WANTED = ("platform/cloud", "aws-keys/clinic", "enclave/triage")
 KEY = "clinic/data/records"
 
 
-def _stand_in() -> Any:
-    path = Path(__file__).parents[2] / "plugins" / "aws" / "stand_in.py"
-    spec = importlib.util.spec_from_file_location("aws_stand_in", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["aws_stand_in"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def server() -> Iterator[Double]:
     """An AWS-shaped server on loopback."""
-    from moto.server import ThreadedMotoServer
-
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with Double() as double:
+        yield double
 
 
 @pytest.fixture(scope="module")
@@ -109,21 +94,19 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, pulumi: Path, server: str) -> Cloud:
-    import httpx
-
-    httpx.post(f"{server}/moto-api/reset")
-    plugins = _stand_in().install(tmp_path / "plugins", sys.executable)
+def cloud(tmp_path: Path, pulumi: Path, server: Double) -> Cloud:
+    server.reset()
+    plugins = install(tmp_path / "plugins")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "PATH": f"{plugins}{os.pathsep}{os.environ['PATH']}",
-        "AWS_ENDPOINT_URL": server,
+        "AWS_ENDPOINT_URL": server.url,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": "eu-west-1",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
-    return Cloud(ToyWorkspace.make(tmp_path / "toy", pulumi, environment=environment), server)
+    return Cloud(ToyWorkspace.make(tmp_path / "toy", pulumi, environment=environment), server.url)
 
 
 def _create_all(cloud: Cloud, units: Mapping[str, Unit]) -> Any:
