@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.signatures import document_signatures
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.plan.lowering.refusals import refusals
 from qnsp_policy.pipeline.rules.evaluate import evaluate
-from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity
+from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity, fingerprint
 from qnsp_policy.pipeline.rules.wasm_edge import compile_ahead
 from qnsp_policy.pipeline.trust.diff import trust_diff
 from qnsp_policy.pipeline.trust.grants import effective_grants
@@ -21,6 +22,8 @@ from qnsp_policy.workflows.revisions import load_side
 from qnsp_policy.workflows.rules import rules_engine
 
 WEAKEN = "weaken"
+PLAN = "plan/"
+"""What the planner's refusals are named by among findings: `plan/QNSP-PLN-231`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def check(
             "QNSP-OPS-052", "--fail-on weaken needs something to compare with", next_step="give --base REF"
         )
     report, broken = judge(root, workspace, now=now, engine=engine, opa_url=opa_url)
+    report = with_refusals(report, workspace)
     blocking = report.blocking(level)
     if base is None and baseline is None:
         return Checked(report, level, blocking, broken_signatures=broken)
@@ -101,6 +105,7 @@ def check(
     if base is not None:
         side = load_side(root, base)
         before, _ = judge(root, side, now=now, engine=engine, opa_url=opa_url)
+        before = with_refusals(before, side)
         known |= {finding.fingerprint for finding in before.findings if finding.waived_by is None}
         diff = trust_diff(effective_grants(side), effective_grants(workspace)).to_json()
     found = {finding.fingerprint for finding in report.findings if finding.waived_by is None}
@@ -126,6 +131,33 @@ def judge(
     with rules_engine(root, workspace, name=engine, opa_url=opa_url) as started:
         report = evaluate(workspace, engine=started, now=now, signers=signatures.signers)
     return report, tuple(f"{problem.place}: {problem.message}" for problem in signatures.problems)
+
+
+def with_refusals(report: RulesReport, workspace: Workspace) -> RulesReport:
+    """The report with what the planner would refuse of the same documents, so that a pull request learns it too.
+
+    Such a finding is critical and no waiver silences it: nothing makes the plan go through. Where a rule says something of the same
+    line and nobody waived it, the rule's finding is enough.
+    """
+    told = {(f.place.file, f.place.line) for f in report.findings if f.waived_by is None}
+    found = []
+    for error in refusals(workspace, effective_grants(workspace)):
+        place = error.place or workspace.place(workspace.project.address)
+        if (place.file, place.line) not in told:
+            rule, address = f"{PLAN}{error.code}", error.subject or str(workspace.project.address)
+            found.append(
+                Finding(
+                    rule,
+                    Severity.CRITICAL,
+                    address,
+                    (),
+                    place,
+                    f"No plan of this can be made: {error.message}.",
+                    f"{error.next_step}." if error.next_step else "",
+                    fingerprint=fingerprint(rule, address, ()),
+                )
+            )
+    return replace(report, findings=(*found, *report.findings))
 
 
 def severity_of(fail_on: str | None, workspace: Workspace) -> Severity:
@@ -164,4 +196,4 @@ def read_baseline(path: Path) -> set[str]:
         ) from error
 
 
-__all__ = ["Checked", "check", "judge", "read_baseline", "severity_of"]
+__all__ = ["PLAN", "WEAKEN", "Checked", "check", "judge", "read_baseline", "severity_of", "with_refusals"]

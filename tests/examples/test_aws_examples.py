@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from qnsp_policy.errors import OperatorError
+from qnsp_policy.errors import DocumentErrors, OperatorError
 from qnsp_policy.pipeline.plan.lowering.aws_attested import PREFIX
 from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT
 from qnsp_policy.pipeline.plan.values import Unit
-from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, initialised, planned, units_of
+from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, NOW, initialised, planned, units_of
 from qnsp_policy.testing.iam_evaluator import Request, allowed
+from qnsp_policy.workflows.check import check
+from qnsp_policy.workflows.validate import validate
 
 ACCOUNT = "arn:aws:iam::012345678901"
 
@@ -243,16 +245,29 @@ def _replace(old: str, new: str) -> Callable[[str], str]:
         ("aws-nitrotpm-gpu", "fleet.yaml", "size: {members: 1,", "size: {instanceType: m6i.large, members: 1,", "QNSP-PLN-232", "no NVIDIA GPU"),
         ("aws-nitrotpm-gpu", "artefacts.yaml", "ami-0123456789abcdef0", "s3://clinic-artefacts/trainer.raw", "QNSP-PLN-238", "AMI"),
         ("aws-nitrotpm-gpu", "reference-values.yaml", f'        pcr12: "{"0" * 96}"\n', "", "QNSP-PLN-212", "GHSA-xrv8-2pf5-f3q7"),
+        ("aws-nitrotpm-gpu", "reference-values.yaml", '"ec93', '"ec93ec93', "QNSP-PLN-213", "96 lower-case"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", "model: H100, count: 8", "model: B200, count: 8", "QNSP-PLN-232", "8 x B200"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", 'confidentialMode: "off"', "confidentialMode: ppcie", "QNSP-PLN-232", "cannot be ppcie"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", 'confidentialMode: "off"', "confidentialMode: devtools", "QNSP-PLN-232", "cannot be devtools"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", "size: {members: 1,", "size: {instanceType: g5.48xlarge, members: 1,", "QNSP-PLN-232", "8 x A10G"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", "size: {members: 1,", "size: {instanceType: p5.4xlarge, members: 1,", "QNSP-PLN-232", "1 x H100"),
+        ("aws-nitrotpm-gpu", "fleet.yaml", "size: {members: 1,", "size: {instanceType: p3.16xlarge, members: 1,", "QNSP-PLN-232", "NitroTPM"),
+        ("aws-nitro", "fleet.yaml", "vcpus: 4, memory: 8Gi", "vcpus: 3, memory: 8Gi", "QNSP-PLN-231", "whole cores"),
+        ("aws-nitro", "fleet.yaml", "vcpus: 4, memory: 8Gi", "vcpus: 4, memory: 8Gi, instanceType: m6i.xlarge", "QNSP-PLN-231", "parent keeps"),
+        ("aws-nitro", "fleet.yaml", "vcpus: 4, memory: 8Gi", "vcpus: 4, memory: 8Gi, instanceType: m6i.metal", "QNSP-PLN-231", "no Nitro Enclaves"),
         ("aws-snp", "fleet.yaml", "m6a.xlarge", "m5.xlarge", "QNSP-PLN-233", "m6a, c6a and r6a"),
+        ("aws-snp", "fleet.yaml", "m6a.xlarge", "m6a.large", "QNSP-PLN-231", "2 vCPUs and 8 GiB"),
+        ("aws-snp", "fleet.yaml", "  tenants: [Tenant/clinic]", '  gpus: {model: H100, count: 1, confidentialMode: "on"}\n  tenants: [Tenant/clinic]', "QNSP-PLN-233", "no GPU"),
         ("aws-snp", "fleet.yaml", "attester: sev-snp", "attester: tdx", "QNSP-PLN-234", "no tdx"),
     ],
     ids=["no-key-admin", "one-role", "broker-outside", "burstable", "too-small", "enclave-gpu", "debug", "one-name", "eif-outside",
-         "endpoint-key-in-kms", "gpu-cc", "gpu-count", "no-gpu-type", "ami", "no-pcr12", "snp-family", "tdx"],
+         "endpoint-key-in-kms", "gpu-cc", "gpu-count", "no-gpu-type", "ami", "no-pcr12", "over-long", "blackwell", "ppcie", "devtools", "other-gpu", "fewer-gpus", "no-uefi",
+         "half-a-core", "too-small-parent", "metal", "snp-family", "snp-small", "snp-gpu", "tdx"],
 )  # fmt: skip
 def test_what_aws_cannot_do_is_refused_at_its_line(
     template: str, file: str, old: str, new: str, code: str, says: str, roots: Mapping[str, Path], tmp_path: Path
 ) -> None:
-    """Offline, with reason and what would work."""
+    """Offline, with reason and what would work; `check` says it too, at the same line."""
     root = tmp_path / template
     shutil.copytree(roots[template], root)
     if code == "QNSP-PLN-239":
@@ -260,11 +275,29 @@ def test_what_aws_cannot_do_is_refused_at_its_line(
             path.write_text(path.read_text().replace("Enclave/triage", "Enclave/main"))
     with pytest.raises(OperatorError) as caught:
         planned(root, changes={file: _replace(old, new)})
-    assert caught.value.code == code
-    assert says in caught.value.message
-    assert caught.value.place is not None
-    assert caught.value.place.file.endswith(".yaml")
-    assert caught.value.next_step
+    refused = caught.value
+    assert refused.code == code
+    assert says in refused.message
+    assert refused.place is not None
+    assert refused.place.file.endswith(".yaml")
+    assert refused.next_step
+    checked = check(root, now=NOW)
+    assert checked.blocking
+    told = [f for f in checked.report.findings if f.waived_by is None and f.place.file == refused.place.file]
+    assert [f for f in told if f.place.line == refused.place.line], [str(f.place) for f in told]
+
+
+def test_a_register_in_upper_case_is_no_document(roots: Mapping[str, Path], tmp_path: Path) -> None:
+    """Refused by `validate` already, at its line."""
+    root = tmp_path / "gpu"
+    shutil.copytree(roots["aws-nitrotpm-gpu"], root)
+    path = root / "reference-values.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace('"ec93', '"EC93'), encoding="utf-8")
+    with pytest.raises(DocumentErrors) as caught:
+        validate(root)
+    (problem,) = caught.value.problems
+    assert problem.place is not None
+    assert "pcr4" in path.read_text(encoding="utf-8").splitlines()[problem.place.line - 1]
 
 
 def test_keys_are_never_granted_to_snp_of_ec2(roots: Mapping[str, Path], tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def render_finding(finding: Finding, *, paint: Paint = plain) -> str:
     if finding.note:
         lines += _wrapped(f"Note: {finding.note}")
     controls = f"Controls: {', '.join(finding.controls)}.   " if finding.controls else ""
-    lines += _wrapped(f"{controls}`qnsp-policy policy explain {finding.rule}`")
+    if not finding.rule.startswith("plan/"):  # a refusal of the planner is no rule
+        lines += _wrapped(f"{controls}`qnsp-policy policy explain {finding.rule}`")
     return "\n".join(lines)
 
 

@@ -41,26 +41,25 @@ def aws_platform_of(workspace: Workspace) -> Platform | None:
     return found[0] if found else None
 
 
-def key_units(context: Lowering) -> Iterator[Unit]:
-    """One unit a key hierarchy that has keys in KMS."""
-    workspace = context.workspace
-    platform = aws_platform_of(workspace)
+def key_units(context: Lowering, hierarchy: KeyHierarchy) -> Sequence[Unit]:
+    """The unit of a key hierarchy that has keys in KMS; none for another."""
+    platform = aws_platform_of(context.workspace)
     if platform is None:
-        return
-    for hierarchy in workspace.of_kind(KeyHierarchy):
-        home = _home(context, hierarchy, platform)
-        keys = [*_tenant_keys(context, hierarchy, home), *_signing_root(context, hierarchy, home)]
-        if keys:
-            yield Unit(
-                f"aws-keys/{hierarchy.name}",
-                "aws-keys",
-                {"platform": platform_shape(home), "keyAdmin": key_admin(context, home), "keys": keys,
-                 "trustModel": keys_statement()},
-                (f"platform/{home.name}",),
-                places=LazyPlaces(
-                    {SELF: context.place(hierarchy.address), "keys": context.place(hierarchy.address, "spec", "keys")}
-                ),
-            )  # fmt: skip
+        return ()
+    home = _home(context, hierarchy, platform)
+    keys = [*_tenant_keys(context, hierarchy, home), *_signing_root(context, hierarchy, home)]
+    if not keys:
+        return ()
+    inputs: Json = {
+        "platform": platform_shape(home),
+        "keyAdmin": key_admin(context, home),
+        "keys": keys,
+        "trustModel": keys_statement(),
+    }
+    places = LazyPlaces(
+        {SELF: context.place(hierarchy.address), "keys": context.place(hierarchy.address, "spec", "keys")}
+    )
+    return (Unit(f"aws-keys/{hierarchy.name}", "aws-keys", inputs, (f"platform/{home.name}",), places=places),)
 
 
 def _home(context: Lowering, hierarchy: KeyHierarchy, default: Platform) -> Platform:

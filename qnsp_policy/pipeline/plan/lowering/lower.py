@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
-from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, Endpoint, Grant, KeyBroker, Platform, Tenant
+from qnsp_policy.pipeline.model.kinds import (
+    Artefact,
+    Enclave,
+    Endpoint,
+    Grant,
+    KeyBroker,
+    KeyHierarchy,
+    Platform,
+    Tenant,
+)
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.plan.lowering.aws_fleets import (
     aws_broker_unit,
@@ -38,40 +48,49 @@ PROGRAMS = (
 
 def lower(context: Lowering) -> Mapping[str, Unit]:
     """Every unit by id, in the order of the waves and by name within one."""
+    return {unit.id: unit for part in parts(context) for unit in part()}
+
+
+def parts(context: Lowering) -> Iterator[Callable[[], Sequence[Unit]]]:
+    """What `lower` does, one step a document, so that each can be asked whether it would refuse."""
     workspace = context.workspace
     within_brokers = broker_enclaves(context)
-    units = [
-        *(_platform(context, platform) for platform in workspace.of_kind(Platform)),
-        *key_units(context),
-        *(_broker(context, broker) for broker in workspace.of_kind(KeyBroker)),
-        *(tenant_unit(context, tenant) for tenant in workspace.of_kind(Tenant)),
-        *(
-            _enclave(context, enclave)
-            for enclave in workspace.of_kind(Enclave)
-            if enclave.address not in within_brokers
-        ),
-        *(_endpoint(context, endpoint) for endpoint in workspace.of_kind(Endpoint)),
-    ]
-    return {unit.id: unit for unit in units}
+    for platform in workspace.of_kind(Platform):
+        yield partial(_platform, context, platform)
+    for hierarchy in workspace.of_kind(KeyHierarchy):
+        yield partial(key_units, context, hierarchy)
+    for broker in workspace.of_kind(KeyBroker):
+        yield partial(_broker, context, broker)
+    for tenant in workspace.of_kind(Tenant):
+        yield partial(_tenant, context, tenant)
+    for enclave in workspace.of_kind(Enclave):
+        if enclave.address not in within_brokers:
+            yield partial(_enclave, context, enclave)
+    for endpoint in workspace.of_kind(Endpoint):
+        yield partial(_endpoint, context, endpoint)
 
 
-def _platform(context: Lowering, platform: Platform) -> Unit:
-    return aws_platform_unit(context, platform) if platform.spec.type == "aws" else platform_unit(context, platform)
+def _platform(context: Lowering, platform: Platform) -> Sequence[Unit]:
+    return (aws_platform_unit(context, platform) if platform.spec.type == "aws" else platform_unit(context, platform),)
 
 
-def _broker(context: Lowering, broker: KeyBroker) -> Unit:
+def _tenant(context: Lowering, tenant: Tenant) -> Sequence[Unit]:
+    return (tenant_unit(context, tenant),)
+
+
+def _broker(context: Lowering, broker: KeyBroker) -> Sequence[Unit]:
     on_aws = is_on_aws(context, broker.spec.platform)
-    return aws_broker_unit(context, broker) if on_aws else broker_unit(context, broker)
+    return (aws_broker_unit(context, broker) if on_aws else broker_unit(context, broker),)
 
 
-def _enclave(context: Lowering, enclave: Enclave) -> Unit:
+def _enclave(context: Lowering, enclave: Enclave) -> Sequence[Unit]:
     on_aws = is_on_aws(context, enclave.spec.platform)
-    return aws_enclave_unit(context, enclave) if on_aws else enclave_unit(context, enclave)
+    return (aws_enclave_unit(context, enclave) if on_aws else enclave_unit(context, enclave),)
 
 
-def _endpoint(context: Lowering, endpoint: Endpoint) -> Unit:
+def _endpoint(context: Lowering, endpoint: Endpoint) -> Sequence[Unit]:
     on_aws = is_on_aws(context, context.workspace.find(endpoint.spec.enclave, Enclave).spec.platform)
-    return aws_endpoint_unit(context, endpoint) if on_aws else endpoint_unit(context, endpoint)
+    return (aws_endpoint_unit(context, endpoint) if on_aws else endpoint_unit(context, endpoint),)
 
 
 def attachments_needed(workspace: Workspace) -> tuple[str, ...]:
@@ -88,4 +107,4 @@ def attachments_needed(workspace: Workspace) -> tuple[str, ...]:
     return tuple(sorted(keys | rules))
 
 
-__all__ = ["PROGRAMS", "attachments_needed", "lower"]
+__all__ = ["PROGRAMS", "attachments_needed", "lower", "parts"]
