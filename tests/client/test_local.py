@@ -14,6 +14,7 @@ from qnsp_policy.client.answer import SavedAnswer
 from qnsp_policy.client.local_edge import local_app
 from qnsp_policy.client.transport_edge import VerifyingTransport
 from qnsp_policy.client.verify import verify_answer, verify_evidence
+from qnsp_policy.kernel.crypto.keys import generate
 from qnsp_policy.simulator.snp import make_chip, mint_pki
 from qnsp_policy.testing.gateway import HOST, GatewayWorld
 from qnsp_policy.testing.http import SyncAsgiTransport, sync_client
@@ -71,6 +72,33 @@ def test_a_plain_request_comes_back_verified_with_its_proof(
     evidence = plain.get("/.well-known/qnsp/evidence").json()
     saved = SavedAnswer(200, tuple((n.lower(), v) for n, v in answer.headers.items()), answer.content, None, evidence)
     assert verify_answer(replace(saved), world.trust(), now=START, allow_simulated=True).status == 200
+
+
+def test_a_refusal_of_a_long_request_comes_through(door: tuple[httpx.Client, Meddler, GatewayWorld]) -> None:
+    """The gateway's own 413, about the very request that was sent: its signature holds, and nothing claims otherwise."""
+    plain, _, world = door
+    assert world.settings().endpoint.max_request == 1 << 20
+    answer = plain.post("/v1/embeddings", content=b" " * ((1 << 20) + 1))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "QNSP-GWY-015")
+
+
+def test_a_refusal_of_a_stranger_comes_through(tmp_path: Path, member: SimulatedMember) -> None:
+    """A key that the endpoint does not know is told so by a verified 401, not by a failed verification."""
+    world = GatewayWorld(tmp_path, member)
+    app = world.app()
+    document = sync_client(app, HOST).get("/.well-known/qnsp/evidence").json()
+    transport = VerifyingTransport(
+        SyncAsgiTransport(app),
+        trust=world.trust(),
+        evidence=verify_evidence(document, world.trust(), now=START, allow_simulated=True),
+        document=document,
+        api_key=generate("ML-DSA-65"),
+        allow_simulated=True,
+        clock=world.clock,
+    )
+    answer = httpx.Client(transport=transport, base_url=HOST).post("/v1/embeddings", json={"model": "tiny"})
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"].startswith("QNSP-SIG-")
 
 
 def test_an_altered_answer_does_not_pass_the_door(door: tuple[httpx.Client, Meddler, GatewayWorld]) -> None:

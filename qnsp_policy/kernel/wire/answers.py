@@ -8,7 +8,6 @@ Format: docs/formats/answer.md.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,7 +65,7 @@ class RequestSummary:
 
 def sign_answer(
     request: rfc9421.Request,
-    request_body: bytes,
+    request_digest: bytes,
     *,
     status: int,
     content_type: str,
@@ -82,7 +81,7 @@ def sign_answer(
 
     Args:
         request: as received, headers lower-case.
-        request_body: as received.
+        request_digest: SHA-256 of its body as received, 32 bytes.
         status: of the answer.
         content_type: of the answer.
         body_digest: SHA-256 of the answer's body, 32 bytes.
@@ -95,7 +94,7 @@ def sign_answer(
     """
     path = request.url.partition("://")[2]
     path = "/" + path.partition("/")[2].partition("?")[0]
-    summary = RequestSummary(request.method, path, hashlib.sha256(request_body).digest())
+    summary = RequestSummary(request.method, path, request_digest)
     headers = {
         "Content-Digest": digest_header(body_digest),
         "Qnsp-Request": summary.to_header(),

@@ -82,7 +82,7 @@ class GuestStatus:
         if asked.tzinfo is None:
             raise ValueError("`asked` has no time zone")
         return cls(
-            state=GuestState(value.get("state")), asked=asked, times=times, **{k: str(v) for k, v in texts.items()}
+            state=GuestState(str(value.get("state"))), asked=asked, times=times, **{k: str(v) for k, v in texts.items()}
         )
 
 

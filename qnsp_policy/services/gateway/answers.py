@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.crypto.canonical import b64
 from qnsp_policy.kernel.crypto.keys import PrivateKey
 from qnsp_policy.kernel.wire import rfc9421
 from qnsp_policy.kernel.wire.answers import sign_answer
 from qnsp_policy.kernel.wire.receipts import Receipt, issue
+from qnsp_policy.kernel.wire.structured import parse_dictionary
 from qnsp_policy.services.gateway.callers import Caller
 
 _NONCE_LIMIT = 128
@@ -23,10 +25,10 @@ _NONCE_LIMIT = 128
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request as it came, and who sent it; the body is kept for its digest only."""
+    """One request as it came, and who sent it; of its body only the SHA-256 is kept."""
 
     request: rfc9421.Request
-    body: bytes
+    digest: bytes
     caller: Caller | None
     nonce: str
     started: datetime
@@ -45,17 +47,30 @@ class Exchange:
         method: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes,
+        digest: bytes,
         caller: Caller | None,
         now: datetime,
     ) -> Exchange:
-        """The nonce that the answer carries is the caller's, from its signature or `Qnsp-Nonce`, else a fresh one."""
+        """The nonce that the answer carries is the request's, from its signature or `Qnsp-Nonce`, else a fresh one.
+
+        A refusal of somebody unknown repeats it as well: it says which request is refused, not who sent it.
+        """
         url = f"http://{headers.get('host', 'endpoint')}{target}"
-        asked = (caller.nonce if caller else "") or headers.get("qnsp-nonce", "")
+        asked = (caller.nonce if caller else _named_nonce(headers)) or headers.get("qnsp-nonce", "")
         usable = 0 < len(asked) <= _NONCE_LIMIT and asked.isascii() and asked.isprintable()
         nonce = asked if usable else secrets.token_urlsafe(18)
         kept = {name: value for name, value in headers.items() if name != "qnsp-nonce" or usable}
-        return cls(rfc9421.Request(method, url, tuple(kept.items())), body, caller, nonce, now)
+        return cls(rfc9421.Request(method, url, tuple(kept.items())), digest, caller, nonce, now)
+
+
+def _named_nonce(headers: Mapping[str, str]) -> str:
+    """The nonce that a request's signature names, which nobody verified; "" where there is none."""
+    try:
+        members = parse_dictionary(headers.get("signature-input", ""))
+    except PeerError:
+        return ""
+    nonces = [member.parameters.get("nonce") for member in members.values()]
+    return next((nonce for nonce in nonces if isinstance(nonce, str)), "")
 
 
 class AnswerSigner:
@@ -89,7 +104,7 @@ class AnswerSigner:
     ) -> dict[str, str]:
         return sign_answer(
             exchange.request,
-            exchange.body,
+            exchange.digest,
             status=status,
             content_type=content_type,
             body_digest=digest,
@@ -141,7 +156,6 @@ class ReceiptLog:
         with self._lock:
             self._sequence += 1
             sequence = self._sequence
-        request_digest = hashlib.sha256(exchange.body).digest()
         receipt = Receipt(
             issuer=self._endpoint,
             time=now,
@@ -149,7 +163,7 @@ class ReceiptLog:
             model_id=self._model,
             model_version="",
             model_digest=_raw(self._digests["model"]),
-            request_digest=request_digest,
+            request_digest=exchange.digest,
             response_digest=body_digest,
             evidence_digest=_raw(self._digests["evidence"]),
             security_mode="see evidence",
@@ -164,7 +178,7 @@ class ReceiptLog:
                 "method": exchange.method,
                 "path": exchange.target,
                 "status": status,
-                "requestDigest": "sha256:" + request_digest.hex(),
+                "requestDigest": "sha256:" + exchange.digest.hex(),
                 "answerDigest": "sha256:" + body_digest.hex(),
                 "nonce": exchange.nonce,
                 "keyId": self._key.key_id,

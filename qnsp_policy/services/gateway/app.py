@@ -30,6 +30,7 @@ log = logging.getLogger("qnsp.gateway")
 
 Clock = Callable[[], datetime]
 _ANSWER_LIMIT = 64 * 1024 * 1024
+_READ_AT_MOST = 64 * 1024 * 1024
 
 
 def utc_now() -> datetime:
@@ -108,9 +109,11 @@ class GatewayApp:
         if request.url.query:
             target += f"?{request.url.query}"
         headers = {name.lower(): value for name, value in request.headers.items()}
-        body, caller = b"", None
+        body, digest, caller = b"", hashlib.sha256(b"").digest(), None
         try:
-            body = await self._body(request)
+            body, digest = await self._body(request)
+            if len(body) > self._endpoint.max_request:
+                raise _Refused(413, "QNSP-GWY-015", f"a request has at most {self._endpoint.max_request} bytes here")
             if (request.method, target) not in self._allowed:
                 # A refusal, too, speaks of the request's digest and carries the nonce of who asked, where that is known.
                 with contextlib.suppress(_Refused):
@@ -119,14 +122,14 @@ class GatewayApp:
             caller = await self._authenticate(request.method, target, headers, body, now)
             self._admit(caller, now)
             streaming = self._wants_stream(body)
-            exchange = Exchange.begin(request.method, target, headers, body, caller, now)
+            exchange = Exchange.begin(request.method, target, headers, digest, caller, now)
             if streaming:
                 return await self._forward_stream(exchange, headers, body)
             status, content_type, answer = await self._forward(exchange.method, target, headers, body)
             self._count_tokens(caller, answer, now)
             extra: dict[str, str] = {}
         except _Refused as refusal:
-            exchange = Exchange.begin(request.method, target, headers, body, caller, now)
+            exchange = Exchange.begin(request.method, target, headers, digest, caller, now)
             status, content_type, answer, extra = refusal.status, "application/json", refusal.body(), refusal.headers
         signed = await run_in_threadpool(self._sign, exchange, status, content_type, answer)
         return Response(answer, status_code=status, headers={**extra, **signed, "Content-Type": content_type})
@@ -138,19 +141,24 @@ class GatewayApp:
             receipt = self._receipts.record(exchange, status, hashlib.sha256(answer).digest(), self._clock())
         return self._signer.sign(exchange, status, content_type, answer, receipt=receipt, now=self._clock())
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request) -> tuple[bytes, bytes]:
+        """The body and its SHA-256.
+
+        Of one that is too long only the beginning is kept, longer than allowed; the rest is digested as it comes, so that
+        the refusal speaks of the request that was sent. What is absurdly long is not even read to its end.
+        """
         limit = self._endpoint.max_request
-        chunks: list[bytes] = []
-        size = 0
+        kept, seen, digest = bytearray(), 0, hashlib.sha256()
         try:
             async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise _Refused(413, "QNSP-GWY-015", f"a request has at most {limit} bytes here")
-                chunks.append(chunk)
+                seen += len(chunk)
+                digest.update(chunk)
+                kept += chunk[: max(0, limit + 1 - len(kept))]
+                if seen > max(_READ_AT_MOST, 4 * limit):
+                    break
         except ClientDisconnect:
             raise _Refused(400, "QNSP-GWY-015", "the request ended early") from None
-        return b"".join(chunks)
+        return bytes(kept), digest.digest()
 
     async def _authenticate(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, now: datetime
