@@ -1,8 +1,8 @@
 """The simulator's process: a configfs-tsm-shaped folder and a unix socket, until SIGTERM.
 
 The socket (`<dir>/simulator.sock`) takes one JSON object a line: `{"op": "report", "reportData": base64, "vmpl": n?}` answers
-`{"provider", "outblob", "auxblob", "generation"}`; `{"op": "identity"}` answers measurement, hostData and product; an error is
-`{"error": text}`.
+`{"provider", "outblob", "auxblob", "generation"}`; `{"op": "identity"}` answers what was measured; `{"op": "devices", "nonce": hex}`
+answers `{"device_evidence_list": [...]}` of its GPUs; an error is `{"error": text}`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object
 from qnsp_policy.kernel.processes_edge import when_parent_ends
 from qnsp_policy.simulator.config import SimulatorConfig, from_json
 from qnsp_policy.simulator.machine import Machine, launch
-from qnsp_policy.simulator.tsm import PROVIDER, TsmFolder
+from qnsp_policy.simulator.tsm import TsmFolder
 
 _POLL_SECONDS: Final = 0.005
 _MAX_LINE: Final = 4096
@@ -39,17 +39,16 @@ def _reply(machine: Machine, line: bytes) -> dict[str, Any]:
         request = parse_object(line)
         operation = request.get("op")
         if operation == "identity":
-            return {
-                "provider": PROVIDER,
-                "product": machine.chip.pki.product,
-                "measurement": machine.measurement.hex(),
-                "hostData": machine.host_data.hex(),
-            }
+            return {"provider": machine.provider, **machine.identity()}
+        if operation == "devices":
+            if machine.gpus is None:
+                raise ValueError("this member has no GPUs")
+            return {"device_evidence_list": machine.gpus.evidence(bytes.fromhex(str(request.get("nonce", ""))))}
         if operation == "report":
             data = base64.b64decode(str(request.get("reportData", "")), validate=True)
             report = machine.report(data, vmpl=request.get("vmpl"))
             return {
-                "provider": PROVIDER,
+                "provider": machine.provider,
                 "outblob": base64.b64encode(report).decode("ascii"),
                 "auxblob": base64.b64encode(machine.table()).decode("ascii"),
                 "generation": 1,
@@ -92,7 +91,7 @@ def run(config: SimulatorConfig, stop: threading.Event) -> None:
     server = _Server("simulator.sock", machine)
     Path("simulator.sock").chmod(0o600)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True, name="socket").start()
-    _log.info("simulated %s serves %s", config.product, folder)
+    _log.info("simulated %s serves %s", config.product if config.attester == "sev-snp" else config.attester, folder)
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.write_text(f"{os.getpid()}\n", encoding="ascii")
     try:
@@ -108,7 +107,7 @@ def run(config: SimulatorConfig, stop: threading.Event) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Reads the configuration and serves; 0 after SIGTERM or SIGINT, 1 if it cannot start."""
     parser = argparse.ArgumentParser(
-        prog="python -m qnsp_policy.simulator", description="Simulated SEV-SNP hardware, insecure."
+        prog="python -m qnsp_policy.simulator", description="Simulated SEV-SNP or TDX hardware and GPUs, insecure."
     )
     parser.add_argument("--config", required=True, type=Path, help="JSON file")
     arguments = parser.parse_args(argv)

@@ -1,6 +1,7 @@
 """The simulator's configuration file: JSON, strict.
 
-Members: `dir` (folder that it serves), `product` (Milan), `image` (path of the guest image), `vcpus`, `cmdline`, `initdata` (path, optional),
+Members: `dir` (folder that it serves), `attester` (`sev-snp` or `tdx`), `gpus` (how many), `gpuArchitecture` (`hopper` or `blackwell`),
+`product` (Milan), `image` (path of the guest image), `vcpus`, `cmdline`, `initdata` (path, optional),
 `tcb` (by component, optional), `pki` (folder of `make_pki`), `guestPolicy` (u64, 0x30000), `reportVersion` (3), `vmpl` (0), `guestSvn` (0),
 `ready` (file to create, `<dir>/ready`), `exitWithParent` (false).
 """
@@ -17,6 +18,9 @@ from qnsp_policy.simulator.snp import DEFAULT_POLICY
 
 _MEMBERS: dict[str, type] = {
     "dir": str,
+    "attester": str,
+    "gpus": int,
+    "gpuArchitecture": str,
     "product": str,
     "image": str,
     "vcpus": int,
@@ -32,6 +36,8 @@ _MEMBERS: dict[str, type] = {
     "exitWithParent": bool,
 }
 _REQUIRED = ("dir", "pki", "image")
+_CHOICES = {"attester": ("sev-snp", "tdx"), "gpuArchitecture": ("hopper", "blackwell")}
+_MAX_GPUS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,9 @@ class SimulatorConfig:
     folder: Path
     pki: Path
     image: Path
+    attester: str = "sev-snp"
+    gpus: int = 0
+    gpu_architecture: str = "hopper"
     product: str = "Milan"
     vcpus: int = 1
     cmdline: str = ""
@@ -83,10 +92,18 @@ def from_json(data: bytes) -> SimulatorConfig:
     tcb = value.get("tcb", {})
     if any(not isinstance(part, int) or isinstance(part, bool) or not 0 <= part <= 255 for part in tcb.values()):
         raise _refuse("tcb components are numbers from 0 to 255")
+    for name, words in _CHOICES.items():
+        if value.get(name, words[0]) not in words:
+            raise _refuse(f"{name} is none of {', '.join(words)}")
+    if not 0 <= value.get("gpus", 0) <= _MAX_GPUS:
+        raise _refuse(f"gpus is a number from 0 to {_MAX_GPUS}")
     return SimulatorConfig(
         folder=Path(value["dir"]),
         pki=Path(value["pki"]),
         image=Path(value["image"]),
+        attester=value.get("attester", "sev-snp"),
+        gpus=value.get("gpus", 0),
+        gpu_architecture=value.get("gpuArchitecture", "hopper"),
         product=value.get("product", "Milan"),
         vcpus=value.get("vcpus", 1),
         cmdline=value.get("cmdline", ""),

@@ -93,9 +93,14 @@ class IntelPki:
         )
 
 
+def validity(now: datetime) -> tuple[datetime, datetime]:
+    """From when until when certificates of a vendor made at `now` hold."""
+    return now - timedelta(days=1), now + timedelta(days=3650)
+
+
 def mint_intel(now: datetime) -> IntelPki:
     """A new vendor in memory."""
-    begin, end = now - timedelta(days=1), now + timedelta(days=3650)
+    begin, end = validity(now)
     root = mint.root(_key(), mint.name("Intel SGX Root CA"), not_before=begin, not_after=end, path_length=1)
 
     def authority(common_name: str, serial: int, extensions: Sequence[mint.Extension]) -> mint.Authority:
@@ -439,4 +444,5 @@ __all__ = [
     "tcb_info",
     "tcb_level",
     "td_report",
+    "validity",
 ]

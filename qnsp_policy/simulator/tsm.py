@@ -14,7 +14,6 @@ from typing import Final
 
 from qnsp_policy.simulator.machine import Machine
 
-PROVIDER: Final = "sev_guest"
 _MAX_ENTRIES: Final = 256
 _log: Final = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ class TsmFolder:
         entry = self._reports / name
         if name not in self._generation:
             self._generation[name] = 0
-            _put(entry / "provider", f"{PROVIDER}\n".encode())
+            _put(entry / "provider", f"{self._machine.provider}\n".encode())
             _put(entry / "generation", b"0\n")
         try:
             status = (entry / "inblob").stat()
@@ -82,9 +81,10 @@ class TsmFolder:
         self._generation[name] += 1
         (entry / "error").unlink(missing_ok=True)
         _put(entry / "outblob", report)
-        _put(entry / "auxblob", self._machine.table())
+        if table := self._machine.table():
+            _put(entry / "auxblob", table)
         _put(entry / "generation", f"{self._generation[name]}\n".encode())
         return 1
 
 
-__all__ = ["PROVIDER", "TsmFolder"]
+__all__ = ["TsmFolder"]

@@ -19,6 +19,14 @@ from typing import Any, Final
 
 from qnsp_policy.errors import OperatorError, QnspError
 from qnsp_policy.kernel.attestation.batch import Material
+from qnsp_policy.kernel.attestation.collectors_edge import (
+    NVATTEST,
+    SDK,
+    bare_environment,
+    collect,
+    object_of,
+    sdk_line,
+)
 from qnsp_policy.kernel.attestation.needs import needs_of
 from qnsp_policy.kernel.attestation.nvidia_gpu import abi
 from qnsp_policy.kernel.attestation.second_opinion import NOT_JUDGED, OK, REFUSED, Opinion, Step, steps_of
@@ -26,21 +34,11 @@ from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
 from qnsp_policy.kernel.attestation.vendors import anchors_of
 from qnsp_policy.kernel.crypto.canonical import timestamp
 from qnsp_policy.kernel.outside_edge import Said, run_outside
-from qnsp_policy.workflows.tools import (
-    NVATTEST,
-    SDK,
-    SUPPORT_NOTE,
-    Sdk,
-    bare_environment,
-    find_nvattest,
-    find_sdk,
-)
+from qnsp_policy.workflows.tools import SUPPORT_NOTE, Sdk, find_nvattest, find_sdk
 
 VERIFIERS: Final = (SDK, NVATTEST)
 _SECONDS: Final = 120.0
-_COLLECT_SECONDS: Final = 60.0
 _VERSION: Final = re.compile(rb'colloquialVersion="([^"]{1,64})"')
-_LOCAL: Final = "with a GPU in confidential mode, its driver, and access to it"
 
 
 def second_opinions(
@@ -156,8 +154,8 @@ def _of_sdk(sdk: Sdk, subject: str, one: Evidence, material: Material, nonce: st
         "deviceRoot": _root("nvidia", chain, material),
         "rimRoot": _root("nvidia-rim", b"".join(rims.values()), material),
     }
-    said = _run([str(sdk.python), "-I", str(sdk.judge)], {}, seconds, stdin=json.dumps(request).encode())
-    answer, failure = _object(said)
+    said = _run(sdk_line(sdk.python, sdk.judge), {}, seconds, stdin=json.dumps(request).encode())
+    answer, failure = object_of(said, code=0)
     if not failure and "error" in answer:
         failure = str(answer["error"])[:300]
     steps = steps_of(answer.get("steps")) if not failure else None
@@ -199,7 +197,7 @@ def _of_nvattest(
     store = ["--rim-store", "dir", "--rim-dir", "rims"] if len(rims) == 2 else ["--rim-store", "remote"]
     line = [str(path), "attest", "--device", "gpu", "--verifier", "local", "--gpu-evidence-source", "file"]
     line += ["--gpu-evidence-file", "evidence.json", "--nonce", entry["nonce"], *store]
-    answer, failure = _object(_run([*line, "--format", "json", "--log-level", "off"], files, seconds, ok=None))
+    answer, failure = object_of(_run([*line, "--format", "json", "--log-level", "off"], files, seconds), code=None)
     code, claims = answer.get("result_code"), answer.get("claims")
     if not failure and (type(code) is not int or "result_message" not in answer):
         failure = "its answer is not of its form"
@@ -236,30 +234,13 @@ def _claimed(code: Any, message: str, claims: object) -> Iterator[Step]:
     yield Step("overall", OK if code == 0 else REFUSED, f"result {code}: {message}"[:200])
 
 
-def _run(
-    line: list[str], files: Mapping[str, bytes], seconds: float, *, stdin: bytes = b"", ok: int | None = 0
-) -> Said:
+def _run(line: list[str], files: Mapping[str, bytes], seconds: float, *, stdin: bytes = b"") -> Said:
     with tempfile.TemporaryDirectory(prefix="qnsp-opinion-") as name:
         folder = Path(name)
         for path, data in files.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
-        said = run_outside(line, folder=folder, environment=bare_environment(folder), stdin=stdin, seconds=seconds)
-    if not said.failure and ok is not None and said.code != ok:
-        last = (said.errors.strip().split("\n") or [""])[-1]
-        return Said(said.code, said.output, said.errors, f"ended with {said.code}: {last[:200]}")
-    return said
-
-
-def _object(said: Said) -> tuple[dict[str, Any], str]:
-    """The JSON object that a program printed, or why there is none."""
-    if said.failure:
-        return {}, said.failure
-    try:
-        value = json.loads(said.output)
-    except (ValueError, RecursionError):
-        return {}, "its answer is not JSON"
-    return (value, "") if isinstance(value, dict) else ({}, "its answer is not of its form")
+        return run_outside(line, folder=folder, environment=bare_environment(folder), stdin=stdin, seconds=seconds)
 
 
 def collect_gpus(name: str, nonce: str, *, tool: Path | None = None) -> dict[str, Any]:
@@ -273,41 +254,15 @@ def collect_gpus(name: str, nonce: str, *, tool: Path | None = None) -> dict[str
     Raises:
         OperatorError: QNSP-OPS-112 the program is not there, -114 it collected nothing, -115 a nonce of another length.
     """
-    if not re.fullmatch("[0-9a-fA-F]{64}", nonce):
-        raise OperatorError("QNSP-OPS-115", "a nonce of 32 bytes is wanted, 64 hex digits", subject="nonce")
+    raw = bytes.fromhex(nonce) if re.fullmatch("([0-9a-fA-F]{2})*", nonce) else b""
     if name == SDK:
         sdk = _sdk(tool)
-        stdin = json.dumps({"op": "collect", "nonce": nonce.lower()}).encode()
-        answer, failure = _object(_run([str(sdk.python), "-I", str(sdk.judge)], {}, _COLLECT_SECONDS, stdin=stdin))
-        devices, by, note = answer.get("devices"), f"{SDK} {sdk.version}", SUPPORT_NOTE
+        line, by, note = sdk_line(sdk.python, sdk.judge), f"{SDK} {sdk.version}", SUPPORT_NOTE
     else:
         path, version = (tool, "given") if tool else _nvattest()
-        line = [str(path), "collect-evidence", "--device", "gpu", "--nonce", nonce.lower(), "--format", "json"]
-        answer, failure = _object(_run([*line, "--log-level", "off"], {}, _COLLECT_SECONDS, ok=None))
-        devices, by, note = answer.get("evidences"), f"{NVATTEST} {version}", ""
-        failure = failure or ("" if answer.get("result_code") == 0 else str(answer.get("result_message", "no result")))
-    failure = failure or str(answer.get("error", ""))
-    if failure or not _are_devices(devices):
-        raise OperatorError(
-            "QNSP-OPS-114",
-            f"{by} collected no evidence: {failure or 'its answer is not of its form'}"[:500],
-            subject=name,
-            next_step=f"run it {_LOCAL}",
-        )
-    listed = [{member: one[member] for member in ("arch", "evidence", "certificate")} for one in devices or ()]
-    return {"by": by, "note": note, "nonce": nonce.lower(), "nvidia": {"device_evidence_list": listed}}
-
-
-def _are_devices(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and 0 < len(value) <= 64
-        and all(
-            isinstance(one, dict)
-            and all(isinstance(one.get(member), str) for member in ("arch", "evidence", "certificate"))
-            for one in value
-        )
-    )
+        line, by, note = [str(path)], f"{NVATTEST} {version}", ""
+    found = collect(name, line, raw)
+    return {"by": by, "note": note, "nonce": nonce.lower(), "nvidia": {"device_evidence_list": found}}
 
 
 __all__ = ["VERIFIERS", "collect_gpus", "second_opinions"]

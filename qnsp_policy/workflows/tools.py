@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.attestation.collectors_edge import NVATTEST, SDK, bare_environment
 from qnsp_policy.kernel.outside_edge import Said, run_outside
 from qnsp_policy.resources_edge import data_path
 from qnsp_policy.workflows.progress import Progress, in_tenths
 
-SDK: Final = "nvidia-sdk"
 SDK_VERSION: Final = "2.7.3"
 SDK_END: Final = "2026-09-15"
 """Last day of NVIDIA's support; deprecated since 2026-03-15."""
 SUPPORT_NOTE: Final = f"NVIDIA's support of nv-attestation-sdk ended on {SDK_END}; its successor is nvattest"
-NVATTEST: Final = "nvattest"
 _INTERPRETERS: Final = ("python3.12", "python3.11")
 """What the SDK's pins have wheels for."""
 _MARKER: Final = "installed.json"
@@ -67,11 +66,6 @@ def find_sdk(environment: Mapping[str, str]) -> Sdk | None:
     if not isinstance(installed, dict) or installed.get("lock") != _lock_digest() or not python.exists():
         return None
     return Sdk(python, data_path("tools", SDK, "judge.py"))
-
-
-def bare_environment(folder: Path) -> dict[str, str]:
-    """What a program of others sees of our environment: where programs are, and nothing else."""
-    return {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
 
 
 def install_sdk(environment: Mapping[str, str], *, progress: Progress) -> dict[str, Any]:
@@ -245,13 +239,10 @@ def install_tools(names: tuple[str, ...], *, progress: Progress) -> list[dict[st
 
 
 __all__ = [
-    "NVATTEST",
-    "SDK",
     "SDK_END",
     "SDK_VERSION",
     "SUPPORT_NOTE",
     "Sdk",
-    "bare_environment",
     "find_nvattest",
     "find_sdk",
     "install_sdk",

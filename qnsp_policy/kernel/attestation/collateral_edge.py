@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+import threading
 from pathlib import Path
 from typing import Final
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.attestation.collateral import Collateral
 
 MAX_FILES: Final = 4096
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -45,4 +48,41 @@ def read_folder(folder: str | Path) -> dict[str, bytes]:
     return found
 
 
-__all__ = ["MAX_BYTES", "MAX_FILES", "read_folder"]
+class CollateralFolder:
+    """A folder of collateral that others keep fresh: read again when something in it changed.
+
+    Not believed, as all collateral: whoever can write there can withhold or age what vendors signed, and forge nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._stamp: tuple[tuple[str, int, int], ...] | None = None
+        self._held = Collateral()
+        self._lock = threading.Lock()
+
+    def current(self) -> Collateral:
+        """What the folder holds now; nothing where there is none configured.
+
+        Raises:
+            OperatorError: `QNSP-OPS-041`: the folder is not there, or is not one of collateral.
+            EvidenceError: QNSP-ATT-CMP-008, a file of PEM certificates that cannot be read.
+        """
+        if self._folder is None:
+            return self._held
+        with self._lock:
+            stamp = self._seen(self._folder)
+            if stamp != self._stamp:
+                self._held, self._stamp = Collateral.from_files(read_folder(self._folder)), stamp
+            return self._held
+
+    @staticmethod
+    def _seen(folder: Path) -> tuple[tuple[str, int, int], ...]:
+        found: list[tuple[str, int, int]] = []
+        for path in sorted(folder.rglob("*"))[: MAX_FILES + 1]:
+            with contextlib.suppress(FileNotFoundError):  # replaced meanwhile: the next look sees it
+                status = path.stat()
+                found.append((str(path), status.st_mtime_ns, status.st_size))
+        return tuple(found)
+
+
+__all__ = ["MAX_BYTES", "MAX_FILES", "CollateralFolder", "read_folder"]

@@ -64,6 +64,8 @@ class BrokerConfiguration(_Part):
     workspace_id: str
     environment: Literal["production", "development"]
     anchors: tuple[AnchorSettings, ...] = ()
+    collateral: str | None = None
+    """Folder of what vendors sign beside evidence (CRLs, TCB info, RIMs, OCSP answers); read anew when it changes."""
     ledger: LedgerSettings
     admin_keys: tuple[dict[str, Any], ...] = Field(min_length=1)
     mode: Literal["strict", "compat"] = "strict"

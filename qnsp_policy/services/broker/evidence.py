@@ -13,9 +13,11 @@ import hmac
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from qnsp_policy.errors import PeerError
+from qnsp_policy.kernel.attestation.additional import devices_of
 from qnsp_policy.kernel.attestation.composite import fit as fit_field
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind, VerifiedClaims
 from qnsp_policy.kernel.wire.coco_snp import evidence_from_json
@@ -32,13 +34,16 @@ _INITDATA_CLAIM = {EvidenceKind.SEV_SNP: "hostData", EvidenceKind.TDX: "mrConfig
 
 
 def evidence_of(tee: str, request: AttestRequest) -> Evidence:
-    """The evidence of one `attest` in the shape of `kernel.attestation`.
+    """The evidence of one `attest` in the shape of `kernel.attestation`: that of the CPU with that of its devices.
 
     Raises:
-        PeerError: `QNSP-KBS-110`: no verifier takes this TEE, or its evidence has another shape.
+        PeerError: `QNSP-KBS-110`: no verifier takes this TEE, or its evidence has another shape; `QNSP-ATT-CMP-001`, `-005` or `-009`:
+            the additional evidence is of no known device, of too many, or not of its form.
     """
-    if request.additional_evidence:
-        raise PeerError("QNSP-KBS-110", "additional (device) evidence has no verifier in this broker yet")
+    return replace(_primary(tee, request), devices=devices_of(request.additional_evidence))
+
+
+def _primary(tee: str, request: AttestRequest) -> Evidence:
     if tee == "snp":
         report, certificates = evidence_from_json(request.primary_evidence)
         return Evidence(EvidenceKind.SEV_SNP, report, certificates)
@@ -55,15 +60,21 @@ def evidence_of(tee: str, request: AttestRequest) -> Evidence:
 
 
 def check_binding(claims: VerifiedClaims, request: AttestRequest, hash_algorithm: str) -> None:
-    """The evidence must carry the digest of this handshake's nonce, TEE key and device evidence.
+    """The evidence must carry the digest of this handshake's nonce, TEE key and device evidence, each device that of nonce and key.
 
     Raises:
-        PeerError: `QNSP-KBS-111`: it was made for another nonce or another key.
+        PeerError: `QNSP-KBS-111`: it was made for another nonce or another key, or a device's was.
     """
     digest = runtime_digest(request.nonce, request.tee_pubkey, request.additional_evidence, hash_algorithm)
     # The kind says how long the field is, never the evidence: a shorter one would bind nothing.
     if not hmac.compare_digest(fit_field(digest, claims.kind), claims.report_data):
         raise PeerError("QNSP-KBS-111", "the evidence does not bind this nonce and key", subject="reportData")
+    own = runtime_digest(request.nonce, request.tee_pubkey, None, hash_algorithm)
+    for number, device in enumerate(claims.devices):
+        if not hmac.compare_digest(fit_field(own, device.kind), device.report_data):
+            raise PeerError(
+                "QNSP-KBS-111", "a device's evidence does not bind this nonce and key", subject=f"device {number}"
+            )
 
 
 def check_initdata(claims: VerifiedClaims, init_data: InitData | None) -> None:

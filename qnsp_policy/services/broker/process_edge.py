@@ -14,7 +14,7 @@ import uvicorn
 
 from qnsp_policy.errors import OperatorError, PeerError, QnspError
 from qnsp_policy.kernel.attestation.coco_sample.verify import INSECURE_ANCHOR
-from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.collateral_edge import CollateralFolder
 from qnsp_policy.kernel.attestation.registry import pinned_anchors, verify_any
 from qnsp_policy.kernel.attestation.values import AssuranceClass, Evidence, VerifiedClaims
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
@@ -63,8 +63,10 @@ def build(
     keeper = StateKeeper(store, ledger, configuration.address)
     keeper.recover()
 
+    collateral = CollateralFolder(Path(configuration.collateral) if configuration.collateral else None)
+
     def verify_evidence(evidence: Evidence, now: datetime) -> VerifiedClaims:
-        claims = verify_any(evidence, collateral=Collateral(), anchors=anchors, now=now)
+        claims = verify_any(evidence, collateral=collateral.current(), anchors=anchors, now=now)
         if claims.assurance is AssuranceClass.SIMULATED and configuration.environment == "production":
             raise PeerError("QNSP-KBS-119", "simulated hardware is refused in environment production")
         return claims
@@ -89,6 +91,7 @@ def build(
             expires=authorisation.expires,
             author=authorisation.author,
             approvers=authorisation.approvers,
+            between=dict(authorisation.between.get(configuration.address, {})),
         )
 
     broker = Broker(

@@ -28,6 +28,7 @@ from qnsp_policy.kernel.tls.client_edge import PinnedTransport
 from qnsp_policy.kernel.tls.identity import PeerIdentity
 from qnsp_policy.services.guest.agent import Agent
 from qnsp_policy.services.guest.attesters.choose import Attester, attester_of
+from qnsp_policy.services.guest.attesters.devices import devices_of
 from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
 from qnsp_policy.services.guest.configuration import BrokerConnection, GuestConfiguration, read_configuration
 from qnsp_policy.services.guest.key_source import KeySource, KmsOrBroker
@@ -64,6 +65,7 @@ def broker_session(configuration: GuestConfiguration, attester: Attester) -> Bro
         new_key=lambda: new_tee_key(configuration.tee_key),
         initdata=Path(configuration.initdata).read_bytes() if configuration.initdata else None,
         kind=attester.kind,
+        get_devices=devices_of(configuration),
     )
 
 

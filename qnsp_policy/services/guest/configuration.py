@@ -74,6 +74,19 @@ class KmsSettings(_Part):
     keys: tuple[KmsKey, ...] = ()
 
 
+class DeviceSettings(_Part):
+    """Who takes evidence of this guest's GPUs, and where its program is: the SDK's interpreter, or `nvattest`."""
+
+    collector: Literal["nvidia-sdk", "nvattest", "simulator"]
+    program: str | None = None
+
+    @model_validator(mode="after")
+    def _programs_are_named(self) -> DeviceSettings:
+        if (self.collector == "simulator") != (self.program is None):
+            raise ValueError("collectors nvidia-sdk and nvattest need a program, the simulator has none")
+        return self
+
+
 class GuestConfiguration(_Part):
     """Everything a guest agent is told."""
 
@@ -82,6 +95,7 @@ class GuestConfiguration(_Part):
     attester: Literal["tsm", "nsm", "nitro-tpm"] = "tsm"
     tsm: str = "/sys/kernel/config/tsm"
     device: str | None = None
+    devices: DeviceSettings | None = None
     bridges: tuple[BridgeSettings, ...] = ()
     kms: KmsSettings | None = None
     initdata: str | None = None
@@ -123,6 +137,7 @@ __all__ = [
     "BridgeSettings",
     "BrokerConnection",
     "BrokerTls",
+    "DeviceSettings",
     "EndpointReference",
     "GuestConfiguration",
     "KmsKey",

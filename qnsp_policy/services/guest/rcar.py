@@ -25,12 +25,15 @@ from qnsp_policy.kernel.wire.kbs import (
     AuthRequest,
     Challenge,
     InitData,
+    fit,
     runtime_digest,
 )
 from qnsp_policy.services.guest.attesters.report import AttesterReport, GetReport
 
 _HANDSHAKES = 3
 _TRANSPORT_TRIES = 5
+_DEVICE_NONCE = 32
+"""Bytes of a GPU's nonce."""
 
 
 class TeeKey(Protocol):
@@ -105,12 +108,14 @@ class BrokerSession:
         new_key: Callable[[], TeeKey],
         initdata: bytes | None,
         kind: Callable[[], EvidenceKind] = lambda: EvidenceKind.SEV_SNP,
+        get_devices: Callable[[bytes], str] | None = None,
     ) -> None:
         self._http = http
         self._get_report = get_report
         self._new_key = new_key
         self._initdata = initdata
         self._kind = kind
+        self._get_devices = get_devices
         self._key: TeeKey | None = None
         self._cookie = ""
 
@@ -127,7 +132,9 @@ class BrokerSession:
             raise self._refused("auth", answer)
         challenge = Challenge.from_bytes(answer.content)
         key = self._new_key()
-        digest = runtime_digest(challenge.nonce, key.jwk, "", challenge.hash_algorithm)
+        own = runtime_digest(challenge.nonce, key.jwk, None, challenge.hash_algorithm)
+        devices = self._get_devices(fit(own, _DEVICE_NONCE)) if self._get_devices else ""
+        digest = runtime_digest(challenge.nonce, key.jwk, devices, challenge.hash_algorithm)
         report = self._get_report(digest)
         tee, evidence = primary_evidence(report)
         if tee != announced:
@@ -136,6 +143,7 @@ class BrokerSession:
             nonce=challenge.nonce,
             tee_pubkey=key.jwk,
             primary_evidence=evidence,
+            additional_evidence=devices,
             init_data=None if self._initdata is None else InitData("toml", self._initdata.decode()),
         )
         answer = self._send("POST", "/attest", request.to_bytes())

@@ -241,7 +241,7 @@ def test_a_stray_jwk_member_does_not_change_the_digest(handshake: Handshake) -> 
         (lambda m: m["tee-evidence"]["primary_evidence"]["attestation_report"]["measurement"].__setitem__(0, 1), "QNSP-ATT-SNP"),
         (lambda m: m["tee-evidence"]["primary_evidence"]["attestation_report"].pop("policy"), "QNSP-ATT-SNP-101"),
         (lambda m: m["tee-evidence"]["primary_evidence"].update(cert_chain=[]), "QNSP-ATT-SNP"),
-        (lambda m: m["tee-evidence"].update(additional_evidence='{"nvidia": {}}'), "QNSP-KBS-110"),
+        (lambda m: m["tee-evidence"].update(additional_evidence='{"nvidia": {}}'), "QNSP-ATT-CMP-009"),
         (lambda m: m["runtime-data"]["tee-pubkey"].update(x="AA"), "QNSP-KBS-201"),
         (lambda m: m["runtime-data"]["tee-pubkey"].update(alg="RSA1_5"), "QNSP-KBS-201"),
         (lambda m: m["runtime-data"]["tee-pubkey"].pop("alg"), "QNSP-KBS-101"),

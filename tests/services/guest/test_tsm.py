@@ -12,7 +12,7 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation.values import EvidenceKind
 from qnsp_policy.services.guest.attesters.tsm import get_report
 from qnsp_policy.simulator.config import SimulatorConfig
-from qnsp_policy.simulator.machine import Machine
+from qnsp_policy.simulator.machine import SnpMachine
 from qnsp_policy.simulator.tsm import TsmFolder
 from qnsp_policy.testing.services import SimulatedMember
 
@@ -20,7 +20,7 @@ from qnsp_policy.testing.services import SimulatedMember
 @pytest.fixture
 def folder(tmp_path: Path, member: SimulatedMember) -> Iterator[Path]:
     """A simulator's folder that is answered by a thread."""
-    machine = Machine(member.chip, member.measurement, member.host_data, SimulatorConfig(tmp_path, tmp_path, tmp_path))
+    machine = SnpMachine(member.chip, member.measurement, member.host_data, SimulatorConfig(tmp_path, tmp_path, tmp_path))
     served, stop = TsmFolder(tmp_path, machine), threading.Event()
 
     def answer() -> None:

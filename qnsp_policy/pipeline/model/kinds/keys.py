@@ -17,6 +17,7 @@ from qnsp_policy.pipeline.model.scalars import (
     IdentityName,
     Jwk,
     KeyName,
+    Location,
     Moment,
     Part,
     Rotation,
@@ -167,6 +168,8 @@ class KeyBrokerSpec(Part):
     replicas: Count = 1
     regions: tuple[Word, ...] = ()
     tls: Literal["embedded", "caddy", "insecure-plaintext"] = "embedded"
+    collateral: Location | None = None
+    """Folder of CRLs, TCB info, RIMs and OCSP answers that the broker judges with; filled by `attest collateral fetch`."""
 
 
 class KeyBroker(Document):

@@ -99,6 +99,8 @@ def _process(context: Lowering, broker: KeyBroker, pin: TrustRootValue) -> Json:
         "adminKeys": [dict(key) for key in identity.admin],
         "mode": broker.spec.mode,
     }
+    if broker.spec.collateral is not None:
+        settings["collateral"] = str(broker.spec.collateral)
     pinned: Json = {"path": _trust_root_path(broker), "mode": "0600", "json": pin.to_json()}
     return process(
         name,
