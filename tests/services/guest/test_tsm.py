@@ -20,7 +20,9 @@ from qnsp_policy.testing.services import SimulatedMember
 @pytest.fixture
 def folder(tmp_path: Path, member: SimulatedMember) -> Iterator[Path]:
     """A simulator's folder that is answered by a thread."""
-    machine = SnpMachine(member.chip, member.measurement, member.host_data, SimulatorConfig(tmp_path, tmp_path, tmp_path))
+    machine = SnpMachine(
+        member.chip, member.measurement, member.host_data, SimulatorConfig(tmp_path, tmp_path, tmp_path)
+    )
     served, stop = TsmFolder(tmp_path, machine), threading.Event()
 
     def answer() -> None:
