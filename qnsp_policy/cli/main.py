@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 from qnsp_policy.cli.options import Finish, Session, UsageProblem, split_line
 from qnsp_policy.cli.table import ENTRIES, SECTIONS
@@ -15,6 +18,7 @@ from qnsp_policy.cli.table import ENTRIES, SECTIONS
 PROGRAM = "qnsp-policy"
 USAGE = 64
 INTERRUPTED = 130
+READER_GONE = 141
 
 _READERS = frozenset({"validate", "check", "plan"})
 """Commands that read and end: their process neither looks for garbage nor takes its millions of objects apart in the end."""
@@ -63,22 +67,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code (also given to `sys.exit` by the console script).
     """
+    _fill_streams()
     session = Session()
     line = list(sys.argv[1:] if arguments is None else arguments)
     reader = arguments is None and not _READERS.isdisjoint(line)
     if reader:
         gc.disable()
+    if arguments is None:
+        _end_like_ctrl_c()
     try:
         code = _run(line, session)
         session.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = READER_GONE
+    except KeyboardInterrupt:  # once more, while the first one was being told
+        code = INTERRUPTED
+    except OSError as error:  # standard output is full, or its terminal is gone
+        code = _unsaid(error, session)
+    for stream in (sys.stdout, sys.stderr):
+        _give_up(stream)
     if reader:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _fill_streams() -> None:
+    """Where a standard stream was closed, put nothing: else the next file to be opened would take its number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
+def _end_like_ctrl_c() -> None:
+    """SIGTERM and the end of the terminal save state and free the lease, as Ctrl-C does; `nohup` stays as it is."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _unsaid(error: OSError, session: Session) -> int:
+    with contextlib.suppress(OSError):
+        print(f"error[QNSP-OPS-001]: the result cannot be printed: {error.strerror}", file=session.stderr, flush=True)
+    return 1
+
+
+def _give_up(stream: TextIO) -> None:
+    """Flush; what cannot be written now never can, and must not fail again when the interpreter ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(line: list[str], session: Session) -> int:

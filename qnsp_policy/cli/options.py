@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass, field
@@ -66,13 +67,23 @@ class Session:
         return self.text and sys.stdin.isatty() and self.stderr.isatty()
 
     def say(self, text: str = "") -> None:
-        """Print a result to standard output."""
-        print(text, file=self.stdout, flush=True)
+        """Print a result to standard output.
+
+        Raises:
+            OSError: it is full, closed or gone; names standard output.
+        """
+        try:
+            print(text, file=self.stdout, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def note(self, text: str) -> None:
-        """Print something beside the result (progress, hints) to standard error, unless quiet."""
+        """Print something beside the result (progress, hints) to standard error, unless quiet; nobody has to read it."""
         if self.verbosity >= 0:
-            print(text, file=self.stderr, flush=True)
+            with contextlib.suppress(OSError):
+                print(text, file=self.stderr, flush=True)
 
     def finish(self, code: int = 0) -> NoReturn:
         raise Finish(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -82,7 +83,8 @@ def apply_story(session: Session) -> Iterator[Listener]:
     with _story(session) as story:
 
         def listen(event: Event) -> None:
-            with lock:
+            # Whoever listened may be gone (a closed pipe or terminal): the work goes on, and its end says so.
+            with lock, contextlib.suppress(OSError):
                 if session.format == "ndjson":
                     session.say(json.dumps({"version": "1.0", **event_json(event)}, ensure_ascii=False))
                 if not session.text:

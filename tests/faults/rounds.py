@@ -85,7 +85,16 @@ class Cycles:
         plan = str(self.lab.root / name)
         self._killed(chance, ("plan", "--save", plan, "--as", "alice", *options))
         self._killed(chance, ("approve", plan, "--as", "bob", "--yes"))
-        self._killed(chance, ("apply", plan))
+        again = self._killed(chance, ("apply", plan))
+        if again.code != 0:  # it had come to its end: what died since is missed by the next plan
+            self._mend()
+
+    def _mend(self) -> None:
+        """What a killed machine lacks is planned and applied like any other change."""
+        plan = str(self.lab.root / "mend.plan")
+        if self.lab.settled("plan", "--save", plan, "--as", "alice", "--detailed-exitcode", told=self.told).code == 2:
+            self.lab.settled("approve", plan, "--as", "bob", "--yes", told=self.told)
+            self.lab.settled("apply", plan, told=self.told)
 
     def _killed(self, chance: random.Random, line: tuple[str, ...]) -> Ended:
         """Begin a command, kill something at a random moment, run it again until it ends well."""

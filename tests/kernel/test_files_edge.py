@@ -22,7 +22,7 @@ def test_a_failure_before_it_shows_leaves_the_old_one(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"new", before=fails)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [left.name for left in tmp_path.iterdir()] == ["a"]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -32,7 +32,7 @@ def test_scratch_of_the_dead_is_swept_and_of_the_living_kept(tmp_path: Path) -> 
     (tmp_path / f".a.{os.getppid()}-1.part").touch()
     files_edge._swept.clear()
     write_whole(tmp_path / "b", b"")
-    assert sorted(os.listdir(tmp_path)) == [f".a.{os.getppid()}-1.part", "b"]
+    assert sorted(left.name for left in tmp_path.iterdir()) == [f".a.{os.getppid()}-1.part", "b"]
 
 
 def test_links_are_followed_and_devices_written(tmp_path: Path) -> None:

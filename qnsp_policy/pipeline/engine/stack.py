@@ -44,6 +44,7 @@ _OPS = {
     "replace": Op.REPLACE,
     "create-replacement": Op.REPLACE,
 }
+_PROGRESS = re.compile(r"(code|stdout|stderr): ?-?\d*$|@ |[-+~]{1,2} +\S+:")
 _PASSING = frozenset({"created", "modified", "propertyDependencies"})
 STEPS = 32
 """Resources of one stack at work at once: ours wait for processes and brokers, they do not compute."""
@@ -145,6 +146,7 @@ class StackDriver:
     plan_digest: str = ""
     host: ProviderHost | None = None
     _attached: str = ""
+    _code: int = 0
     _errors: list[str] = field(default_factory=list)
     _stack: Any = None
     _loops: list[asyncio.AbstractEventLoop] = field(default_factory=list)
@@ -287,7 +289,7 @@ class StackDriver:
             raise
         except CommandError as error:
             said = [text for text in dict.fromkeys(self._errors) if text not in _COUNTS] or self._errors
-            said = said or _last_lines(str(error))
+            said = said or _last_lines(str(error), self._code)
             if self.processes.cancelled.is_set():
                 raise EngineError(
                     "QNSP-ENG-034", f"{what} of {self.unit.id} was interrupted; its state is saved"
@@ -427,6 +429,7 @@ def _open_stack(driver: StackDriver) -> Any:
                 driver.processes.running(process.pid),
             ):
                 stdout, stderr = process.communicate()
+            driver._code = process.returncode  # noqa: SLF001 - one class in two functions
             result = CommandResult(stdout=stdout.rstrip("\n"), stderr=stderr.rstrip("\n"), code=process.returncode)
             if result.code != 0:
                 raise create_command_error(result)
@@ -540,9 +543,15 @@ def _without_boilerplate(text: str) -> str:
     return " ".join([*kept, *starred]) or text
 
 
-def _last_lines(text: str) -> list[str]:
+def _last_lines(text: str, code: int) -> list[str]:
+    """What an engine that gave no diagnostics said in the end, without its progress."""
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return [f"the engine process was ended by {signal.Signals(-code).name}"]
     lines = [line.strip() for line in _MARKUP.sub("", text).splitlines() if line.strip()]
-    return [line for line in lines if line.lower().startswith("error")] or lines[-3:]
+    lines = [line for line in lines if not _PROGRESS.match(line)]
+    said = [line for line in lines if line.lower().startswith("error")] or lines[-3:]
+    return said or [f"the engine ended with exit code {code} and said nothing"]
 
 
 __all__ = ["Deployment", "Processes", "StackDriver", "deployment_of", "merge_replacements"]
