@@ -66,6 +66,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("verify-response", "verify_response", "Verify a saved answer offline."),
             Entry("ledger", "ledger", "Read and prove the record of what happened.", group=True),
             Entry("attest", "attest", "Look into evidence and verify it offline.", group=True),
+            Entry("image", "image", "Build enclave images, measure them, look into them.", group=True),
         ),
     ),
     (
