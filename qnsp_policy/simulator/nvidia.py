@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -278,10 +279,13 @@ def rims_for(device: Device) -> dict[str, bytes]:
     raw = device.opaque[6]
     vbios = f"{raw[3]:02X}.{raw[2]:02X}.{raw[1]:02X}.{raw[0]:02X}.{raw[4]:02X}"
     board = "_".join(device.opaque[kind].rstrip(b"\0").decode() for kind in (17, 18, 15))
+    chip = device.opaque[35].rstrip(b"\0").decode() if 35 in device.opaque else "GH100"
     return {
-        f"NV_GPU_DRIVER_GH100_{driver}.xml": sign_rim(device.pki.rim_chain, rim_tree(rest, version=driver)),
+        f"NV_GPU_DRIVER_{chip}_{driver}.xml": sign_rim(
+            device.pki.rim_chain, rim_tree(rest, version=driver, product=chip)
+        ),
         f"NV_GPU_VBIOS_{board}_{vbios.replace('.', '')}.xml": sign_rim(
-            device.pki.rim_chain, rim_tree(firmware, version=vbios)
+            device.pki.rim_chain, rim_tree(firmware, version=vbios, product=chip)
         ),
     }
 
@@ -332,8 +336,9 @@ def responder(issuer: mint.Authority, now: datetime, *, authorised: bool = True)
 
 
 def answers_for(device: Device, now: datetime) -> dict[str, bytes]:
-    """Good OCSP answers for all that have one: BROM, provisioner and identity."""
-    pairs = zip(device.chain[1:4], device.chain[2:5], strict=True)
+    """Good OCSP answers for all that have one: BROM, provisioner and identity, and the signers of RIMs."""
+    signers = tuple(reversed(device.pki.rim_chain))
+    pairs = (*itertools.pairwise(device.chain[1:5]), *itertools.pairwise(signers))
     return {f"{index}.ocsp": ocsp_answer(child, issuer, now) for index, (child, issuer) in enumerate(pairs)}
 
 

@@ -170,6 +170,12 @@ def _against(claims: VerifiedClaims, alternative: Alternative, now: datetime) ->
     return found
 
 
+def _is_stale(device: VerifiedClaims, subject: VerifiedClaims) -> bool:
+    """Whether nothing says that a device's report is of this session: no session was checked, and its nonce is not the subject's."""
+    unchecked = any(one.name == "freshness" and one.verdict is Verdict.NOT_CHECKED for one in device.statements)
+    return unchecked and device.report_data != subject.report_data
+
+
 def _common(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> list[Mismatch]:
     """What must hold whichever alternative does."""
     found: list[Mismatch] = []
@@ -198,6 +204,12 @@ def _common(claims: VerifiedClaims, policy: AppraisalPolicy, now: datetime) -> l
             if statement.verdict is Verdict.REFUSED and statement.name != "debug":
                 code = statement.code or codes.REFUSED_STATEMENT.code
                 found.append(Mismatch("policy", statement.name, statement.detail, "not refused", code))
+    if policy.require_checked & {"freshness", "*"}:
+        found += [
+            Mismatch("policy", "freshness", f"not checked: of a {device.kind.value}", "checked", codes.NOT_CHECKED.code)
+            for device in claims.devices
+            if _is_stale(device, claims)
+        ]
     expected = policy.expected_report_data
     if expected is None:
         if policy.require_checked & {"freshness", "*"}:

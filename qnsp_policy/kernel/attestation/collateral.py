@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from qnsp_policy.kernel.attestation import appraisal_codes as codes
+from qnsp_policy.kernel.attestation import der
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.x509 import CertificateError, certificates_of, load_certificate, load_crl
 
@@ -76,6 +77,8 @@ class Collateral:
 
 
 def _is_certificate(name: str, data: bytes) -> bool:
+    if is_ocsp(data):
+        return False
     if PurePath(name).suffix.lower() in _CERTIFICATE_SUFFIXES:
         return True
     if data[:2] != b"\x30\x82":
@@ -85,6 +88,15 @@ def _is_certificate(name: str, data: bytes) -> bool:
     except CertificateError:
         return False
     return True
+
+
+def is_ocsp(data: bytes) -> bool:
+    """Whether bytes are framed as an OCSP answer (RFC 6960): a SEQUENCE that begins with an ENUMERATED."""
+    try:
+        outer = der.read(data, 0, len(data))
+        return outer.tag == der.SEQUENCE and der.read(data, outer.body, outer.end).tag == der.ENUMERATED
+    except der.DerError:
+        return False
 
 
 def _as_crl(name: str, data: bytes) -> bytes | None:
@@ -101,4 +113,4 @@ def _as_crl(name: str, data: bytes) -> bytes | None:
         return data if name.lower().endswith((".crl", ".crl.der", ".crl.pem")) else None
 
 
-__all__ = ["Collateral"]
+__all__ = ["Collateral", "is_ocsp"]

@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import InvalidVersion, ocsp
 from lxml import etree
 
-from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.collateral import Collateral, is_ocsp
 from qnsp_policy.kernel.attestation.nras.keys import decode64
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.x509 import CertificateError, load_certificate, load_crl
@@ -55,7 +55,7 @@ def window_of(name: str, data: bytes) -> Window:
         return _of_certificates("certificates", found.certificates)
     if b"SoftwareIdentity" in data[:2048]:
         return _of_rim(data)
-    if "ocsp" in name.lower():
+    if "ocsp" in name.lower() or is_ocsp(data):
         return _of_ocsp(data)
     try:
         value = json.loads(data)
@@ -97,8 +97,9 @@ def _of_rim(data: bytes) -> Window:
 
 def _of_ocsp(data: bytes) -> Window:
     try:
-        answer = ocsp.load_der_ocsp_response(data)
-        return Window("OCSP answer", answer.this_update_utc, answer.next_update_utc)
+        singles = list(ocsp.load_der_ocsp_response(data).responses)
+        ends = [one.next_update_utc for one in singles if one.next_update_utc is not None]
+        return Window("OCSP answer", max(one.this_update_utc for one in singles), min(ends, default=None))
     except (ValueError, UnsupportedAlgorithm, InvalidVersion):
         return Window("unreadable")
 

@@ -1,7 +1,9 @@
 """Fetches collateral from vendors into a content-addressed cache, and lays it out as a folder or a bundle for an air gap.
 
 The cache holds each answer once, by the SHA-256 of its bytes, and an index by address. What is fetched is not believed: the verifier checks
-it like collateral from anywhere. No redirects are followed; an answer is at most 16 MiB; 429 and 503 are asked again at most three times.
+it like collateral from anywhere; but an answer must be what was asked for, so that an error page is not kept for a day. No redirects are
+followed; an answer is at most 16 MiB and comes within two minutes; 429 and 503 are asked again at most three times, and never
+before the time that the vendor named.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ import binascii
 import hashlib
 import io
 import json
-import os
+import secrets
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -35,6 +38,8 @@ _MAX_ANSWER: Final = 16 * 1024 * 1024
 _ATTEMPTS: Final = 3
 _LONGEST_WAIT: Final = 10.0
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+_DEADLINE: Final = 120.0
+_HEADERS: Final = {"Accept-Encoding": "identity", "User-Agent": "qnsp-policy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def _sha256(data: bytes) -> str:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     part.write_bytes(data)
     part.replace(path)
 
@@ -108,27 +113,38 @@ def fetch(
     cache: Cache | None = None,
     transport: httpx.BaseTransport | None = None,
     wait: Callable[[float], None] = time.sleep,
+    seconds: float = _DEADLINE,
 ) -> tuple[Fetched, ...]:
     """Every file that is needed, from the cache where it still holds.
+
+    Args:
+        needs: what to ask for.
+        now: the time of the run.
+        cache: where answers are kept; None asks for each.
+        transport: instead of the network.
+        wait: sleeps for so many seconds.
+        seconds: for one answer, from the request to its last byte.
 
     Raises:
         OperatorError: QNSP-OPS-100 a vendor does not answer, -101 answers with an error, -102 with something else than was asked for.
     """
     found: list[Fetched] = []
-    with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, transport=transport) as client:
+    with httpx.Client(timeout=_TIMEOUT, headers=_HEADERS, transport=transport) as client:
         for need in needs:
             key = f"{need.url} {_sha256(need.body)}"
             files = cache.get(key, need.name, now) if cache else ()
             if not files:
-                files = _answer(client, need, now, wait)
+                files = _answer(client, need, now, wait, seconds)
                 if cache:
                     cache.put(key, files)
             found += files
     return tuple(found)
 
 
-def _answer(client: httpx.Client, need: Need, now: datetime, wait: Callable[[float], None]) -> tuple[Fetched, ...]:
-    headers, body = _ask(client, need, wait)
+def _answer(
+    client: httpx.Client, need: Need, now: datetime, wait: Callable[[float], None], seconds: float
+) -> tuple[Fetched, ...]:
+    headers, body = _ask(client, need, wait, seconds)
     data = _rim(need, body) if need.form == "rim" else body
     if not data:
         raise OperatorError("QNSP-OPS-102", f"{need.url} answered with nothing", subject=need.name)
@@ -140,10 +156,23 @@ def _answer(client: httpx.Client, need: Need, now: datetime, wait: Callable[[flo
                 "QNSP-OPS-102", f"{need.url} answered without the header {need.chain_header}", subject=need.name
             )
         files.append(Fetched(f"{need.name}.issuer-chain", chain.encode(), need.url, now))
+    for one, wanted in zip(files, (need.what, "certificates"), strict=False):
+        got = window_of(one.name, one.data).what
+        if got != wanted:
+            raise OperatorError(
+                "QNSP-OPS-102",
+                f"{need.url} answered with something else than was asked for",
+                subject=one.name,
+                expected=wanted,
+                got="an HTML page" if one.data.lstrip()[:1] == b"<" and got != "RIM" else got,
+                next_step="see what stands at that address: a login page of the network, or another service",
+            )
     return tuple(files)
 
 
-def _ask(client: httpx.Client, need: Need, wait: Callable[[float], None]) -> tuple[httpx.Headers, bytes]:
+def _ask(
+    client: httpx.Client, need: Need, wait: Callable[[float], None], seconds: float
+) -> tuple[httpx.Headers, bytes]:
     for attempt in range(_ATTEMPTS):
         try:
             request = client.build_request(
@@ -151,7 +180,7 @@ def _ask(client: httpx.Client, need: Need, wait: Callable[[float], None]) -> tup
             )
             response = client.send(request, stream=True)
             try:
-                body = _limited(response, need)
+                body = _limited(response, need, time.monotonic() + seconds)
             finally:
                 response.close()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -163,8 +192,15 @@ def _ask(client: httpx.Client, need: Need, wait: Callable[[float], None]) -> tup
             ) from error
         if response.status_code not in {429, 503} or attempt == _ATTEMPTS - 1:
             break
-        stated = response.headers.get("retry-after", "")
-        wait(min(float(stated) if stated.isdigit() else 2.0**attempt, _LONGEST_WAIT))
+        pause = _pause(response.headers.get("retry-after", ""), attempt)
+        if pause > _LONGEST_WAIT:
+            raise OperatorError(
+                "QNSP-OPS-101",
+                f"{need.url} answered {response.status_code}: it asks for {pause:.0f} s of patience",
+                subject=need.name,
+                next_step=f"fetch again in {pause:.0f} s; what came before is in the cache",
+            )
+        wait(pause)
     if response.status_code != 200:
         raise OperatorError(
             "QNSP-OPS-101",
@@ -175,10 +211,25 @@ def _ask(client: httpx.Client, need: Need, wait: Callable[[float], None]) -> tup
     return response.headers, body
 
 
-def _limited(response: httpx.Response, need: Need) -> bytes:
+def _pause(stated: str, attempt: int) -> float:
+    """How long to wait: what the vendor says, in seconds or as a date (RFC 9110 section 10.2.3), else longer each time."""
+    if stated.isdigit():
+        return float(stated[:9])
+    try:
+        until = parsedate_to_datetime(stated).timestamp() if stated else 0.0
+    except ValueError:
+        until = 0.0
+    return max(2.0**attempt, until - time.time())
+
+
+def _limited(response: httpx.Response, need: Need, deadline: float) -> bytes:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise OperatorError("QNSP-OPS-102", f"{need.url} answered compressed, unasked", subject=need.name)
     data = bytearray()
-    for part in response.iter_bytes():
+    for part in response.iter_raw():
         data += part
+        if time.monotonic() > deadline:
+            raise OperatorError("QNSP-OPS-100", f"{need.url} does not end its answer", subject=need.name)
         if len(data) > _MAX_ANSWER:
             raise OperatorError(
                 "QNSP-OPS-102", f"{need.url} answered with more than {_MAX_ANSWER} bytes", subject=need.name

@@ -52,10 +52,12 @@ class Need:
         body: what to POST, b"" for a GET.
         chain_header: response header that holds the issuer chain, kept as `<name>.issuer-chain`; "" for none.
         form: "as served", or "rim" for JSON around a base64 RIM.
+        what: what the answer must be, in the words of `collateral_times`; an error page answered with 200 is none of it.
     """
 
     name: str
     url: str
+    what: str
     body: bytes = b""
     chain_header: str = ""
     form: str = "as served"
@@ -85,7 +87,7 @@ def _of(evidence: Evidence, base: Mapping[str, str]) -> Iterator[Need]:
         case EvidenceKind.NVIDIA_GPU | EvidenceKind.NVSWITCH:
             return _nvidia(evidence, base["nvidia-rim"], base["nvidia-ocsp"])
         case EvidenceKind.NRAS:
-            return iter((Need("nras-jwks.json", f"{base['nras']}/.well-known/jwks.json"),))
+            return iter((Need("nras-jwks.json", f"{base['nras']}/.well-known/jwks.json", "key set"),))
         case _:
             return iter(())  # Nitro documents bring their chain and have no revocation list; samples have nothing
 
@@ -97,8 +99,8 @@ def _amd(evidence: Evidence, kds: str) -> Iterator[Need]:
         raise EvidenceError(codes.NEEDS, "the report names no processor (version 2): fetch for a newer one of its host")
     vlek = report.signing_key == snp.SigningKey.VLEK
     endorser = "vlek" if vlek else "vcek"
-    yield Need(f"{line.value}-{endorser}-chain.pem", f"{kds}/{endorser}/v1/{line.value}/cert_chain")
-    yield Need(f"{line.value}.crl.der", f"{kds}/{endorser}/v1/{line.value}/crl")
+    yield Need(f"{line.value}-{endorser}-chain.pem", f"{kds}/{endorser}/v1/{line.value}/cert_chain", "certificates")
+    yield Need(f"{line.value}.crl.der", f"{kds}/{endorser}/v1/{line.value}/crl", "CRL")
     if vlek or evidence.endorsements.keys() & {"vcek", "chain", "auxblob"}:
         return  # a VLEK is its cloud's to give; a leaf that came along is not fetched again
     if not any(report.chip_id):
@@ -110,7 +112,9 @@ def _amd(evidence: Evidence, kds: str) -> Iterator[Need]:
         query = {"fmcSPL": tcb.fmc, **query}
     text = "&".join(f"{name}={value:02d}" for name, value in query.items())
     yield Need(
-        f"vcek-{hwid.hex()[:16]}-{report.reported_tcb:016x}.der", f"{kds}/vcek/v1/{line.value}/{hwid.hex()}?{text}"
+        f"vcek-{hwid.hex()[:16]}-{report.reported_tcb:016x}.der",
+        f"{kds}/vcek/v1/{line.value}/{hwid.hex()}?{text}",
+        "certificates",
     )
 
 
@@ -126,19 +130,24 @@ def _intel(evidence: Evidence, pcs: str, root_crl: str) -> Iterator[Need]:
     ca = "platform" if "Platform" in leaf.issuer_cn else "processor"
     own = f"{pcs}/{tee.prefix.lower()}/certification/v4"
     yield Need(
-        f"{tee.prefix.lower()}-tcb-{fmspc}.json", f"{own}/tcb?fmspc={fmspc}", chain_header="TCB-Info-Issuer-Chain"
+        f"{tee.prefix.lower()}-tcb-{fmspc}.json",
+        f"{own}/tcb?fmspc={fmspc}",
+        "TCB info",
+        chain_header="TCB-Info-Issuer-Chain",
     )
     yield Need(
         f"{tee.prefix.lower()}-qe-identity.json",
         f"{own}/qe/identity",
+        "QE identity",
         chain_header="SGX-Enclave-Identity-Issuer-Chain",
     )
     yield Need(
         f"pck-{ca}.crl.der",
         f"{pcs}/sgx/certification/v4/pckcrl?ca={ca}&encoding=der",
+        "CRL",
         chain_header="SGX-PCK-CRL-Issuer-Chain",
     )
-    yield Need("intel-root.crl.der", f"{root_crl}/IntelSGXRootCA.der")
+    yield Need("intel-root.crl.der", f"{root_crl}/IntelSGXRootCA.der", "CRL")
 
 
 def _nvidia(evidence: Evidence, rim: str, responder: str) -> Iterator[Need]:
@@ -160,12 +169,13 @@ def _nvidia(evidence: Evidence, rim: str, responder: str) -> Iterator[Need]:
     for name in names:
         if not all(character.isascii() and (character.isalnum() or character in "._-") for character in name):
             raise EvidenceError(codes.NEEDS, "a version in the report cannot stand in an address", subject=name[:80])
-        yield Need(f"{name}.xml", f"{rim}/v1/rim/{name}", form="rim")
+        yield Need(f"{name}.xml", f"{rim}/v1/rim/{name}", "RIM", form="rim")
     for index, (child, issuer) in enumerate(itertools.pairwise(chain)):
         if index > 0:  # the leaf is issued by the device itself
             yield Need(
                 f"{hashlib.sha256(child.der).hexdigest()[:16]}.ocsp",
                 responder,
+                "OCSP answer",
                 body=_ocsp_request(child.der, issuer.der),
                 headers={"Content-Type": "application/ocsp-request"},
             )

@@ -71,7 +71,8 @@ class Certificate:
         subject_cn, issuer_cn: last common name, "" where there is none.
         not_before, not_after: validity; both moments belong to it.
         is_ca, path_length: basicConstraints (None: no limit given).
-        may_sign_certificates, may_sign_crls: key usage; None where the extension is absent.
+        may_sign_certificates, may_sign_crls, may_sign_data: key usage (keyCertSign, cRLSign, digitalSignature); None where the
+            extension is absent.
         extensions: value bytes by dotted OID.
         critical: OIDs of critical extensions.
         spki: SubjectPublicKeyInfo as DER bytes.
@@ -92,6 +93,7 @@ class Certificate:
     path_length: int | None
     may_sign_certificates: bool | None
     may_sign_crls: bool | None
+    may_sign_data: bool | None
     extensions: Mapping[str, bytes]
     critical: frozenset[str]
     spki: bytes
@@ -173,13 +175,13 @@ def _constraints(data: bytes | None) -> tuple[bool, int | None]:
     return is_ca, limits[0] if limits else None
 
 
-def _usage(data: bytes | None) -> tuple[bool | None, bool | None]:
+def _usage(data: bytes | None) -> tuple[bool | None, bool | None, bool | None]:
+    """Whether bit 5 (keyCertSign), 6 (cRLSign) and 0 (digitalSignature) are set; None each without the extension."""
     if data is None:
-        return None, None
+        return None, None, None
     content = der.whole(data, der.BIT_STRING).content
-    if len(content) < 2:
-        return False, False
-    return bool(content[1] & 0x04), bool(content[1] & 0x02)  # bit 5 keyCertSign, bit 6 cRLSign
+    first = content[1] if len(content) > 1 else 0
+    return bool(first & 0x04), bool(first & 0x02), bool(first & 0x80)
 
 
 @lru_cache(maxsize=_CACHE)
@@ -210,7 +212,7 @@ def load_certificate(data: bytes) -> Certificate:
             raise der.DerError("unknown parts after the public key")
         extensions, critical = _extensions(wrapped[0]) if wrapped else ({}, frozenset())
         is_ca, path_length = _constraints(extensions.get(_BASIC_CONSTRAINTS))
-        sign_certificates, sign_crls = _usage(extensions.get(_KEY_USAGE))
+        sign_certificates, sign_crls, sign_data = _usage(extensions.get(_KEY_USAGE))
         number = der.integer(serial)
         certificate = Certificate(
             der=data,
@@ -228,6 +230,7 @@ def load_certificate(data: bytes) -> Certificate:
             path_length=path_length,
             may_sign_certificates=sign_certificates,
             may_sign_crls=sign_crls,
+            may_sign_data=sign_data,
             extensions=extensions,
             critical=critical,
             spki=spki.raw,
@@ -300,7 +303,7 @@ def load_crl(data: bytes) -> Crl:
         )
     except CertificateError:
         raise
-    except (ValueError, UnsupportedAlgorithm, library.DuplicateExtension, library.InvalidVersion) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, library.DuplicateExtension, library.InvalidVersion) as error:
         raise CertificateError(f"not a CRL: {error}") from error
 
 

@@ -132,7 +132,7 @@ def verify(tee: Tee, found: Sequence[Certificate], anchors: Sequence[Anchor], no
     if not is_signed_by(leaf, ca):
         raise refuse(tee, Refusal.PCK_SIGNATURE, subject=leaf.subject_cn)
     unknown = unknown_critical(leaf) | unknown_critical(ca) | unknown_critical(root)
-    if leaf.is_ca or unknown:
+    if leaf.is_ca or leaf.may_sign_data is False or unknown:
         raise refuse(tee, Refusal.PCK_PROFILE, ", ".join(sorted(unknown)), subject=leaf.subject_cn)
     if p256(leaf) is None:
         raise refuse(tee, Refusal.PCK_PROFILE, "the key is not on P-256", subject=leaf.subject_cn)

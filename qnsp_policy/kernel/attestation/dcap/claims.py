@@ -43,7 +43,10 @@ def td_claims(body: TdReport) -> dict[str, ClaimValue]:
         "mrSignerSeam": body.mr_signer_seam.hex(),
         "seamAttributes": body.seam_attributes.hex(),
         "tdAttributes.raw": body.td_attributes.hex(),
-        "tdAttributes.debug": bool(flags & 0x01),
+        "tdAttributes.debug": bool(
+            flags & 0xFF
+        ),  # group TUD: DEBUG and the profiling bits, any of which unprotects a TD
+        "tdAttributes.tud": flags & 0xFF,
         "tdAttributes.septVeDisable": bool(flags >> 28 & 1),
         "tdAttributes.migratable": bool(flags >> 29 & 1),
         "tdAttributes.pks": bool(flags >> 30 & 1),

@@ -61,7 +61,12 @@ class Refusal(Enum):
     CA_SIGNATURE = (19, 4, "chain", "the PCK CA is not signed by the root")
     CA_ROLE = (20, 4, "chain", "the issuer of the PCK is not a PCK Platform or Processor CA")
     PCK_SIGNATURE = (21, 4, "chain", "the PCK certificate is not signed by the PCK CA")
-    PCK_PROFILE = (22, 4, "chain", "the PCK certificate is a CA, has another key or an unknown critical extension")
+    PCK_PROFILE = (
+        22,
+        4,
+        "chain",
+        "the PCK certificate is a CA, may not sign data, has another key or an unknown critical extension",
+    )
     PCK_EXTENSION = (23, 4, "chain", "the SGX extension of the PCK certificate is missing or not of its form")
     PCK_EARLY = (24, 4, "chain", "the PCK certificate is not valid yet")
     PCK_EXPIRED = (25, 4, "chain", "the PCK certificate has expired")

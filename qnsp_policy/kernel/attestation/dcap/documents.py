@@ -23,6 +23,7 @@ from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object
 MAX_DOCUMENT: Final = 1024 * 1024
 _MEMBERS: Final = {"tcbInfo": "tcb", "enclaveIdentity": "qe"}
 _BODIES: Final = ('{"tcbInfo"', '{"enclaveIdentity"')
+_MARKERS: Final = (b'"tcbInfo"', b'"enclaveIdentity"', b'"tcb_info"', b'"qe_identity"')
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -101,6 +102,8 @@ def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[byt
     """Signed documents, CRLs and certificates of one file; nothing where the file is something else."""
     if data.lstrip()[:1] != b"{":
         if b"BEGIN%20CERTIFICATE" not in data:
+            if any(marker in data for marker in _MARKERS):
+                raise DocumentFormError("a document of Intel's members that is no JSON object")
             return (), (), ()
         head, body = _answer(data)
         documents, of_body, beside = _read(body) if body else ((), (), ())
@@ -108,7 +111,7 @@ def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[byt
     try:
         value = parse_object(data, max_bytes=MAX_DOCUMENT)
     except CanonicalJsonError as error:
-        if b'"tcbInfo"' in data or b'"enclaveIdentity"' in data or b'"tcb_info"' in data:
+        if any(marker in data for marker in _MARKERS):
             raise DocumentFormError(error.message) from error
         return (), (), ()
     found: list[Signed] = []

@@ -1,7 +1,7 @@
 """TCB levels and their status: matching, convergence to the worst.
 
 Comes in: parsed TCB info or QE identity, SVNs. Goes out: status, advisories, date of the level that is reached. Source: Intel PCS API
-version 4, "Get TDX TCB Info" (comparison algorithm), "Get QE Identity"; Intel DCAP quote verification library (convergence).
+version 4, "Get TDX TCB Info" (comparison algorithm), "Get QE Identity", and version 3 (TCB info of version 2); Intel DCAP quote verification library (convergence).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _REASONS: Final[Mapping[TcbStatus, frozenset[str]]] = {
 }
 
 
+_FLAT: Final = tuple(f"sgxtcbcomp{number:02d}svn" for number in range(1, 17))
 _ORDER: Final = (
     TcbStatus.REVOKED,
     TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
@@ -122,7 +123,14 @@ def member(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
+def identity_of(tcb_info: Mapping[str, Any]) -> object:
+    """`id` of a TCB info; version 2 (PCS API version 3), which is SGX's only, has none."""
+    return tcb_info.get("id", "SGX" if tcb_info.get("version") == 2 else None)
+
+
 def _components(tcb: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    if name not in tcb and name == "sgxtcbcomponents":  # version 2 names each component
+        return tuple(integer(tcb.get(flat), 255, flat) for flat in _FLAT)
     entries = listed(tcb.get(name), name)
     if len(entries) != 16:
         raise DocumentFormError(f"{name} has {len(entries)} entries, expected 16")
@@ -175,6 +183,7 @@ __all__ = [
     "UnknownStatusError",
     "converge",
     "hexadecimal",
+    "identity_of",
     "integer",
     "isv_level",
     "level_of",

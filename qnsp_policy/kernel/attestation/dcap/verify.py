@@ -51,7 +51,13 @@ from qnsp_policy.kernel.attestation.values import (
     Verdict,
     VerifiedClaims,
 )
-from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, is_signed_by, load_certificate
+from qnsp_policy.kernel.attestation.x509 import (
+    Certificate,
+    CertificateError,
+    is_signed_by,
+    load_certificate,
+    unknown_critical,
+)
 
 _SHA256: Final = ec.ECDSA(hashes.SHA256())
 _OWN_ENDORSEMENTS: Final = frozenset({"pck-chain", "event-log"})
@@ -104,6 +110,15 @@ def _quote_signatures(tee: Tee, quote: Quote, chain: PckChain) -> None:
         raise refuse(tee, Refusal.SIGNATURE, subject="quote")
 
 
+def _is_tcb_signer(certificate: Certificate) -> bool:
+    return (
+        certificate.subject_cn.endswith(_TCB_SIGNING)
+        and not certificate.is_ca
+        and certificate.may_sign_data is not False
+        and not unknown_critical(certificate)
+    )
+
+
 def _signer(tee: Tee, document: Signed, given: PcsCollateral, chain: PckChain, now: datetime) -> Certificate:
     """Step 8: the TCB signing certificate of a document, under the root of the PCK chain."""
     try:
@@ -111,7 +126,7 @@ def _signer(tee: Tee, document: Signed, given: PcsCollateral, chain: PckChain, n
     except CertificateError as error:
         raise refuse(tee, Refusal.TCB_SIGNER_MISSING, str(error)) from error
     others = [one for one in certificates if one.subject != one.issuer]
-    signing = [one for one in others if one.subject_cn.endswith(_TCB_SIGNING) and not one.is_ca]
+    signing = [one for one in others if _is_tcb_signer(one)]
     if not signing:
         if others and any(is_signed_by(one, chain.root) for one in others):
             raise refuse(tee, Refusal.TCB_SIGNER_ROLE, subject=others[0].subject_cn, expected="Intel SGX TCB Signing")
@@ -134,18 +149,23 @@ def _signer(tee: Tee, document: Signed, given: PcsCollateral, chain: PckChain, n
     return certificate
 
 
-def _choose(found: Sequence[Signed], what: str, fits: Sequence[Mapping[str, str]]) -> Signed | None:
-    """The document that meets the most of what is wanted, the newest of equals; None if there is none at all."""
+def _window(document: Signed) -> tuple[datetime, datetime]:
+    return documents.moment(document.value.get("issueDate")), documents.moment(document.value.get("nextUpdate"))
+
+
+def _choose(found: Sequence[Signed], what: str, fits: Sequence[Mapping[str, str]], now: datetime) -> Signed | None:
+    """The document that meets the most of what is wanted, in force before others, then the newest; None if there is none at all."""
     own = [document for document in found if document.what == what]
     if not own:
         return None
 
-    def rank(document: Signed) -> tuple[int, str]:
+    def rank(document: Signed) -> tuple[int, bool, datetime]:
+        value = {"id": tcb.identity_of(document.value), **document.value}
         met = sum(
-            all(str(document.value.get(name, "")).upper() == value.upper() for name, value in wanted.items())
-            for wanted in fits
+            all(str(value.get(name, "")).upper() == wish.upper() for name, wish in wanted.items()) for wanted in fits
         )
-        return met, str(document.value.get("issueDate", ""))
+        begin, end = _window(document)
+        return met, begin <= now <= end, begin
 
     return max(own, key=rank)
 
@@ -153,8 +173,8 @@ def _choose(found: Sequence[Signed], what: str, fits: Sequence[Mapping[str, str]
 def _collateral(tee: Tee, given: PcsCollateral, chain: PckChain, now: datetime) -> _Documents:
     """Step 8: the documents that fit best, their signatures, their times."""
     wanted = {"fmspc": chain.identity.fmspc.hex(), "pceId": chain.identity.pce_id.hex()}
-    tcb_info = _choose(given.documents, "tcb", ({"id": tee.prefix}, {"id": tee.prefix, **wanted}))
-    qe_identity = _choose(given.documents, "qe", ({"id": tee.qe_id},))
+    tcb_info = _choose(given.documents, "tcb", ({"id": tee.prefix}, {"id": tee.prefix, **wanted}), now)
+    qe_identity = _choose(given.documents, "qe", ({"id": tee.qe_id},), now)
     signers: list[Certificate] = []
     ends: list[datetime] = []
     for document, early, late in (
@@ -164,10 +184,7 @@ def _collateral(tee: Tee, given: PcsCollateral, chain: PckChain, now: datetime) 
         if document is None:
             continue
         signers.append(_signer(tee, document, given, chain, now))
-        begin, end = (
-            documents.moment(document.value.get("issueDate")),
-            documents.moment(document.value.get("nextUpdate")),
-        )
+        begin, end = _window(document)
         if not begin <= now <= end:
             raise refuse(
                 tee,
@@ -211,10 +228,10 @@ def _qe(tee: Tee, report: EnclaveReport, value: Mapping[str, object]) -> Level:
 
 def _platform(tee: Tee, quote: Quote, chain: PckChain, value: Mapping[str, object]) -> Level:
     """Steps 11 and 12."""
-    if value.get("id") != tee.prefix:
+    if tcb.identity_of(value) != tee.prefix:
         raise refuse(tee, Refusal.TCB_INFO_ID, subject="id", expected=tee.prefix, got=str(value.get("id")))
-    if value.get("version") != 3:
-        raise DocumentFormError("TCB info is not of version 3")
+    if value.get("version") not in ((2, 3) if tee is Tee.SGX else (3,)):
+        raise DocumentFormError("TCB info is not of version 3 (SGX: 2 or 3)")
     fmspc, pce_id = tcb.hexadecimal(value.get("fmspc"), 6, "fmspc"), tcb.hexadecimal(value.get("pceId"), 2, "pceId")
     if fmspc != chain.identity.fmspc:
         raise refuse(tee, Refusal.FMSPC, subject="FMSPC", expected=fmspc.hex(), got=chain.identity.fmspc.hex())
@@ -387,7 +404,12 @@ def verify(
         else Statement("revocation", good, "root CA CRL and PCK CRL"),
         Statement("freshness", Verdict.NOT_CHECKED, "a quote holds no time; report data must be compared with a nonce"),
         Statement("tcb", Verdict.CLAIMED if standing.checked else Verdict.NOT_CHECKED, standing.detail),
-        Statement("debug", Verdict.REFUSED, "the DEBUG attribute is set", code(tee, Refusal.DEBUG).code)
+        Statement(
+            "debug",
+            Verdict.REFUSED,
+            "DEBUG or another attribute of a TD under debug is set" if tee is Tee.TDX else "the DEBUG attribute is set",
+            code(tee, Refusal.DEBUG).code,
+        )
         if debug
         else Statement("debug", good, "the DEBUG attribute is clear"),
         Statement("measurements", Verdict.CLAIMED, coverage(tee)),

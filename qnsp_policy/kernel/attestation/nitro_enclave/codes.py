@@ -37,12 +37,14 @@ ROOT: Final = Code(
     "QNSP-ATT-NIT-019", 4, "anchor", "the first certificate of the cabundle is not a pinned AWS Nitro root"
 )
 CERTIFICATE: Final = Code("QNSP-ATT-NIT-020", 5, "chain", "a certificate cannot be read")
-LINK: Final = Code("QNSP-ATT-NIT-021", 5, "chain", "a certificate is not signed by the one before it")
+LINK: Final = Code(
+    "QNSP-ATT-NIT-021", 5, "chain", "a certificate is not signed by the one before it, or is given twice"
+)
 CA: Final = Code(
     "QNSP-ATT-NIT-022", 5, "chain", "an issuer is not a certification authority that may sign certificates"
 )
 PATH_LENGTH: Final = Code("QNSP-ATT-NIT-023", 5, "chain", "the chain is longer than a path length allows")
-LEAF_CA: Final = Code("QNSP-ATT-NIT-024", 5, "chain", "the leaf is a certification authority")
+LEAF_CA: Final = Code("QNSP-ATT-NIT-024", 5, "chain", "the leaf is a certification authority, or may not sign data")
 LEAF_KEY: Final = Code("QNSP-ATT-NIT-025", 5, "chain", "the leaf key is not P-384")
 CRITICAL: Final = Code("QNSP-ATT-NIT-026", 5, "chain", "a certificate carries an unknown critical extension")
 SIGNATURE: Final = Code("QNSP-ATT-NIT-027", 6, "signature", "the ES384 signature does not verify")

@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from qnsp_policy.kernel.attestation import appraisal_codes
+from qnsp_policy.kernel.attestation.chains import ChainError, Fault, check_links, check_window, p384_key
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.nitro_enclave import codes
 from qnsp_policy.kernel.attestation.nitro_enclave.abi import PCR_SIZE, Document, parse
-from qnsp_policy.kernel.attestation.refusal import EvidenceError
+from qnsp_policy.kernel.attestation.refusal import Code, EvidenceError
 from qnsp_policy.kernel.attestation.values import (
     Anchor,
     AssuranceClass,
@@ -38,17 +39,19 @@ from qnsp_policy.kernel.attestation.values import (
     VerifiedClaims,
 )
 from qnsp_policy.kernel.attestation.vendors import anchors_of
-from qnsp_policy.kernel.attestation.x509 import (
-    Certificate,
-    CertificateError,
-    is_signed_by,
-    load_certificate,
-    unknown_critical,
-)
+from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, load_certificate
 
 _COVERAGE: Final = {
     EvidenceKind.NITRO_ENCLAVE: "PCR0 covers the whole image, PCR1 kernel and first ramdisk, PCR2 the application; memory is isolated by the provider",
     EvidenceKind.NITRO_TPM: "PCR4 and PCR7 cover the boot programs and Secure Boot, PCR12 the command line; what runs later is in no PCR of itself",
+}
+_FAULTS: Final = {
+    Fault.LINK: codes.LINK,
+    Fault.CA: codes.CA,
+    Fault.PATH_LENGTH: codes.PATH_LENGTH,
+    Fault.CRITICAL: codes.CRITICAL,
+    Fault.LEAF: codes.LEAF_CA,
+    Fault.LEAF_KEY: codes.LEAF_KEY,
 }
 _DEBUG_PCRS: Final = (0, 1, 2)
 _ASSURANCE: Final = {
@@ -76,34 +79,20 @@ def _chain(document: Document, anchors: Sequence[Anchor]) -> tuple[Anchor, tuple
 @lru_cache(maxsize=1024)
 def _linked(ders: tuple[bytes, ...]) -> tuple[Certificate, ...]:
     """The certificates, once signatures, CA flags and path lengths hold; says nothing of time."""
-    names = ["root", *(f"cabundle[{index}]" for index in range(1, len(ders) - 1)), "leaf"]
-    chain = tuple(_load(data, name) for data, name in zip(ders, names, strict=True))
-    for index, (child, issuer) in enumerate(zip(chain[1:], chain, strict=False), start=1):
-        if not is_signed_by(child, issuer):
-            raise EvidenceError(codes.LINK, subject=names[index])
-        if not issuer.is_ca or issuer.may_sign_certificates is False:
-            raise EvidenceError(codes.CA, subject=names[index - 1])
-        following = len(chain) - 2 - (index - 1)  # CA certificates that stand between this issuer and the leaf
-        if issuer.path_length is not None and issuer.path_length < following:
-            raise EvidenceError(
-                codes.PATH_LENGTH,
-                subject=names[index - 1],
-                expected=f"at most {issuer.path_length}",
-                got=str(following),
-            )
-    for certificate, name in zip(chain, names, strict=True):
-        if unknown := unknown_critical(certificate):
-            raise EvidenceError(codes.CRITICAL, ", ".join(sorted(unknown)), subject=name)
-    leaf = chain[-1]
-    if leaf.is_ca:
-        raise EvidenceError(codes.LEAF_CA)
+    chain = tuple(_load(data, f"cabundle[{index}]") for index, data in enumerate(ders[:-1]))
+    chain = (*chain, _load(ders[-1], "leaf"))
     try:
-        key = leaf.key()
-    except CertificateError as error:
-        raise EvidenceError(codes.LEAF_KEY, str(error)) from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise EvidenceError(codes.LEAF_KEY)
+        check_links(chain[::-1])
+        p384_key(chain[-1])
+    except ChainError as error:
+        raise _refused(_FAULTS[error.fault], error) from error
     return chain
+
+
+def _refused(code: Code, error: ChainError) -> EvidenceError:
+    return EvidenceError(
+        code, error.detail, subject=error.subject, expected=error.expected or None, got=error.got or None
+    )
 
 
 def _signature(document: Document, leaf: Certificate) -> None:
@@ -119,15 +108,10 @@ def _signature(document: Document, leaf: Certificate) -> None:
 
 def _windows(chain: Sequence[Certificate], document: Document, now: datetime) -> None:
     for code, moment in ((codes.WINDOW_DOCUMENT, document.timestamp), (codes.WINDOW_NOW, now)):
-        for certificate in reversed(chain):
-            # A document's time is in milliseconds, a certificate's in seconds: the whole last second belongs to it.
-            if not certificate.valid_at(moment.replace(microsecond=0)):
-                raise EvidenceError(
-                    code,
-                    subject=certificate.subject_cn,
-                    expected=f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ} to {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
-                    got=f"{moment:%Y-%m-%dT%H:%M:%SZ}",
-                )
+        try:
+            check_window(reversed(chain), moment)
+        except ChainError as error:
+            raise _refused(code, error) from error
 
 
 def verify_document(
@@ -154,7 +138,7 @@ def verify_document(
     claims |= {
         "moduleId": document.module_id,
         "timestamp": int(document.timestamp.timestamp() * 1000),
-        "debug": kind is EvidenceKind.NITRO_ENCLAVE and not any(any(document.pcrs[index]) for index in _DEBUG_PCRS),
+        "debug": kind is EvidenceKind.NITRO_ENCLAVE and not all(any(document.pcrs[index]) for index in _DEBUG_PCRS),
     }
     for name, value in (
         ("publicKey", document.public_key),
@@ -180,7 +164,7 @@ def verify_document(
                 "revocation", Verdict.NOT_CHECKED, "no revocation list is published for this PKI; the leaf lives hours"
             ),
             Statement("freshness", Verdict.NOT_CHECKED, f"made at {made}; nonce or timestamp must be compared"),
-            Statement("debug", Verdict.REFUSED, "PCR0 to PCR2 are zero: debug mode", appraisal_codes.DEBUG.code)
+            Statement("debug", Verdict.REFUSED, "PCR0, PCR1 or PCR2 is zero: debug mode", appraisal_codes.DEBUG.code)
             if claims["debug"]
             else Statement("debug", good, "PCR0 to PCR2 are measured")
             if kind is EvidenceKind.NITRO_ENCLAVE
@@ -200,7 +184,7 @@ def verify(
 ) -> VerifiedClaims:
     """Verifies a Nitro enclave's attestation document; it brings its whole chain, so collateral is not used.
 
-    Claims: `pcr0`..`pcr15` (and any further), `moduleId`, `timestamp` (ms), `debug` (PCR0-2 all zero), `publicKey`,
+    Claims: `pcr0`..`pcr15` (and any further), `moduleId`, `timestamp` (ms), `debug` (one of PCR0-2 is zero), `publicKey`,
     `userData`, `nonce` (hex, absent where the attester gave none). `report_data` is user_data.
     """
     _, claims = verify_document(evidence.data, EvidenceKind.NITRO_ENCLAVE, anchors=anchors, now=now)

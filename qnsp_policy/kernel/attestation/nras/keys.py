@@ -16,15 +16,16 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from qnsp_policy.kernel.attestation.chains import ChainError, check_links, check_window, p384_key
 from qnsp_policy.kernel.attestation.nras import codes
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.values import Anchor
 from qnsp_policy.kernel.attestation.vendors import anchors_of
-from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, is_signed_by, load_certificate
+from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, load_certificate
 
 _MAX_KEYS: Final = 256
 _MAX_CHAIN: Final = 5
-_COORDINATE: Final = 48
+_EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 
 
 def decode64(text: Any, *, url: bool) -> bytes:
@@ -73,9 +74,10 @@ def _linked(ders: tuple[bytes, ...]) -> tuple[Certificate, ...]:
         chain = tuple(load_certificate(data) for data in ders)
     except CertificateError as error:
         raise EvidenceError(codes.CHAIN, str(error)) from error
-    for child, issuer in zip(chain, chain[1:], strict=False):  # noqa: RUF007  pairs of a tuple, as in the other chains
-        if not is_signed_by(child, issuer) or not issuer.is_ca:
-            raise EvidenceError(codes.CHAIN, subject=child.subject_cn)
+    try:
+        check_links(chain, known_critical=(_EXTENDED_KEY_USAGE,))
+    except ChainError as error:
+        raise EvidenceError(codes.CHAIN, error.detail, subject=error.subject) from error
     return chain
 
 
@@ -112,14 +114,10 @@ def public_key(
         raise EvidenceError(codes.KEY_SET, "not a P-384 key for ES384")
     chain = _linked(ders)
     try:
-        key = chain[0].key()
-    except CertificateError as error:
-        raise EvidenceError(codes.KEY_CERTIFICATE, str(error)) from error
-    if (
-        not isinstance(key, ec.EllipticCurvePublicKey)
-        or not isinstance(key.curve, ec.SECP384R1)
-        or (key.public_numbers().x, key.public_numbers().y) != (x, y)
-    ):
+        key = p384_key(chain[0])
+    except ChainError as error:
+        raise EvidenceError(codes.KEY_CERTIFICATE, error.detail) from error
+    if (key.public_numbers().x, key.public_numbers().y) != (x, y):
         raise EvidenceError(codes.KEY_CERTIFICATE)
     pins = _pins(anchors)
     depth = next(
@@ -127,14 +125,10 @@ def public_key(
     )
     if not depth:  # absent, or the leaf itself: an intermediate is pinned, never a daily key
         raise EvidenceError(codes.PIN)
-    for certificate in chain[: depth + 1]:
-        if not certificate.valid_at(now):
-            raise EvidenceError(
-                codes.WINDOW,
-                subject=certificate.subject_cn,
-                expected=f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ} to {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
-                got=f"{now:%Y-%m-%dT%H:%M:%SZ}",
-            )
+    try:
+        check_window(chain[: depth + 1], now)
+    except ChainError as error:
+        raise EvidenceError(codes.WINDOW, subject=error.subject, expected=error.expected, got=error.got) from error
     return key, min(certificate.not_after for certificate in chain[: depth + 1])
 
 

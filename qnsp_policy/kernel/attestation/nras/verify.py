@@ -113,8 +113,12 @@ def read_unverified(data: bytes) -> tuple[tuple[str, str, Mapping[str, Any], Map
 
 
 def _keys(collateral: Collateral) -> Any:
+    """The key set: a document named so, else the one JSON document that has `keys`."""
     for name, data in sorted(collateral.documents.items()):
         if "jwks" in name.lower():
+            return _load(data)
+    for data in collateral.documents.values():
+        if data.lstrip()[:1] == b"{" and b'"keys"' in data:
             return _load(data)
     raise EvidenceError(codes.NO_KEYS)
 
@@ -154,12 +158,12 @@ def _times(claims: Mapping[str, Any], now: datetime, subject: str) -> datetime:
         if type(value) is not int or not 0 < value < _LATEST:
             raise EvidenceError(codes.TIMES, subject=subject)
         moments.append(datetime.fromtimestamp(value, UTC))
-    _, not_before, expires = moments
-    if now < not_before:
+    issued, not_before, expires = moments
+    if now < max(issued, not_before):
         raise EvidenceError(
             codes.NOT_YET,
             subject=subject,
-            expected=f"from {not_before:%Y-%m-%dT%H:%M:%SZ}",
+            expected=f"from {max(issued, not_before):%Y-%m-%dT%H:%M:%SZ}",
             got=f"{now:%Y-%m-%dT%H:%M:%SZ}",
         )
     if now >= expires:  # RFC 7519 section 4.1.4: on or after exp it must not be accepted
@@ -216,7 +220,11 @@ def _refusals(name: str, claims: Mapping[str, Any], version: str) -> list[tuple[
     if claims.get("dbgstat") != "disabled":
         found.append((codes.DEBUG, f"{name}: dbgstat {claims.get('dbgstat', 'absent')!s:.40}"))
     checks = _CHECKS if prefix == "x-nvidia-switch-" else (*_CHECKS, *_RIM_CHECKS)
-    found += [(codes.CHECK, f"{name}: {check}") for check in checks if claims.get(prefix + check) is not True]
+    failed = [
+        claim.removeprefix(prefix) for claim, value in claims.items() if claim.startswith(prefix) and value is False
+    ]
+    wanted = [check for check in checks if claims.get(prefix + check) is not True]
+    found += [(codes.CHECK, f"{name}: {check}") for check in dict.fromkeys((*wanted, *failed))]
     if version == "3.0":
         for chain in _CHAINS if prefix == "x-nvidia-gpu-" else _CHAINS[:1]:
             stated = claims.get(f"{prefix}{chain}-cert-chain")
@@ -268,6 +276,11 @@ def verify(evidence: Evidence, *, collateral: Collateral, anchors: Sequence[Anch
         statements=(
             Statement("signature", good, f"ES384, overall and {len(devices)} device tokens"),
             Statement("chain", good, "the key of the day is certified by a pinned intermediate"),
+            Statement(
+                "revocation",
+                Verdict.NOT_CHECKED,
+                "no revocation list of the service's keys is known; its leafs live two days",
+            ),
             Statement("freshness", Verdict.NOT_CHECKED, "the tokens are in their hour; their nonce must be compared"),
             Statement("measurements", Verdict.CLAIMED, "the service compared them; the tokens carry its word only"),
             *(Statement("verdict", Verdict.REFUSED, detail, code.code) for code, detail in refused),

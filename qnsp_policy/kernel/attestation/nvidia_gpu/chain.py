@@ -8,7 +8,6 @@ section 6.1.1), whose last 48 bytes are a second, zero one: the Hopper rule woul
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -20,18 +19,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from qnsp_policy.kernel.attestation import der
+from qnsp_policy.kernel.attestation.chains import ChainError, Fault, check_links, check_window, p384_key
 from qnsp_policy.kernel.attestation.nvidia_gpu import codes
 from qnsp_policy.kernel.attestation.nvidia_gpu.abi import Report
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
-from qnsp_policy.kernel.attestation.x509 import (
-    Certificate,
-    CertificateError,
-    is_signed_by,
-    load_certificate,
-    unknown_critical,
-)
+from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, load_certificate
 
 LENGTH: Final = 5
+_FAULTS: Final = {
+    Fault.LINK: codes.LINK,
+    Fault.CA: codes.CA,
+    Fault.PATH_LENGTH: codes.CA,
+    Fault.CRITICAL: codes.CERTIFICATE,
+    Fault.LEAF: codes.CA,
+}
 _UEID: Final = "2.23.133.5.4.1"
 _TCB_INFO: Final = "2.23.133.5.4.1.1"
 _FWIDS: Final = 0xA6
@@ -45,19 +46,10 @@ def _linked(ders: tuple[bytes, ...]) -> tuple[Certificate, ...]:
         chain = tuple(load_certificate(data) for data in ders)
     except CertificateError as error:
         raise EvidenceError(codes.CERTIFICATE, str(error)) from error
-    for child, issuer in itertools.pairwise(chain):
-        if not is_signed_by(child, issuer):
-            raise EvidenceError(codes.LINK, subject=child.subject_cn)
-        if not issuer.is_ca or issuer.may_sign_certificates is False:
-            raise EvidenceError(codes.CA, subject=issuer.subject_cn)
-        below = chain.index(issuer) - 1
-        if issuer.path_length is not None and issuer.path_length < below:
-            raise EvidenceError(codes.CA, "the chain is longer than its path length", subject=issuer.subject_cn)
-    if chain[0].is_ca:
-        raise EvidenceError(codes.CA, "the leaf is a certification authority", subject=chain[0].subject_cn)
-    for certificate in chain:
-        if unknown := unknown_critical(certificate):
-            raise EvidenceError(codes.CERTIFICATE, f"unknown critical extension {', '.join(sorted(unknown))}")
+    try:
+        check_links(chain)
+    except ChainError as error:
+        raise EvidenceError(_FAULTS[error.fault], error.detail, subject=error.subject) from error
     return chain
 
 
@@ -72,14 +64,10 @@ def verify_chain(ders: Sequence[bytes], *, roots: Sequence[bytes], now: datetime
     if ders[-1] not in roots:
         raise EvidenceError(codes.ROOT)
     chain = _linked(tuple(ders))
-    for certificate in chain:
-        if not certificate.valid_at(now):
-            raise EvidenceError(
-                codes.VALIDITY,
-                subject=certificate.subject_cn,
-                expected=f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ} to {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
-                got=f"{now:%Y-%m-%dT%H:%M:%SZ}",
-            )
+    try:
+        check_window(chain, now)
+    except ChainError as error:
+        raise EvidenceError(codes.VALIDITY, subject=error.subject, expected=error.expected, got=error.got) from error
     return chain
 
 
@@ -90,13 +78,19 @@ def verify_signature(report: Report, leaf: Certificate) -> None:
         EvidenceError: QNSP-ATT-NV-019.
     """
     try:
-        key = leaf.key()
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-            raise EvidenceError(codes.SIGNATURE, "the leaf key is not P-384")
+        key = p384_key(leaf)
         r, s = (int.from_bytes(part, "big") for part in (report.signature[:_SIZE], report.signature[_SIZE:]))
         key.verify(encode_dss_signature(r, s), report.signed, ec.ECDSA(hashes.SHA384()))
-    except (InvalidSignature, CertificateError) as error:
+    except ChainError as error:
+        raise EvidenceError(codes.SIGNATURE, error.detail) from error
+    except InvalidSignature as error:
         raise EvidenceError(codes.SIGNATURE) from error
+
+
+def _first_fwid(info: bytes) -> bytes:
+    fields = [field for field in der.whole(info, der.SEQUENCE).children() if field.tag == _FWIDS]
+    first = der.expect(fields[0].children()[0], der.SEQUENCE).children()
+    return der.expect(first[1], der.OCTET_STRING).content
 
 
 def leaf_fwid(leaf: Certificate) -> bytes:
@@ -105,14 +99,10 @@ def leaf_fwid(leaf: Certificate) -> bytes:
     Raises:
         EvidenceError: QNSP-ATT-NV-022.
     """
+    info, older = leaf.extensions.get(_TCB_INFO), leaf.extensions.get(_UEID)
     try:
-        if (info := leaf.extensions.get(_TCB_INFO)) is not None:
-            fields = [field for field in der.whole(info, der.SEQUENCE).children() if field.tag == _FWIDS]
-            first = der.expect(fields[0].children()[0], der.SEQUENCE).children()
-            value = der.expect(first[1], der.OCTET_STRING).content
-        else:
-            value = leaf.extensions[_UEID][-_SIZE:]
-    except (KeyError, IndexError, der.DerError) as error:
+        value = _first_fwid(info) if info is not None else (older or b"")[-_SIZE:]
+    except (IndexError, der.DerError) as error:
         raise EvidenceError(codes.FWID_LEAF) from error
     if len(value) != _SIZE:
         raise EvidenceError(codes.FWID_LEAF, expected="48 bytes", got=f"{len(value)} bytes")

@@ -8,6 +8,7 @@ of the present, and `certificateHold` is a refusal of its own.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,23 +23,29 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from qnsp_policy.kernel.attestation import der
+from qnsp_policy.kernel.attestation.chains import when
 from qnsp_policy.kernel.attestation.nvidia_gpu import codes
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
-from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, is_signed_by, load_certificate
+from qnsp_policy.kernel.attestation.x509 import (
+    Certificate,
+    CertificateError,
+    is_signed_by,
+    load_certificate,
+    unknown_critical,
+)
 
 MAX_ANSWER: Final = 64 * 1024
 _MAX_ANSWERS: Final = 256
+_MAX_SINGLES: Final = 64
+_EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """One parsed, unverified answer about one certificate."""
+    """One parsed, unverified response, and what it says of each of its certificates."""
 
     response: ocsp.OCSPResponse
-    name_hash: bytes
-    key_hash: bytes
-    algorithm: str
-    serial: int
+    singles: tuple[ocsp.OCSPSingleResponse, ...]
 
 
 _UNREADABLE = (
@@ -54,10 +61,10 @@ _UNREADABLE = (
 
 @lru_cache(maxsize=1024)
 def parse(data: bytes) -> Answer:
-    """Reads an answer about a single certificate.
+    """Reads an answer about one certificate or several.
 
     Raises:
-        EvidenceError: QNSP-ATT-NV-036: not DER, not successful, or about several certificates.
+        EvidenceError: QNSP-ATT-NV-036: not DER, not successful, or about none or too many certificates.
     """
     if len(data) > MAX_ANSWER:
         raise EvidenceError(codes.OCSP_FORM, expected=f"at most {MAX_ANSWER} bytes", got=f"{len(data)} bytes")
@@ -65,15 +72,10 @@ def parse(data: bytes) -> Answer:
         response = ocsp.load_der_ocsp_response(data)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             raise EvidenceError(codes.OCSP_FORM, f"status {response.response_status.name.lower()}")
-        if len(list(response.responses)) != 1:
-            raise EvidenceError(codes.OCSP_FORM, "more than one certificate in an answer")
-        return Answer(
-            response,
-            response.issuer_name_hash,
-            response.issuer_key_hash,
-            response.hash_algorithm.name,
-            response.serial_number,
-        )
+        singles = tuple(itertools.islice(response.responses, _MAX_SINGLES + 1))
+        if not 1 <= len(singles) <= _MAX_SINGLES:
+            raise EvidenceError(codes.OCSP_FORM, f"about {len(singles)} certificates; 1 to {_MAX_SINGLES} are read")
+        return Answer(response, singles)
     except _UNREADABLE as error:
         raise EvidenceError(codes.OCSP_FORM, str(error).splitlines()[0][:120] if str(error) else "") from error
 
@@ -82,12 +84,23 @@ def _key_bits(issuer: Certificate) -> bytes:
     return der.bits(der.whole(issuer.spki, der.SEQUENCE).children()[1])
 
 
-def _is_about(answer: Answer, child: Certificate, issuer: Certificate) -> bool:
-    if answer.algorithm not in ("sha1", "sha256", "sha384", "sha512") or answer.serial != child.serial:
+def _is_about(single: ocsp.OCSPSingleResponse, child: Certificate, issuer: Certificate) -> bool:
+    algorithm = single.hash_algorithm.name
+    if algorithm not in ("sha1", "sha256", "sha384", "sha512") or single.serial_number != child.serial:
         return False
     return (
-        hashlib.new(answer.algorithm, issuer.subject, usedforsecurity=False).digest() == answer.name_hash
-        and hashlib.new(answer.algorithm, _key_bits(issuer), usedforsecurity=False).digest() == answer.key_hash
+        hashlib.new(algorithm, issuer.subject, usedforsecurity=False).digest() == single.issuer_name_hash
+        and hashlib.new(algorithm, _key_bits(issuer), usedforsecurity=False).digest() == single.issuer_key_hash
+    )
+
+
+def is_about_any(answer: Answer, chains: Sequence[Sequence[Certificate]]) -> bool:
+    """Whether an answer speaks of a certificate of these chains (leaf first)."""
+    return any(
+        _is_about(single, child, issuer)
+        for chain in chains
+        for child, issuer in itertools.pairwise(chain)
+        for single in answer.singles
     )
 
 
@@ -105,7 +118,8 @@ def _responder(answer: Answer, issuer: Certificate, now: datetime) -> ec.Ellipti
         named = (name is not None and name.public_bytes() == loaded.subject) or (
             key_hash is not None and key_hash == hashlib.sha1(_key_bits(loaded), usedforsecurity=False).digest()
         )
-        if named and is_signed_by(loaded, issuer) and loaded.valid_at(now) and _may_answer(certificate):
+        good = named and is_signed_by(loaded, issuer) and loaded.valid_at(now) and loaded.may_sign_data is not False
+        if good and not unknown_critical(loaded, (_EXTENDED_KEY_USAGE,)) and _may_answer(certificate):
             return loaded.key()
     raise EvidenceError(codes.OCSP_RESPONDER, "no responder that the issuer authorised")
 
@@ -155,29 +169,33 @@ def _judge(
 ) -> datetime | None:
     until: datetime | None = None
     for answer in answers[:_MAX_ANSWERS]:
-        if not _is_about(answer, child, issuer):
+        found = [single for single in answer.singles if _is_about(single, child, issuer)]
+        if not found:
             continue
         _verify(answer, issuer, now)
         if nonce is not None and not _has_nonce(answer, nonce):
             raise EvidenceError(codes.OCSP_NONCE, subject=child.subject_cn)
-        this, following = answer.response.this_update_utc, answer.response.next_update_utc
-        if following is None or not this <= now <= following:
-            raise EvidenceError(
-                codes.OCSP_STALE,
-                subject=child.subject_cn,
-                expected=f"{this:%Y-%m-%dT%H:%M:%SZ} to {following:%Y-%m-%dT%H:%M:%SZ}"
-                if following
-                else "a nextUpdate",
-                got=f"{now:%Y-%m-%dT%H:%M:%SZ}",
-            )
-        status = answer.response.certificate_status
-        if status is ocsp.OCSPCertStatus.REVOKED:
-            hold = answer.response.revocation_reason is x509.ReasonFlags.certificate_hold
-            raise EvidenceError(codes.HOLD if hold else codes.REVOKED, subject=child.subject_cn)
-        if status is not ocsp.OCSPCertStatus.GOOD:
-            raise EvidenceError(codes.OCSP_UNKNOWN, subject=child.subject_cn)
+        following = min(_good(single, child, now) for single in found)
         until = following if until is None else max(until, following)
     return until
+
+
+def _good(single: ocsp.OCSPSingleResponse, child: Certificate, now: datetime) -> datetime:
+    """The nextUpdate of what is said of a certificate, once it is good and of the present."""
+    this, following = single.this_update_utc, single.next_update_utc
+    if following is None or not this <= now <= following:
+        raise EvidenceError(
+            codes.OCSP_STALE,
+            subject=child.subject_cn,
+            expected=f"{when(this)} to {when(following)}" if following else "a nextUpdate",
+            got=when(now),
+        )
+    if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
+        hold = single.revocation_reason is x509.ReasonFlags.certificate_hold
+        raise EvidenceError(codes.HOLD if hold else codes.REVOKED, subject=child.subject_cn)
+    if single.certificate_status is not ocsp.OCSPCertStatus.GOOD:
+        raise EvidenceError(codes.OCSP_UNKNOWN, subject=child.subject_cn)
+    return following
 
 
 def _has_nonce(answer: Answer, nonce: bytes) -> bool:
@@ -188,4 +206,4 @@ def _has_nonce(answer: Answer, nonce: bytes) -> bool:
     return found == nonce
 
 
-__all__ = ["MAX_ANSWER", "Answer", "check", "parse"]
+__all__ = ["MAX_ANSWER", "Answer", "check", "is_about_any", "parse"]

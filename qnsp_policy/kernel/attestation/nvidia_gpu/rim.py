@@ -14,7 +14,6 @@ import base64
 import binascii
 import copy
 import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,9 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from lxml import etree
 
+from qnsp_policy.kernel.attestation.chains import ChainError, check_links, check_window, p384_key
 from qnsp_policy.kernel.attestation.nvidia_gpu import codes
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
-from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, is_signed_by, load_certificate
+from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, load_certificate
 
 MAX_RIM: Final = 1024 * 1024
 _SWID: Final = "{http://standards.iso.org/iso/19770/-2/2015/schema.xsd}"
@@ -52,13 +52,15 @@ class Rim:
         product: e.g. "GH100", "LS10".
         edition: "GPU" or "SWITCH".
         active: alternatives (48-byte values) by measurement index, counted from 0; inactive entries are left out.
-        not_after: earliest end of its signer's certificates.
+        chain: its signer's certificates, signer first.
+        not_after: the earliest end of these.
     """
 
     version: str
     product: str
     edition: str
     active: Mapping[int, frozenset[bytes]]
+    chain: tuple[Certificate, ...]
     not_after: datetime
 
 
@@ -108,10 +110,14 @@ def _method(parent: etree._Element, name: str, allowed: frozenset[str]) -> None:
 
 
 def _binary(element: etree._Element) -> bytes:
+    text = "".join((element.text or "").split())
     try:
-        return base64.b64decode("".join((element.text or "").split()), validate=True)
+        decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise EvidenceError(codes.RIM_FORM, f"{element.tag} is not base64") from error
+    if base64.b64encode(decoded).decode("ascii") != text:
+        raise EvidenceError(codes.RIM_FORM, f"{element.tag} is not canonical base64")
+    return decoded
 
 
 def _reference(info: etree._Element) -> bytes:
@@ -218,18 +224,19 @@ def _signed(data: bytes) -> _Signed:
     info = _only(signature, "SignedInfo")
     digest = _reference(info)
     chain = _chain(signature)
-    for child, issuer in itertools.pairwise(chain):
-        if not is_signed_by(child, issuer) or not issuer.is_ca or issuer.may_sign_certificates is False:
-            raise EvidenceError(codes.RIM_CHAIN, subject=child.subject_cn)
-    if chain[0].is_ca:
-        raise EvidenceError(codes.RIM_CHAIN, "the signer is a certification authority", subject=chain[0].subject_cn)
     try:
-        key = chain[0].key()
-    except CertificateError as error:
-        raise EvidenceError(codes.RIM_CHAIN, str(error)) from error
+        check_links(chain)
+    except ChainError as error:
+        raise EvidenceError(codes.RIM_CHAIN, error.detail, subject=error.subject) from error
+    try:
+        key = p384_key(chain[0])
+    except ChainError as error:
+        raise EvidenceError(codes.RIM_ALGORITHM, error.detail, subject=error.subject) from error
     value = _binary(_only(signature, "SignatureValue"))
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1) or len(value) != 96:
-        raise EvidenceError(codes.RIM_ALGORITHM, "the signer's key is not P-384, or the signature has another length")
+    if len(value) != 96:
+        raise EvidenceError(
+            codes.RIM_ALGORITHM, subject="SignatureValue", expected="96 bytes", got=f"{len(value)} bytes"
+        )
     try:
         key.verify(
             encode_dss_signature(int.from_bytes(value[:48], "big"), int.from_bytes(value[48:], "big")),
@@ -248,14 +255,14 @@ def _signed(data: bytes) -> _Signed:
     return _Signed((version.upper(), product, edition, tuple(sorted(_entries(bare).items()))), chain)
 
 
-def identify_rim(data: bytes) -> tuple[str, str]:
-    """Version (upper case) and edition of a RIM whose signature holds; by whom and until when is `verify_rim`'s to judge.
+def identify_rim(data: bytes) -> tuple[str, str, str]:
+    """Version (upper case), edition and product of a RIM whose signature holds; by whom and until when is `verify_rim`'s to judge.
 
     Raises:
         EvidenceError: QNSP-ATT-NV-040 to -046 and -049.
     """
-    version, _, edition, _ = _signed(data).rim
-    return version, edition
+    version, product, edition, _ = _signed(data).rim
+    return version, edition, product
 
 
 def verify_rim(data: bytes, *, roots: Sequence[bytes], now: datetime) -> Rim:
@@ -272,16 +279,21 @@ def verify_rim(data: bytes, *, roots: Sequence[bytes], now: datetime) -> Rim:
     signed = _signed(data)
     if signed.chain[-1].der not in roots:
         raise EvidenceError(codes.RIM_CHAIN, subject=signed.chain[-1].subject_cn)
-    for certificate in signed.chain:
-        if not certificate.valid_at(now):
-            raise EvidenceError(
-                codes.RIM_VALIDITY,
-                subject=certificate.subject_cn,
-                expected=f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ} to {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
-                got=f"{now:%Y-%m-%dT%H:%M:%SZ}",
-            )
+    try:
+        check_window(signed.chain, now)
+    except ChainError as error:
+        raise EvidenceError(
+            codes.RIM_VALIDITY, subject=error.subject, expected=error.expected, got=error.got
+        ) from error
     version, product, edition, active = signed.rim
-    return Rim(version, product, edition, dict(active), min(certificate.not_after for certificate in signed.chain))
+    return Rim(
+        version,
+        product,
+        edition,
+        dict(active),
+        signed.chain,
+        min(certificate.not_after for certificate in signed.chain),
+    )
 
 
 __all__ = ["MAX_RIM", "Rim", "identify_rim", "verify_rim"]

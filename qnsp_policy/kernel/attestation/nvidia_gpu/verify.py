@@ -1,7 +1,7 @@
 """Verification of NVIDIA device evidence, offline.
 
 1. framing   2. opaque data   3. device chain to a pinned root   4. signature   5. firmware id against the leaf
-7. OCSP answers for the device chain   8. driver and VBIOS RIM (switch: BIOS RIM) of the versions that the report states
+7. OCSP answers for the device chain and the signers of the RIMs   8. driver and VBIOS RIM (switch: BIOS RIM) of the versions that the report states
 9. every measurement that a RIM demands is one of its alternatives
 
 The caller still owes 6 (the request nonce: `nonce`, also `report_data`) and 10 (what a set of devices must satisfy: `machine`).
@@ -15,10 +15,11 @@ import hashlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.collateral import Collateral, is_ocsp
 from qnsp_policy.kernel.attestation.nvidia_gpu import abi, codes, ocsp
 from qnsp_policy.kernel.attestation.nvidia_gpu.chain import LENGTH, leaf_fwid, verify_chain, verify_signature
 from qnsp_policy.kernel.attestation.nvidia_gpu.rim import Rim, identify_rim, verify_rim
@@ -43,7 +44,7 @@ OCSP_NONCE: Final = "ocsp-nonce.hex"
 """Name of the collateral document that holds the nonce with which the OCSP answers were asked for."""
 _NVDEC_INDEX: Final = 35
 _VBIOS_NAME: Final = re.compile(r"([0-9A-Z]{4})_([0-9A-Z]{4})_([0-9A-Z]{3})_([0-9A-F]{10})", re.IGNORECASE)
-_ARCHITECTURES: Final = {"GH1": "hopper", "GB1": "blackwell", "GB2": "blackwell", "LS_": "ls10", "LS1": "ls10"}
+_ARCHITECTURES: Final = {"GH1": "hopper", "GB1": "blackwell", "GB2": "blackwell", "LS1": "ls10"}
 _FEATURES: Final = {b"\0": "spt", b"\1": "mpt", b"\2": "ppcie"}
 
 
@@ -80,55 +81,109 @@ def _firmware(report: abi.Report, leaf: Certificate) -> Statement | None:
     return None
 
 
-def _revocation(chain: Sequence[Certificate], collateral: Collateral, now: datetime) -> tuple[str, datetime | None]:
-    """Step 7; what was not checked ("" for nothing) and until when the answers hold.
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The OCSP answers of a collateral, and the nonce they were asked with."""
 
-    The leaf is issued by the device itself and the root by itself: neither has an answer.
+    answers: tuple[ocsp.Answer, ...]
+    nonce: bytes | None
+
+    @classmethod
+    def of(cls, collateral: Collateral) -> _Answers:
+        found = tuple(
+            ocsp.parse(data)
+            for name, data in sorted(collateral.documents.items())
+            if name != OCSP_NONCE and ("ocsp" in name.lower() or is_ocsp(data))
+        )
+        stated = collateral.documents.get(OCSP_NONCE)
+        try:
+            return cls(found, bytes.fromhex(stated.decode("ascii").strip()) if stated is not None else None)
+        except ValueError as error:
+            raise EvidenceError(codes.OCSP_FORM, f"{OCSP_NONCE} is not hex") from error
+
+    def check(self, chain: Sequence[Certificate], now: datetime) -> tuple[list[str], list[datetime]]:
+        """Who is not answered for, and until when the answers about the others hold."""
+        unanswered: list[str] = []
+        ends: list[datetime] = []
+        for child, issuer in itertools.pairwise(chain):
+            until = ocsp.check(child, issuer, self.answers, now=now, nonce=self.nonce)
+            if until is None:
+                unanswered.append(child.subject_cn)
+            else:
+                ends.append(until)
+        return unanswered, ends
+
+
+def _revocation(
+    chain: Sequence[Certificate], rims: Sequence[Rim], answers: _Answers, now: datetime
+) -> tuple[list[Statement], list[datetime]]:
+    """Step 7, and the same for the signers of the RIMs: statements on what was not checked, and until when the answers hold.
+
+    The leaf is issued by the device itself and the roots by themselves: none of them has an answer.
     """
-    answers = [
-        ocsp.parse(data)
-        for name, data in sorted(collateral.documents.items())
-        if "ocsp" in name.lower() and name != OCSP_NONCE
-    ]
-    if not answers:
-        return "no OCSP answer was given", None
-    stated = collateral.documents.get(OCSP_NONCE)
-    try:
-        nonce = bytes.fromhex(stated.decode("ascii").strip()) if stated is not None else None
-    except ValueError as error:
-        raise EvidenceError(codes.OCSP_FORM, f"{OCSP_NONCE} is not hex") from error
-    ends: list[datetime] = []
-    unanswered: list[str] = []
-    used = 0
-    for index, (child, issuer) in enumerate(itertools.pairwise(chain)):
-        until = ocsp.check(child, issuer, answers, now=now, nonce=nonce)
-        if until is not None:
-            ends.append(until)
-            used += 1
-        elif index > 0:
-            unanswered.append(child.subject_cn)
-    if unanswered and used < len(answers):
+    unanswered, ends = answers.check(chain, now)
+    unanswered = unanswered[1:] if unanswered[:1] == [chain[0].subject_cn] else unanswered
+    members = [chain, *(rim.chain for rim in rims)]
+    if unanswered and any(not ocsp.is_about_any(answer, members) for answer in answers.answers):
         raise EvidenceError(codes.OCSP_ID, subject=unanswered[0])
-    return f"no OCSP answer about {', '.join(unanswered)}" if unanswered else "", min(ends, default=None)
+    unknown: list[str] = []
+    for rim in rims:
+        names, more = answers.check(rim.chain, now)
+        unknown += names
+        ends += more
+    found: list[Statement] = []
+    if unanswered:
+        about = f"about {', '.join(unanswered)}" if answers.answers else "was given"
+        found.append(Statement("revocation", Verdict.NOT_CHECKED, f"no OCSP answer {about}"))
+    if unknown:
+        who = ", ".join(dict.fromkeys(unknown))
+        found.append(Statement("rim-revocation", Verdict.NOT_CHECKED, f"no OCSP answer about {who}"))
+    return found, ends
 
 
 def _rims(
-    collateral: Collateral, roots: Sequence[bytes], now: datetime, version: str, edition: str
+    collateral: Collateral, roots: Sequence[bytes], now: datetime, version: str, edition: str, chip: str
 ) -> tuple[dict[str, Rim], bool]:
     """Verified RIMs for a version, by file name; whether any RIM of that edition was there at all.
 
+    Of RIMs of one version those of the report's chip count before those of its architecture, before others.
+
     The signature of each RIM must hold, whatever version it is for; its signer is judged where the RIM applies.
     """
-    found: dict[str, Rim] = {}
+    same_version: list[tuple[str, bytes, str]] = []
     any_of_edition = False
     for name, data in sorted(collateral.documents.items()):
         if b"SoftwareIdentity" not in data[:2048]:
             continue
-        stated_version, stated_edition = identify_rim(data)
+        stated_version, stated_edition, product = identify_rim(data)
         any_of_edition |= stated_edition == edition
         if stated_edition == edition and stated_version == version.upper():
-            found[name] = verify_rim(data, roots=roots, now=now)
+            same_version.append((name, data, product))
+    nearest = max((_likeness(product, chip) for _, _, product in same_version), default=0)
+    found = {
+        name: verify_rim(data, roots=roots, now=now)
+        for name, data, product in same_version
+        if _likeness(product, chip) == nearest
+    }
     return found, any_of_edition
+
+
+def _plain(chip: str) -> str:
+    return chip.upper().replace("_", "")
+
+
+def _architecture(chip: str) -> str:
+    return _ARCHITECTURES.get(_plain(chip)[:3], _plain(chip).lower())
+
+
+def _likeness(product: str, chip: str) -> int:
+    """2 the same chip, 1 the same architecture, 0 another."""
+    return 2 if _plain(product) == _plain(chip) else int(_architecture(product) == _architecture(chip))
+
+
+def _chip(report: abi.Report, chain: Sequence[Certificate]) -> str:
+    """GH100, GB100, LS_10: as the report states it, older drivers only in the name of the leaf."""
+    return report.text(abi.CHIP) or chain[0].subject_cn.split(" ")[0]
 
 
 def _board(name: str, report: abi.Report) -> bool | None:
@@ -162,14 +217,14 @@ def _compare(report: abi.Report, rims: Sequence[Rim]) -> int:
 
 
 def _gpu_rims(
-    report: abi.Report, collateral: Collateral, roots: Sequence[bytes], now: datetime
+    report: abi.Report, chip: str, collateral: Collateral, roots: Sequence[bytes], now: datetime
 ) -> tuple[list[Rim], list[str]]:
     """Step 8 for a GPU: the RIMs that apply, and what is missing."""
     driver, vbios = report.text(abi.DRIVER_VERSION), report.vbios_version()
     chosen: list[Rim] = []
     missing: list[str] = []
-    drivers, some = _rims(collateral, roots, now, driver, "GPU")
-    boards, _ = _rims(collateral, roots, now, vbios, "GPU")
+    drivers, some = _rims(collateral, roots, now, driver, "GPU", chip)
+    boards, _ = _rims(collateral, roots, now, vbios, "GPU", chip)
     if some and not drivers and not boards:
         raise EvidenceError(codes.RIM_VERSION, expected=f"driver {driver} or VBIOS {vbios}")
     if drivers:
@@ -191,10 +246,10 @@ def _gpu_rims(
 
 
 def _switch_rims(
-    report: abi.Report, collateral: Collateral, roots: Sequence[bytes], now: datetime
+    report: abi.Report, chip: str, collateral: Collateral, roots: Sequence[bytes], now: datetime
 ) -> tuple[list[Rim], list[str]]:
     version = report.vbios_version()
-    found, some = _rims(collateral, roots, now, version, "SWITCH")
+    found, some = _rims(collateral, roots, now, version, "SWITCH", chip)
     if some and not found:
         raise EvidenceError(codes.RIM_VERSION, expected=f"BIOS {version}")
     return (list(found.values())[:1], []) if found else ([], [f"no RIM for BIOS {version or '(not stated)'}"])
@@ -209,7 +264,7 @@ def _number(name: str, version: str) -> dict[str, ClaimValue]:
 
 
 def _claims(report: abi.Report, chain: Sequence[Certificate], *, switch: bool) -> dict[str, ClaimValue]:
-    chip = report.text(abi.CHIP) or chain[0].subject_cn.split(" ")[0]
+    chip = _chip(report, chain)
     claims: dict[str, ClaimValue] = {
         "nonce": report.nonce.hex(),
         "vbiosVersion": report.vbios_version(),
@@ -217,7 +272,7 @@ def _claims(report: abi.Report, chain: Sequence[Certificate], *, switch: bool) -
             chain[1].spki
         ).hexdigest(),  # the BROM key is the device's own, whatever firmware it runs
         "chip": chip,
-        "architecture": _ARCHITECTURES.get(chip[:3], chip.lower()),
+        "architecture": _architecture(chip),
     }
     claims |= _number("vbios", report.vbios_version())
     if switch:
@@ -260,30 +315,32 @@ def verify_device(
     root = next(anchor for anchor in roots if anchor.certificate == chain[-1].der)
     verify_signature(report, chain[0])
     firmware = _firmware(report, chain[0])
-    unanswered, until = _revocation(chain, collateral, now)
+    answers = _Answers.of(collateral)
+    answers.check(chain, now)  # a revoked device is told before its RIMs are read
     choose = _switch_rims if switch else _gpu_rims
-    rims, missing = choose(report, collateral, [anchor.certificate for anchor in rim_anchors], now)
+    rims, missing = choose(
+        report, _chip(report, chain), collateral, [anchor.certificate for anchor in rim_anchors], now
+    )
+    unchecked, answered = _revocation(chain, rims, answers, now)
     compared = _compare(report, rims)
     simulated = root.assurance is AssuranceClass.SIMULATED or (
         bool(rims) and any(anchor.assurance is AssuranceClass.SIMULATED for anchor in rim_anchors)
     )
     good = Verdict.SIMULATED if simulated else Verdict.OK
+    asked = ("revocation", "rim-revocation") if rims else ("revocation",)
     measured = f"{compared} measurements are among the alternatives of {len(rims)} RIMs"
     statements = (
         Statement("signature", good, "SPDM 1.1 measurements, ECDSA P-384, by the device's leaf"),
         Statement("chain", good, f"five certificates to {root.line or root.vendor}"),
         firmware or Statement("firmware-id", good, "the report's firmware id is the leaf's"),
         Statement("freshness", Verdict.NOT_CHECKED, "a report holds no time; its request nonce must be compared"),
-        Statement("revocation", Verdict.NOT_CHECKED, unanswered)
-        if unanswered
-        else Statement("revocation", good, "OCSP: good"),
+        *unchecked,
+        *(Statement(name, good, "OCSP: good") for name in asked if name not in {one.name for one in unchecked}),
         Statement("measurements", Verdict.NOT_CHECKED, "; ".join((*missing, measured)) if rims else "; ".join(missing))
         if missing
         else Statement("measurements", good, measured),
     )
-    ends = (
-        [certificate.not_after for certificate in chain] + [rim.not_after for rim in rims] + ([until] if until else [])
-    )
+    ends = [certificate.not_after for certificate in chain] + [rim.not_after for rim in rims] + answered
     return VerifiedClaims(
         kind=EvidenceKind.NVSWITCH if switch else EvidenceKind.NVIDIA_GPU,
         assurance=AssuranceClass.SIMULATED if simulated else root.assurance,

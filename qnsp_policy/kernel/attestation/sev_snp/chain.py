@@ -32,6 +32,8 @@ from qnsp_policy.kernel.attestation.x509 import (
 
 _CHAIN_NAMES: Final = frozenset({"vcek", "vlek", "ask", "asvk", "ark", "chain", "vcek-chain", "vlek-chain"})
 _TABLE_NAMES: Final = frozenset({"auxblob", "certs", "certificate-table"})
+_AMD: Final = b"Advanced Micro Devices"
+_QUOTE_NAMES: Final = frozenset({"tpm-quote", "tpm-signature", "tpm-pcrs"})
 ISSUING: Final = {SigningKey.VCEK: "VCEK", SigningKey.VLEK: "VLEK"}
 
 
@@ -55,7 +57,7 @@ def _sort(certificates: Iterable[Certificate]) -> tuple[list[Certificate], list[
             roots.append(certificate)
         elif certificate.subject_cn in ("SEV-VCEK", "SEV-VLEK") or leaf.BOOTLOADER in certificate.extensions:
             leafs.append(certificate)
-        elif certificate.subject_cn.startswith("SEV-"):
+        else:
             intermediates.append(certificate)
     return leafs, intermediates, roots
 
@@ -79,6 +81,7 @@ def given_with(evidence: Evidence, collateral: Collateral) -> Given:
     """Everything that was given, by role; what travelled with the evidence goes first."""
     named: list[tuple[str, bytes]] = []
     crls: list[bytes] = []
+    others: dict[str, bytes] = {}
     for name, data in evidence.endorsements.items():
         if name in _TABLE_NAMES:
             entries = table.parse(data) if data else {}
@@ -88,6 +91,10 @@ def given_with(evidence: Evidence, collateral: Collateral) -> Given:
             named.append((name, data))
         elif name == "crl":
             crls.append(data)
+        elif name not in _QUOTE_NAMES:
+            others[name] = data
+    if others:
+        collateral = collateral.joined(Collateral.from_files(others))
     own: list[Certificate] = []
     arks: list[Certificate] = []
     for name, data in named:
@@ -204,7 +211,7 @@ def _anchor_certificate(data: bytes) -> Certificate:
 
 
 def anchors_of_line(anchors: Sequence[Anchor], line: Line) -> list[tuple[Anchor, Certificate]]:
-    """The anchors of one line; an anchor without a line is placed by its common name."""
+    """The anchors of one line; an anchor without a line is placed by its common name, for any line if that names none."""
     found: list[tuple[Anchor, Certificate]] = []
     for anchor in anchors:
         if anchor.line == line.value:
@@ -214,7 +221,8 @@ def anchors_of_line(anchors: Sequence[Anchor], line: Line) -> list[tuple[Anchor,
                 certificate = load_certificate(anchor.certificate)
             except CertificateError:
                 continue
-            if certificate.subject_cn.startswith("ARK-") and abi.line_of_product(certificate.subject_cn) is line:
+            named = abi.line_of_product(certificate.subject_cn) if certificate.subject_cn.startswith("ARK-") else None
+            if named is line or (named is None and anchor.vendor == "amd"):
                 found.append((anchor, _anchor_certificate(anchor.certificate)))
     if not found:
         raise EvidenceError(codes.NO_ANCHOR, subject=line.value)
@@ -252,7 +260,14 @@ def build_chain(
         raise EvidenceError(codes.INTERMEDIATE_NOT_CA, subject=intermediate.subject_cn)
     if not signing:
         raise EvidenceError(codes.LEAF_SIGNATURE, subject=certificate.subject_cn)
-    if certificate.is_ca:
+    if _is_vlek(certificate) != ("VLEK" in intermediate.subject_cn):
+        raise EvidenceError(
+            codes.ISSUER_ROLE,
+            subject=certificate.subject_cn,
+            got=intermediate.subject_cn,
+            expected="SEV-VLEK-" if _is_vlek(certificate) else "SEV-",
+        )
+    if certificate.is_ca or certificate.may_sign_data is False:
         raise EvidenceError(codes.LEAF_IS_CA, subject=certificate.subject_cn)
     for member in (certificate, intermediate, root):
         unknown = unknown_critical(member)
@@ -300,7 +315,7 @@ def check_revocation(crls: Sequence[bytes], intermediate: Certificate, root: Cer
         if crl.issuer == root.subject:
             own.append(crl)
         else:
-            others = others or b"ARK-" in crl.issuer
+            others = others or b"ARK-" in crl.issuer or _AMD in crl.issuer
     if not own:
         if others:
             raise EvidenceError(codes.CRL_OTHER, subject="CRL", expected=root.subject_cn)

@@ -40,7 +40,8 @@ LEAF_CRITICAL = Code(
     "QNSP-ATT-SNP-036", 4, "chain", "a certificate of the chain has a critical extension that is not known"
 )
 ANCHOR = Code("QNSP-ATT-SNP-037", 4, "chain", "the trust anchor cannot be read or is not signed by itself")
-LEAF_IS_CA = Code("QNSP-ATT-SNP-038", 4, "chain", "the VCEK or VLEK is a certificate authority")
+LEAF_IS_CA = Code("QNSP-ATT-SNP-038", 4, "chain", "the VCEK or VLEK is a certificate authority, or may not sign data")
+ISSUER_ROLE = Code("QNSP-ATT-SNP-039", 4, "chain", "the VCEK is issued by an ASVK, or the VLEK by an ASK")
 
 LEAF_EARLY = Code("QNSP-ATT-SNP-040", 5, "validity", "the VCEK or VLEK is not valid yet")
 LEAF_EXPIRED = Code("QNSP-ATT-SNP-041", 5, "validity", "the VCEK or VLEK has expired")

@@ -23,6 +23,7 @@ BOOTLOADER: Final = AMD + "3.1"
 TEE: Final = AMD + "3.2"
 SNP: Final = AMD + "3.3"
 MICROCODE: Final = AMD + "3.8"
+SPARE: Final = tuple(f"{AMD}3.{number}" for number in range(4, 8))
 FMC: Final = AMD + "3.9"
 HWID: Final = AMD + "4"
 CSP_ID: Final = AMD + "5"
@@ -31,10 +32,11 @@ _IA5_STRING: Final = 0x16
 
 @dataclass(frozen=True, slots=True)
 class LeafIdentity:
-    """What a VCEK or VLEK says of its chip; `hwid` is None where the certificate has none (VLEK)."""
+    """What a VCEK or VLEK says of its chip; `hwid` is None where the certificate has none (VLEK), `spare` are its SPLs 4 to 7."""
 
     product: str
     tcb: Tcb
+    spare: bytes
     hwid: bytes | None
     csp_id: str
 
@@ -81,7 +83,10 @@ def _read(encoded: bytes, line: Line) -> LeafIdentity:
         microcode=_spl(certificate, MICROCODE),
         fmc=_spl(certificate, FMC) if line is Line.TURIN else None,
     )
-    return LeafIdentity(product_of(certificate), tcb, certificate.extensions.get(HWID), _text(certificate, CSP_ID))
+    spare = bytes(_spl(certificate, name) if name in certificate.extensions else 0 for name in SPARE)
+    return LeafIdentity(
+        product_of(certificate), tcb, spare, certificate.extensions.get(HWID), _text(certificate, CSP_ID)
+    )
 
 
 def read(certificate: Certificate, line: Line) -> LeafIdentity:
@@ -102,6 +107,7 @@ __all__ = [
     "MICROCODE",
     "PRODUCT",
     "SNP",
+    "SPARE",
     "STRUCTURE_VERSION",
     "TEE",
     "LeafIdentity",

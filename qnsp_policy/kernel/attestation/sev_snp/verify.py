@@ -115,7 +115,12 @@ def _identity(report: Report, certificate: Certificate, line: Line) -> leaf.Leaf
         raise EvidenceError(
             codes.TCB, subject="REPORTED_TCB", expected=components(identity.tcb), got=components(reported)
         )
-    if report.signing_key == SigningKey.VCEK:
+    spare = report.reported_tcb.to_bytes(8, "little")[2:6]
+    if line is not Line.TURIN and identity.spare != spare:
+        raise EvidenceError(
+            codes.TCB, subject="REPORTED_TCB bytes 2 to 5", expected=identity.spare.hex(), got=spare.hex()
+        )
+    if report.signing_key == SigningKey.VCEK or identity.hwid is not None:
         if identity.hwid is None:
             raise EvidenceError(codes.LEAF_EXTENSION, "missing", subject=leaf.HWID)
         size = 8 if line is Line.TURIN else 64

@@ -46,6 +46,26 @@ class Machine:
     def anchor(self) -> Anchor:
         return Anchor("simulator", self.pki.root.certificate, AssuranceClass.SIMULATED)
 
+    @staticmethod
+    def sections(quote: bytes) -> list[int]:
+        """Offsets at which a section of a version 4 quote ends."""
+        body = 48 + (584 if quote[4] == 0x81 else 384)
+        inner = body + 4 + 128 + 6
+        return [
+            48,
+            body,
+            body + 4,
+            body + 4 + 64,
+            body + 4 + 128,
+            inner,
+            inner + 384,
+            inner + 448,
+            inner + 450,
+            inner + 482,
+            inner + 488,
+            len(quote),
+        ]
+
     def report(self, **changes: Any) -> bytes:
         """A body with good values but for the changes."""
         fields: dict[str, Any] = {"report_data": b"\x05" * 64, **self.body, **changes}
