@@ -78,29 +78,34 @@ class ObjectKind:
         # The object's text follows from its digest; a diff of two canonical texts would only hide it.
         return compare(old, new, frozen=frozenset({"broker", "kind", "name"}), unseen=frozenset({"object"}))
 
-    def create(self, setting: Setting, inputs: Json) -> tuple[str, Json]:
-        return f"{inputs['broker']}/{inputs['kind']}/{inputs['name']}", self._put(setting, inputs)
+    def identity(self, inputs: Json) -> str:
+        return f"{inputs['broker']}/{inputs['kind']}/{inputs['name']}"
 
-    def read(self, setting: Setting, resource_id: str, state: Json) -> Json | None:
+    def create(self, setting: Setting, urn: str, inputs: Json) -> tuple[str, Json]:
+        """Hand it over. Present with the same digest it is adopted, with another one replaced: the plan authorises which."""
+        del urn
+        return self.identity(inputs), self._put(setting, inputs)
+
+    def read(self, setting: Setting, urn: str, resource_id: str, state: Json) -> Json | None:
         """Its digest as the broker holds it; as recorded when the broker does not answer.
 
         A broker that is down has lost nothing: saying "gone" would have everything handed over anew. Plan and drift read
         the world by themselves and say `unknown`.
         """
-        del resource_id
+        del urn, resource_id
         try:
             held = self._client(setting, state).digest_of(state["kind"], state["name"])
         except ConnectionError:
             return dict(state)
         return None if held is None else {**state, "digest": held}
 
-    def update(self, setting: Setting, resource_id: str, old: Json, new: Json) -> Json:
-        del resource_id, old
+    def update(self, setting: Setting, urn: str, old: Json, new: Json) -> Json:
+        del urn, old
         return self._put(setting, new)
 
-    def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
+    def delete(self, setting: Setting, urn: str, resource_id: str, state: Json) -> None:
         """Remove it; what only a plan may remove (a revocation, the trust root) ends with the broker itself."""
-        del resource_id
+        del urn, resource_id
         if self._kind not in _STAYS:
             self._client(setting, state).delete(state["kind"], state["name"])
 

@@ -48,7 +48,11 @@ class EndpointKind:
         del setting
         return compare(old, new, frozen=frozenset({"name"}), unseen=frozenset({"readinessTimeoutSeconds"}))
 
-    def create(self, setting: Setting, inputs: Json) -> tuple[str, Json]:
+    def identity(self, inputs: Json) -> str:
+        return str(inputs["name"])
+
+    def create(self, setting: Setting, urn: str, inputs: Json) -> tuple[str, Json]:
+        del urn
         deadline = time.monotonic() + float(inputs.get("readinessTimeoutSeconds", 120))
         began = datetime.now(UTC)
         while True:
@@ -70,18 +74,18 @@ class EndpointKind:
             next_step="the guest's log says which step of its attestation it waits for or was refused",
         )
 
-    def read(self, setting: Setting, resource_id: str, state: Json) -> Json | None:
-        del setting, resource_id
+    def read(self, setting: Setting, urn: str, resource_id: str, state: Json) -> Json | None:
+        del setting, urn, resource_id
         try:
             return {**state, **self._ask(state)}
         except (QnspError, OSError):
             return None
 
-    def update(self, setting: Setting, resource_id: str, old: Json, new: Json) -> Json:
-        del resource_id, old
-        return self.create(setting, new)[1]
+    def update(self, setting: Setting, urn: str, old: Json, new: Json) -> Json:
+        del old
+        return self.create(setting, urn, new)[1]
 
-    def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
+    def delete(self, setting: Setting, urn: str, resource_id: str, state: Json) -> None:
         """Nothing to remove: the gateway ends with its enclave's processes, its configuration with the broker's object."""
 
     def _ask(self, inputs: Json) -> dict[str, Any]:

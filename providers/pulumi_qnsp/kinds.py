@@ -22,6 +22,8 @@ class Setting:
         plan: file of the plan's envelope that authorises this run, None when nothing may be widened (destroy, refresh).
         plan_digest: its digest, "" without one.
         operator_key: file of the private key that signs admin requests, None when the run has none.
+        journal: file that says what was done, None where the engine saves its state after every step.
+        held: what a new unit may create and with which security properties, by type and name; None without such a bound.
         cancelled: set when the run is to end; waiting stops then.
     """
 
@@ -29,6 +31,8 @@ class Setting:
     plan: Path | None = None
     plan_digest: str = ""
     operator_key: Path | None = None
+    journal: Path | None = None
+    held: Mapping[tuple[str, str], Json] | None = None
     cancelled: Event = field(default_factory=Event)
 
     def path(self, relative: str) -> Path:
@@ -65,8 +69,18 @@ class InitFailed(QnspError):  # noqa: N818 - named as the engine names this outc
         self.outputs = outputs
 
 
+class NotOurs(QnspError):  # noqa: N818 - says what stands there
+    """What stands at the place of a resource was not made for it; it was left alone."""
+
+
 class Kind(Protocol):
-    """One resource type. Every create adopts what is there already if it is what was asked for."""
+    """One resource type. Every create adopts what is there already if it was made for the same resource.
+
+    `urn` names the resource: stack, type and name.
+    """
+
+    def identity(self, inputs: Json) -> str:
+        """The id that a resource of these inputs has or will have."""
 
     def check(self, inputs: Json) -> list[tuple[str, str]]:
         """What is wrong with inputs, as (property, reason)."""
@@ -74,17 +88,17 @@ class Kind(Protocol):
     def diff(self, setting: Setting, old: Json, new: Json) -> Changes:
         """State against new inputs."""
 
-    def create(self, setting: Setting, inputs: Json) -> tuple[str, Json]:
+    def create(self, setting: Setting, urn: str, inputs: Json) -> tuple[str, Json]:
         """Make or adopt it; returns its id and its state."""
 
-    def read(self, setting: Setting, resource_id: str, state: Json) -> Json | None:
-        """Its state as it is now, or None if it is gone."""
+    def read(self, setting: Setting, urn: str, resource_id: str, state: Json) -> Json | None:
+        """Its state as it is now, or None if it is gone or another resource's."""
 
-    def update(self, setting: Setting, resource_id: str, old: Json, new: Json) -> Json:
+    def update(self, setting: Setting, urn: str, old: Json, new: Json) -> Json:
         """Change it in place; returns its state."""
 
-    def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
-        """Remove it; nothing happens if it is gone."""
+    def delete(self, setting: Setting, urn: str, resource_id: str, state: Json) -> None:
+        """Remove it; nothing happens if it is gone or another resource's."""
 
 
 def compare(
@@ -113,4 +127,4 @@ def compare(
     return Changes(properties, frozenset(path for path in properties if path.split("[")[0] in frozen))
 
 
-__all__ = ["Changes", "InitFailed", "Json", "Kind", "Setting", "compare"]
+__all__ = ["Changes", "InitFailed", "Json", "Kind", "NotOurs", "Setting", "compare"]

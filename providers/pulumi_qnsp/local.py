@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from pulumi_qnsp.kinds import Changes, InitFailed, Json, Setting, compare
+from pulumi_qnsp.kinds import Changes, InitFailed, Json, NotOurs, Setting, compare
 from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.files_edge import write_whole
@@ -30,21 +30,25 @@ class SupervisorKind:
         del setting
         return compare(old, new, frozen=frozenset({"runDir", "socket", "state", "logs"}))
 
-    def create(self, setting: Setting, inputs: Json) -> tuple[str, Json]:
-        pid = SupervisorClient(_folder(setting, inputs)).start()
-        return inputs["runDir"], {**inputs, "pid": pid}
+    def identity(self, inputs: Json) -> str:
+        return str(inputs["runDir"])
 
-    def read(self, setting: Setting, resource_id: str, state: Json) -> Json | None:
-        del resource_id
+    def create(self, setting: Setting, urn: str, inputs: Json) -> tuple[str, Json]:
+        del urn
+        pid = SupervisorClient(_folder(setting, inputs)).start()
+        return self.identity(inputs), {**inputs, "pid": pid}
+
+    def read(self, setting: Setting, urn: str, resource_id: str, state: Json) -> Json | None:
+        del urn, resource_id
         pid = SupervisorClient(_folder(setting, state)).ping()
         return None if pid is None else {**state, "pid": pid}
 
-    def update(self, setting: Setting, resource_id: str, old: Json, new: Json) -> Json:
-        del resource_id, old
-        return self.create(setting, new)[1]
+    def update(self, setting: Setting, urn: str, old: Json, new: Json) -> Json:
+        del old
+        return self.create(setting, urn, new)[1]
 
-    def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
-        del resource_id
+    def delete(self, setting: Setting, urn: str, resource_id: str, state: Json) -> None:
+        del urn, resource_id
         client = SupervisorClient(_folder(setting, state))
         if client.wake():
             client.shutdown()
@@ -74,12 +78,28 @@ class ProcessKind:
             properties["specDigest"] = "update"
         return Changes(properties, changes.replaces)
 
-    def create(self, setting: Setting, inputs: Json) -> tuple[str, Json]:
+    def identity(self, inputs: Json) -> str:
+        return str(inputs["name"])
+
+    def create(self, setting: Setting, urn: str, inputs: Json) -> tuple[str, Json]:
+        """Have it run. One of that name that runs for another resource is left alone, and so are its files.
+
+        Raises:
+            NotOurs: QNSP-APL-016, the name is another resource's.
+        """
         spec = _spec(setting, inputs)
-        _write_files(setting, inputs)
         client = SupervisorClient(_run_folder(setting, inputs))
         client.start()
-        report, lines = _ensure(setting, client, spec)
+        held = next((report for report in client.reports([spec.name]) if report.owner not in {"", urn}), None)
+        if held is not None:
+            raise NotOurs(
+                "QNSP-APL-016",
+                f"process {spec.name} runs for {held.owner}, not for {urn}",
+                subject=spec.name,
+                next_step="give one of the two another name, or destroy the unit that it runs for first",
+            )
+        _write_files(setting, inputs)
+        report, lines = _ensure(setting, client, spec, urn)
         state = {**inputs, "pid": report.pid or 0, "specDigest": report.digest, "log": f"logs/{spec.name}.log"}
         if report.state is not State.READY and not (report.state is State.EXITED and report.exit_code == 0):
             said = "".join(f"\n    | {line}" for line in lines[-8:])
@@ -91,12 +111,12 @@ class ProcessKind:
             )
         return spec.name, state
 
-    def read(self, setting: Setting, resource_id: str, state: Json) -> Json | None:
+    def read(self, setting: Setting, urn: str, resource_id: str, state: Json) -> Json | None:
         try:
-            reports = {report.name: report for report in SupervisorClient(_run_folder(setting, state)).reports()}
+            reports = SupervisorClient(_run_folder(setting, state)).reports([resource_id])
         except OSError:
             return None
-        report = reports.get(resource_id)
+        report = next((item for item in reports if item.owner in {"", urn}), None)
         if report is None or report.state is State.FAILED:
             return None
         files = {
@@ -110,16 +130,17 @@ class ProcessKind:
             "filesDigest": files_digest(files),
         }
 
-    def update(self, setting: Setting, resource_id: str, old: Json, new: Json) -> Json:
-        del resource_id
-        outputs = self.create(setting, new)[1]
+    def update(self, setting: Setting, urn: str, old: Json, new: Json) -> Json:
+        outputs = self.create(setting, urn, new)[1]
         for path in sorted(set(old.get("files", {})) - set(new["files"])):
             setting.path(path).unlink(missing_ok=True)
         return outputs
 
-    def delete(self, setting: Setting, resource_id: str, state: Json) -> None:
+    def delete(self, setting: Setting, urn: str, resource_id: str, state: Json) -> None:
         client = SupervisorClient(_run_folder(setting, state))
         if client.wake():
+            if any(report.owner not in {"", urn} for report in client.reports([resource_id])):
+                return
             client.stop(resource_id)
         for path in state.get("files", {}):
             setting.path(path).unlink(missing_ok=True)
@@ -137,12 +158,14 @@ def _spec(setting: Setting, inputs: Json) -> ProcessSpec:
     return process_spec(inputs, workspace=setting.workspace, python=sys.executable)
 
 
-def _ensure(setting: Setting, client: SupervisorClient, spec: ProcessSpec) -> tuple[ProcessReport, list[str]]:
+def _ensure(
+    setting: Setting, client: SupervisorClient, spec: ProcessSpec, owner: str
+) -> tuple[ProcessReport, list[str]]:
     """Ask in short slices, so that a cancelled run does not sit out a long readiness."""
     limit = spec.readiness.timeout_seconds if spec.readiness else DEFAULT_WAIT_SECONDS
     deadline = time.monotonic() + limit
     while True:
-        report, lines = client.ensure(spec, wait_seconds=_SLICE_SECONDS)
+        report, lines = client.ensure(spec, owner=owner, wait_seconds=_SLICE_SECONDS)
         waiting = report.state in {State.STARTING, State.BACKOFF}
         if not waiting or report.restarts >= _HOPELESS_RESTARTS or time.monotonic() >= deadline:
             return report, lines

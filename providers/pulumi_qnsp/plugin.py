@@ -1,13 +1,15 @@
 """`pulumi-resource-qnsp`: the provider as a plugin process that an engine finds on PATH.
 
 The engine of this project tells it by environment where it works (the program's own process environment is not touched,
-only that of the engine process it starts): QNSP_WORKSPACE, QNSP_PLAN, QNSP_PLAN_DIGEST, QNSP_OPERATOR_KEY.
+only that of the engine process it starts): QNSP_WORKSPACE, QNSP_PLAN, QNSP_PLAN_DIGEST, QNSP_OPERATOR_KEY, QNSP_JOURNAL
+(what was done), QNSP_HELD (a file: what a new unit may create).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,12 +22,19 @@ from qnsp_policy.kernel.processes_edge import when_parent_ends
 def setting_of(environment: Mapping[str, str]) -> Setting:
     """The setting that the engine gave."""
     plan, key = environment.get("QNSP_PLAN"), environment.get("QNSP_OPERATOR_KEY")
+    journal, held = environment.get("QNSP_JOURNAL"), environment.get("QNSP_HELD")
     return Setting(
         workspace=Path(environment.get("QNSP_WORKSPACE") or Path.cwd()),
         plan=Path(plan) if plan else None,
         plan_digest=environment.get("QNSP_PLAN_DIGEST", ""),
         operator_key=Path(key) if key else None,
+        journal=Path(journal) if journal else None,
+        held=_held(Path(held)) if held else None,
     )
+
+
+def _held(file: Path) -> dict[tuple[str, str], dict[str, object]]:
+    return {(item["type"], item["name"]): item["security"] for item in json.loads(file.read_bytes())}
 
 
 async def attach(environment: Mapping[str, str]) -> tuple[int, Callable[[], None], Callable[[], Awaitable[None]]]:
@@ -41,10 +50,12 @@ async def attach(environment: Mapping[str, str]) -> tuple[int, Callable[[], None
     from pulumi_qnsp.server import listen
 
     setting = setting_of(environment)
-    server, port = await listen(QnspProvider(setting, default_kinds()))
+    provider = QnspProvider(setting, default_kinds())
+    server, port = await listen(provider, ours_only=True)
 
     async def stop() -> None:
         await server.stop(0)
+        await provider.end()
 
     return port, setting.cancelled.set, stop
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -13,12 +14,16 @@ import pulumi.provider.experimental.provider as api
 from pulumi_qnsp.broker import TYPES, ObjectKind
 from pulumi_qnsp.connect_edge import connect_broker, read_evidence, read_guests
 from pulumi_qnsp.gateway import EndpointKind
-from pulumi_qnsp.kinds import Kind, Setting
+from pulumi_qnsp.journal_edge import Journal
+from pulumi_qnsp.kinds import Json, Kind, Setting
 from pulumi_qnsp.local import ProcessKind, SupervisorKind
 from pulumi_qnsp.values import plain_map, wrap_map
 from qnsp_policy import __version__
+from qnsp_policy.errors import PlanRefused
 
 VERSION = __version__
+THREADS = 32
+"""Resources at work at once; what they do is wait."""
 
 
 def default_kinds() -> dict[str, Kind]:
@@ -46,6 +51,8 @@ class QnspProvider(api.Provider):
     def __init__(self, setting: Setting, kinds: Mapping[str, Kind]) -> None:
         self._setting = setting
         self._kinds = kinds
+        self._journal = Journal(setting.journal)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="qnsp-provider")
 
     async def get_schema(self, request: api.GetSchemaRequest) -> api.GetSchemaResponse:
         del request
@@ -79,12 +86,17 @@ class QnspProvider(api.Provider):
         if request.preview:
             return api.CreateResponse("", request.properties)
         kind = self._kind(request.type)
-        resource_id, state = await self._run(kind.create, self._setting, plain_map(request.properties))
+        inputs = plain_map(request.properties)
+        self._hold(request.type, request.name, inputs)
+        work = partial(kind.create, self._setting, request.urn, inputs)
+        made = await self._run(self._journal.create, request.urn, kind.identity(inputs), inputs, work)
+        resource_id, state = made
         return api.CreateResponse(resource_id, wrap_map(state))
 
     async def read(self, request: api.ReadRequest) -> api.ReadResponse:
         kind = self._kind(request.type)
-        state = await self._run(kind.read, self._setting, request.resource_id, plain_map(request.properties))
+        known = plain_map(request.properties)
+        state = await self._run(kind.read, self._setting, request.urn, request.resource_id, known)
         if state is None:
             return api.ReadResponse("", {}, {})
         return api.ReadResponse(request.resource_id, wrap_map(state), request.inputs)
@@ -94,15 +106,30 @@ class QnspProvider(api.Provider):
             return api.UpdateResponse(request.news)
         kind = self._kind(request.type)
         old, new = plain_map(request.olds), plain_map(request.news)
-        state = await self._run(kind.update, self._setting, request.resource_id, old, new)
+        work = partial(kind.update, self._setting, request.urn, old, new)
+        state = await self._run(self._journal.update, request.urn, request.resource_id, new, work)
         return api.UpdateResponse(wrap_map(state))
 
     async def delete(self, request: api.DeleteRequest) -> None:
         kind = self._kind(_type_of(request.urn))
-        await self._run(kind.delete, self._setting, request.resource_id, plain_map(request.properties))
+        known = plain_map(request.properties)
+        await self._run(kind.delete, self._setting, request.urn, request.resource_id, known)
 
     async def cancel(self) -> None:
         self._setting.cancelled.set()
+
+    def _hold(self, token: str, name: str, inputs: Json) -> None:
+        """A new unit is made by what its plan holds, step by step, whatever its program asks for."""
+        if self._setting.held is None:
+            return
+        security = self._setting.held.get((token, name))
+        if security is None:
+            raise PlanRefused("QNSP-PLN-102", f"create of {token} {name} is not in the plan", next_step="plan again")
+        for member, value in security.items():
+            if inputs.get(member) != value:
+                raise PlanRefused(
+                    "QNSP-PLN-102", f"{token} {name}: {member} is another than in the plan", next_step="plan again"
+                )
 
     def _kind(self, token: str) -> Kind:
         try:
@@ -110,9 +137,13 @@ class QnspProvider(api.Provider):
         except KeyError:
             raise ValueError(f"package qnsp has no resource type {token}") from None
 
-    @staticmethod
-    async def _run(function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(None, partial(function, *arguments))
+    async def end(self) -> None:
+        """Take no more work; returns when what is in hand has ended."""
+        self._setting.cancelled.set()
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+
+    async def _run(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
 
 
 def _type_of(urn: str) -> str:

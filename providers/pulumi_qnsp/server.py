@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -15,11 +13,10 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from pulumi_qnsp.kinds import InitFailed
+from pulumi_qnsp.peers_edge import OwnUser
 from pulumi_qnsp.provider import VERSION, QnspProvider
 from pulumi_qnsp.values import wrap_map
 from qnsp_policy.errors import QnspError
-
-THREADS = 32
 
 
 class Servicer(ProviderServicer):
@@ -68,30 +65,32 @@ async def _told(call: Callable[[Any, Any], Awaitable[Any]], request: Any, contex
         await context.abort(grpc.StatusCode.UNKNOWN, str(error) or type(error).__name__)
 
 
-async def listen(provider: QnspProvider, *, engine: str = "") -> tuple[grpc.aio.Server, int]:
+async def listen(provider: QnspProvider, *, engine: str = "", ours_only: bool = False) -> tuple[grpc.aio.Server, int]:
     """Start serving on a free port of the loopback interface.
 
     Args:
         provider: what to serve.
         engine: the engine's address, if it started us.
+        ours_only: refuse callers that are no process of our own user.
     """
-    server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
+    guard = OwnUser()
+    server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS, interceptors=[guard] if ours_only else [])
     servicer = Servicer([], VERSION, provider, engine_address=engine)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = guard.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, port
 
 
 async def serve(provider: QnspProvider, *, started: Callable[[int], None], engine: str = "") -> None:
     """Serve until cancelled, as a plugin process; `started` is called with the port."""
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="qnsp-provider"))
     server, port = await listen(provider, engine=engine)
     started(port)
     try:
         await server.wait_for_termination()
     finally:
         await server.stop(0)
+        await provider.end()
 
 
-__all__ = ["THREADS", "Servicer", "listen", "serve"]
+__all__ = ["Servicer", "listen", "serve"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,13 +103,25 @@ class SupervisorClient:
         self.start()
         return True
 
-    def ensure(self, spec: ProcessSpec, *, wait_seconds: float) -> tuple[ProcessReport, list[str]]:
-        """Make a process run; its report and the last lines of its log."""
-        answer = self._ask(Request("ensure", process=spec, wait_seconds=wait_seconds), timeout=wait_seconds + 60)
+    def ensure(self, spec: ProcessSpec, *, wait_seconds: float, owner: str = "") -> tuple[ProcessReport, list[str]]:
+        """Make a process run; its report and the last lines of its log.
+
+        Args:
+            spec: what shall run.
+            wait_seconds: for it to be ready.
+            owner: for which resource it runs.
+
+        Raises:
+            SupervisorError: QNSP-OPS-109, one of that name runs for another.
+        """
+        request = Request("ensure", process=spec, owner=owner, wait_seconds=wait_seconds)
+        answer = self._ask(request, timeout=wait_seconds + 60)
         return ProcessReport.from_json(answer["process"]), [str(line) for line in answer.get("lines", [])]
 
-    def reports(self) -> list[ProcessReport]:
-        return [ProcessReport.from_json(item) for item in self._ask(Request("list"), timeout=10)["processes"]]
+    def reports(self, names: Sequence[str] = ()) -> list[ProcessReport]:
+        """What each process does; of the named ones only, if names are given."""
+        answer = self._ask(Request("list", names=tuple(names)), timeout=30)
+        return [ProcessReport.from_json(item) for item in answer["processes"]]
 
     def stop(self, name: str) -> bool:
         """End a process; False if it was not there."""

@@ -34,7 +34,7 @@ def program(unit: Unit) -> None:
         lb_target_group_arn=passage["targets"].arn,  # type: ignore[attr-defined]
         opts=pulumi.ResourceOptions(provider=providers.default),
     )
-    both = make(local._resources(unit), behind=[way, attached])  # noqa: SLF001 - one unit in two places
+    both = make(local.declare(unit).resources, behind=[way, attached])
     made = both[inputs["endpoint"]["name"]]
     pulumi.export("url", inputs["endpoint"]["url"])
     pulumi.export("keyId", made.keyId)  # type: ignore[attr-defined]

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from qnsp_policy.pipeline.plan.declaration import Declaration
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.declared import Declared, make, outline_of
+from qnsp_stacks.declared import run
+from qnsp_stacks.identity import key_id_of
 from qnsp_stacks.shapes import objects, process
 
 
-def _resources(unit: Unit) -> list[Declared]:
+def declare(unit: Unit) -> Declaration:
+    """Processes and objects; exports `url` and `tlsKeyId`."""
+    connection = unit.inputs["broker"]
     processes = [process(shape) for shape in unit.inputs["processes"]]
-    names = [item.name for item in processes]
-    return [*processes, *objects(unit.inputs["broker"], unit.inputs.get("objects", []), after=names)]
+    held = objects(connection, unit.inputs.get("objects", []), after=[item.name for item in processes])
+    return Declaration(
+        (*processes, *held), {"url": connection["url"], "tlsKeyId": key_id_of(connection["tls"].get("key"))}
+    )
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
     """The steps of this unit, without Pulumi."""
-    return outline_of(_resources(unit))
+    return declare(unit).outline
 
 
 def program(unit: Unit) -> None:
-    """Make them, and export `url` and `tlsKeyId`."""
-    import pulumi
-
-    from qnsp_stacks.identity import key_id_of
-
-    make(_resources(unit))
-    connection = unit.inputs["broker"]
-    pulumi.export("url", connection["url"])
-    pulumi.export("tlsKeyId", key_id_of(connection["tls"].get("key")))
+    """Make them within a Pulumi program."""
+    run(declare(unit))

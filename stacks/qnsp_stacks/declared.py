@@ -1,49 +1,37 @@
-"""One declaration serves both faces of a stack module: its outline (no Pulumi) and its program.
-
-A module says once which resources a unit has (`Declared`, in the order of their making); `outline` lists them for the plan,
-`program` makes them. A test under Pulumi's mocks holds the two against each other.
-"""
+"""A unit's declaration as a program of Pulumi's own SDK; where a unit also holds others' resources, and in users' programs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from qnsp_policy.pipeline.plan.declaration import Declaration, Declared, Ref
 from qnsp_policy.pipeline.plan.values import Step
 
 if TYPE_CHECKING:
     import pulumi
 
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """One resource of a unit.
-
-    Attributes:
-        type: Pulumi type token.
-        name: Pulumi name, unique in the unit.
-        inputs: all of them, plain.
-        security: names of the inputs that a preview under the lock must still show as the plan holds them.
-        after: names of resources that come first.
-        protect: Pulumi refuses to delete it until a plan lifts that.
-    """
-
-    type: str
-    name: str
-    inputs: Json
-    security: tuple[str, ...] = ()
-    after: tuple[str, ...] = field(default=())
-    protect: bool = False
-
 
 def outline_of(resources: Iterable[Declared]) -> tuple[Step, ...]:
     """The steps of an outline."""
-    return tuple(
-        Step(item.type, item.name, None, {name: item.inputs[name] for name in item.security}) for item in resources
-    )
+    return tuple(item.step for item in resources)
+
+
+def run(declaration: Declaration) -> None:
+    """Make everything and export the outputs, within a running Pulumi program."""
+    import pulumi
+
+    made = make(declaration.resources)
+    for name, value in declaration.outputs.items():
+        pulumi.export(name, _known(value, made))
+
+
+def _known(value: Any, made: Mapping[str, Any]) -> Any:
+    if isinstance(value, Ref):
+        return getattr(made[value.resource], value.member)
+    if isinstance(value, Mapping):
+        return {name: _known(member, made) for name, member in value.items()}
+    return [_known(item, made) for item in value] if isinstance(value, list) else value
 
 
 def make(
@@ -74,4 +62,4 @@ def make(
     return made
 
 
-__all__ = ["Declared", "make", "outline_of"]
+__all__ = ["make", "outline_of", "run"]

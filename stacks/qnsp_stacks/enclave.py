@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from qnsp_policy.pipeline.plan.declaration import Declaration, Declared, Ref
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.declared import Declared, make, outline_of
+from qnsp_stacks.declared import run
 from qnsp_stacks.shapes import process
 
 
-def _resources(unit: Unit) -> list[Declared]:
+def declare(unit: Unit) -> Declaration:
+    """The processes; exports `members`."""
     made: list[Declared] = []
+    earlier: dict[str, list[str]] = {}
     for shape in unit.inputs["processes"]:
         # `enclave-<name>-<n>-guest` comes after `enclave-<name>-<n>-simulator`; members do not wait for each other.
-        member = shape["name"].rpartition("-")[0]
-        made.append(process(shape, after=[item.name for item in made if item.name.rpartition("-")[0] == member]))
-    return made
+        member = earlier.setdefault(shape["name"].rpartition("-")[0], [])
+        made.append(process(shape, after=member))
+        member.append(shape["name"])
+    return Declaration(tuple(made), {"members": [{"name": item.name, "pid": Ref(item.name, "pid")} for item in made]})
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
     """The steps of this unit, without Pulumi."""
-    return outline_of(_resources(unit))
+    return declare(unit).outline
 
 
 def program(unit: Unit) -> None:
-    """Make them, and export `members`."""
-    import pulumi
-
-    made = make(_resources(unit))
-    pulumi.export("members", [{"name": name, "pid": item.pid} for name, item in made.items()])  # type: ignore[attr-defined]
+    """Make them within a Pulumi program."""
+    run(declare(unit))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from qnsp_policy.pipeline.plan.declaration import Declaration, Declared, Ref
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.declared import Declared, make, outline_of
+from qnsp_stacks.declared import run
 from qnsp_stacks.shapes import objects
 
 
-def _resources(unit: Unit) -> list[Declared]:
+def declare(unit: Unit) -> Declaration:
+    """Configuration and gateway; exports `url`, `keyId` and `assurance`."""
     configuration = [item for entry in unit.inputs["brokers"] for item in objects(entry["broker"], entry["objects"])]
     endpoint = unit.inputs["endpoint"]
     gateway = Declared(
@@ -23,19 +25,19 @@ def _resources(unit: Unit) -> list[Declared]:
         security=("url", "tlsMode"),
         after=tuple(item.name for item in configuration),
     )
-    return [*configuration, gateway]
+    outputs = {
+        "url": endpoint["url"],
+        "keyId": Ref(endpoint["name"], "keyId"),
+        "assurance": Ref(endpoint["name"], "assurance"),
+    }
+    return Declaration((*configuration, gateway), outputs)
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
     """The steps of this unit, without Pulumi."""
-    return outline_of(_resources(unit))
+    return declare(unit).outline
 
 
 def program(unit: Unit) -> None:
-    """Make them, and export `url`, `keyId` and `assurance`."""
-    import pulumi
-
-    endpoint = make(_resources(unit))[unit.inputs["endpoint"]["name"]]
-    pulumi.export("url", unit.inputs["endpoint"]["url"])
-    pulumi.export("keyId", endpoint.keyId)  # type: ignore[attr-defined]
-    pulumi.export("assurance", endpoint.assurance)  # type: ignore[attr-defined]
+    """Make them within a Pulumi program."""
+    run(declare(unit))

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from qnsp_policy.pipeline.plan.declaration import Declaration, Declared, Ref
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.declared import Declared, make, outline_of
+from qnsp_stacks.declared import run
 
 
-def _resources(unit: Unit) -> list[Declared]:
-    supervisor = unit.inputs["supervisor"]
-    return [Declared("qnsp:local:Supervisor", "supervisor", dict(supervisor), security=("runDir", "socket"))]
+def declare(unit: Unit) -> Declaration:
+    """The supervisor; exports `socket` and `pid`."""
+    supervisor = dict(unit.inputs["supervisor"])
+    made = Declared("qnsp:local:Supervisor", "supervisor", supervisor, security=("runDir", "socket"))
+    return Declaration((made,), {"socket": supervisor["socket"], "pid": Ref("supervisor", "pid")})
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
     """The steps of this unit, without Pulumi."""
-    return outline_of(_resources(unit))
+    return declare(unit).outline
 
 
 def program(unit: Unit) -> None:
-    """Make them, and export `socket` and `pid`."""
-    import pulumi
-
-    made = make(_resources(unit))
-    pulumi.export("socket", unit.inputs["supervisor"]["socket"])
-    pulumi.export("pid", made["supervisor"].pid)  # type: ignore[attr-defined]
+    """Make it within a Pulumi program."""
+    run(declare(unit))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pulumi_qnsp.broker import TYPES, object_inputs
+from qnsp_policy.pipeline.plan.declaration import Declared
 from qnsp_policy.pipeline.world.local import process_inputs
-from qnsp_stacks.declared import Declared
 
 # What comes first within a tenant: a resource without a policy is released to nobody.
 _ORDER = ("trust-root", "revocation", "reference-values", "tenant", "resource", "release-policy", "endpoint")

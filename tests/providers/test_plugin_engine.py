@@ -14,8 +14,10 @@ import pytest
 
 from qnsp_policy.kernel.processes_edge import identify, is_running
 from qnsp_policy.pipeline.engine import toolchain
+from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.events import ignore
-from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
+from qnsp_policy.pipeline.engine.host import EngineHost
+from qnsp_policy.pipeline.engine.stack import StackDriver
 from qnsp_policy.testing import engine_toys as toys
 from qnsp_policy.testing.engine_toys import ToyWorkspace
 
@@ -35,16 +37,17 @@ def toy(tmp_path: Path) -> Iterator[ToyWorkspace]:
 def test_the_plugin_creates_reads_updates_and_deletes(toy: ToyWorkspace) -> None:
     """The same resources without a provider in our process; and no plugin lives on."""
     unit = toys.platform()
-    driver = StackDriver(toy.settings, unit, Processes(), ignore)
-    driver.create()
-    assert [step.step.name for step in driver.preview(refresh=False)] == ["supervisor"]
-    driver.up(refresh=False)
-    pid = toy.supervisor().ping()
-    assert pid is not None
-    assert driver.export().outputs == {"pid": pid, "socket": unit.inputs["supervisor"]["socket"]}
-    assert driver.preview(refresh=True) == ()
-    driver.destroy()
-    assert toy.supervisor().ping() is None
+    with EngineHost(attach=False) as host:
+        driver = StackDriver(toy.settings, unit, Processes(), ignore, host)
+        driver.create()
+        assert [step.step.name for step in driver.preview(refresh=False)] == ["supervisor"]
+        driver.up(refresh=False)
+        pid = toy.supervisor().ping()
+        assert pid is not None
+        assert driver.export().outputs == {"pid": pid, "socket": unit.inputs["supervisor"]["socket"]}
+        assert driver.preview(refresh=True) == ()
+        driver.destroy()
+        assert toy.supervisor().ping() is None
     plugins = [p for p in psutil.process_iter() if "pulumi-resource-qnsp" in " ".join(_words(p)) and _works_for(p, toy)]
     assert plugins == []
 

@@ -23,6 +23,7 @@ from qnsp_policy.kernel.wire.guest_status import GuestState, GuestStatus
 from qnsp_policy.pipeline.world.local import process_inputs
 from qnsp_policy.testing.engine_toys import process
 
+URN = "urn:pulumi:tenant.clinic::qnsp::qnsp:broker:Tenant::main/tenant/clinic"
 CONNECTION = {"name": "main", "url": "https://127.0.0.1:1", "tls": {"mode": "pinned", "key": {}}, "adminKeyIds": []}
 
 
@@ -79,51 +80,51 @@ def kind_of(broker: FakeBroker, kind: str = "tenant") -> ObjectKind:
 def test_an_object_is_handed_over_with_the_plan_that_authorises_it(broker: FakeBroker, setting: Setting) -> None:
     """A broker that does not know the plan is shown it; what it has already is adopted without a word."""
     kind, inputs = kind_of(broker), an_object()
-    assert kind.create(setting, inputs)[0] == "main/tenant/clinic"
+    assert kind.create(setting, URN, inputs)[0] == "main/tenant/clinic"
     assert broker.held == {("tenant", "clinic"): inputs["digest"]}
-    kind.create(setting, inputs)
+    kind.create(setting, URN, inputs)
     assert broker.puts == 1
-    assert kind.read(setting, "main/tenant/clinic", inputs) == inputs
-    kind.delete(setting, "main/tenant/clinic", inputs)
-    kind.delete(setting, "main/tenant/clinic", inputs)
-    assert kind.read(setting, "main/tenant/clinic", inputs) is None
+    assert kind.read(setting, URN, "main/tenant/clinic", inputs) == inputs
+    kind.delete(setting, URN, "main/tenant/clinic", inputs)
+    kind.delete(setting, URN, "main/tenant/clinic", inputs)
+    assert kind.read(setting, URN, "main/tenant/clinic", inputs) is None
 
 
 def test_without_a_plan_nothing_is_handed_over(broker: FakeBroker, tmp_path: Path) -> None:
     """Refresh and destroy can never widen."""
     with pytest.raises(OperatorError, match="QNSP-APL-012"):
-        kind_of(broker).create(Setting(tmp_path), an_object())
+        kind_of(broker).create(Setting(tmp_path), URN, an_object())
 
 
 def test_a_refusal_of_the_broker_is_not_talked_around(broker: FakeBroker, setting: Setting) -> None:
     """Only "another plan is in force" leads to showing the plan; a refused object stays refused."""
     broker.plan = setting.plan_digest
     with pytest.raises(PeerError, match="QNSP-KBS-033"):
-        kind_of(broker).create(setting, an_object("forbidden"))
+        kind_of(broker).create(setting, URN, an_object("forbidden"))
 
 
 def test_what_the_broker_holds_otherwise_is_a_difference(broker: FakeBroker, setting: Setting) -> None:
     """Read tells the digest that is there; the diff names it; update puts it right."""
     kind, inputs = kind_of(broker), an_object()
     broker.held["tenant", "clinic"] = "sha256:other"
-    state = kind.read(setting, "main/tenant/clinic", inputs)
+    state = kind.read(setting, URN, "main/tenant/clinic", inputs)
     assert state is not None
     assert dict(kind.diff(setting, state, inputs).properties) == {"digest": "update"}
-    kind.update(setting, "main/tenant/clinic", state, inputs)
+    kind.update(setting, URN, state, inputs)
     assert broker.held["tenant", "clinic"] == inputs["digest"]
 
 
 def test_a_broker_that_is_down_has_lost_nothing(broker: FakeBroker, setting: Setting) -> None:
     """Unreachable is not gone."""
     broker.down = True
-    assert kind_of(broker).read(setting, "main/tenant/clinic", an_object()) == an_object()
+    assert kind_of(broker).read(setting, URN, "main/tenant/clinic", an_object()) == an_object()
 
 
 @pytest.mark.parametrize("kind", ["revocation", "trust-root"])
 def test_what_only_a_plan_may_remove_stays(broker: FakeBroker, setting: Setting, kind: str) -> None:
     """It ends with the broker itself."""
     broker.held[kind, "clinic"] = "sha256:1"
-    kind_of(broker, kind).delete(setting, f"main/{kind}/clinic", an_object(kind=kind))
+    kind_of(broker, kind).delete(setting, URN, f"main/{kind}/clinic", an_object(kind=kind))
     assert broker.held
 
 
@@ -203,7 +204,7 @@ def test_an_endpoint_is_waited_for(setting: Setting) -> None:
         return dict(answer)
 
     inputs = {"name": "e", "url": "https://127.0.0.1:1", "tlsMode": "in-process", "readinessTimeoutSeconds": 10}
-    assert EndpointKind(read).create(setting, inputs) == ("e", {**inputs, "keyId": "k", "assurance": "a"})
+    assert EndpointKind(read).create(setting, URN, inputs) == ("e", {**inputs, "keyId": "k", "assurance": "a"})
 
 
 def test_waiting_for_an_endpoint_ends_with_its_time_or_the_run(tmp_path: Path) -> None:
@@ -214,12 +215,14 @@ def test_waiting_for_an_endpoint_ends_with_its_time_or_the_run(tmp_path: Path) -
 
     inputs = {"name": "e", "url": "https://127.0.0.1:1", "tlsMode": "in-process", "readinessTimeoutSeconds": 0}
     with pytest.raises(EngineError, match="nobody listens"):
-        EndpointKind(silent).create(Setting(tmp_path), inputs)
+        EndpointKind(silent).create(Setting(tmp_path), URN, inputs)
     cancelled = Event()
     timer = Timer(0.2, cancelled.set)
     timer.start()
     with pytest.raises(EngineError, match="QNSP-APL-013"):
-        EndpointKind(silent).create(Setting(tmp_path, cancelled=cancelled), {**inputs, "readinessTimeoutSeconds": 600})
+        EndpointKind(silent).create(
+            Setting(tmp_path, cancelled=cancelled), URN, {**inputs, "readinessTimeoutSeconds": 600}
+        )
     timer.join()
 
 
@@ -253,7 +256,7 @@ def test_what_a_guest_says_ends_the_wait(tmp_path: Path, name: str) -> None:
     (folder / "other.json").write_bytes(b"{}")
     inputs = {"name": "e", "url": "https://127.0.0.1:1", "readinessTimeoutSeconds": 600 if ends else 0}
     with pytest.raises(EngineError, match=code) as caught:
-        EndpointKind(silent, read_guests).create(Setting(tmp_path), inputs)
+        EndpointKind(silent, read_guests).create(Setting(tmp_path), URN, inputs)
     assert told in caught.value.message
 
 
@@ -277,7 +280,7 @@ def test_what_a_guest_said_before_is_no_news(tmp_path: Path) -> None:
         return dict(answer)
 
     inputs = {"name": "e", "url": "https://127.0.0.1:1", "readinessTimeoutSeconds": 600}
-    assert EndpointKind(second, read_guests).create(Setting(tmp_path), inputs)[1]["keyId"] == "k"
+    assert EndpointKind(second, read_guests).create(Setting(tmp_path), URN, inputs)[1]["keyId"] == "k"
 
 
 def test_values_cross_pulumi_and_come_back() -> None:

@@ -12,7 +12,7 @@ from pulumi.runtime import mocks
 from pulumi.runtime.stack import run_pulumi_func
 
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
-from qnsp_policy.pipeline.engine.programs import outlines, program
+from qnsp_policy.pipeline.engine.programs import declaration, outlines, program
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.testing import engine_toys as toys
 
@@ -137,9 +137,9 @@ def test_every_installed_program_is_held_against_its_outline() -> None:
 def test_tenant_objects_come_in_the_order_that_releases_least() -> None:
     """The tenant first, a sealed key before the policy that releases it; and the key is protected."""
     unit = UNITS[2]
-    from qnsp_stacks.tenant import _resources
-
-    declared = _resources(unit)
+    made = declaration(unit)
+    assert made is not None
+    declared = made.resources
     assert [item.inputs["kind"] for item in declared] == ["tenant", "resource", "release-policy"]
     assert [item.protect for item in declared] == [False, True, False]
     assert declared[2].after == ("main/tenant/clinic", "main/resource/clinic/model/minilm")

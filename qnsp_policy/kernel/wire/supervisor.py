@@ -4,9 +4,10 @@ In: bytes of a line. Out: typed requests, process specifications and reports, an
 unknown members are refused in both directions, because both ends are ours.
 
     {"op": "ping"}                                             who answers
-    {"op": "ensure", "process": {...}, "waitSeconds": 30}      start it, or restart it when its specification changed
+    {"op": "ensure", "process": {...}, "owner": "urn:...", "waitSeconds": 30}
+                                                               start it, or restart it when its specification changed
     {"op": "stop", "name": "broker-main"}                      end it and forget it
-    {"op": "list"}                                             every process
+    {"op": "list", "names": ["broker-main"]}                   every process, or the named ones
     {"op": "logs", "name": "broker-main", "lines": 50}         the last lines it wrote
     {"op": "shutdown"}                                         end every process, then the supervisor
 """
@@ -209,6 +210,7 @@ class ProcessReport:
         pid: of the running process, or None.
         exit_code: of its last end; a signal counts negative; None when it never ended or an adopted one ended unseen.
         reason: why it is not ready, for people.
+        owner: for which resource it runs, "" when nobody said.
     """
 
     name: str
@@ -219,6 +221,7 @@ class ProcessReport:
     exit_code: int | None = None
     reason: str = ""
     log: str = ""
+    owner: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -230,6 +233,7 @@ class ProcessReport:
             "exitCode": self.exit_code,
             "reason": self.reason,
             "log": self.log,
+            "owner": self.owner,
         }
 
     @classmethod
@@ -244,8 +248,10 @@ class ProcessReport:
                 "exitCode": int() | None as exit_code,
                 "reason": str(reason),
                 "log": str(log),
-            } if state in set(State):
-                return cls(name, State(state), digest, pid, restarts, exit_code, reason, log)
+                **more,
+            } if state in set(State) and isinstance(owner := more.get("owner", ""), str):
+                # A supervisor that was started by an earlier version says no owner.
+                return cls(name, State(state), digest, pid, restarts, exit_code, reason, log, owner)
         raise _bad("not a report of a process")
 
 
@@ -255,7 +261,9 @@ class Request:
 
     op: str
     process: ProcessSpec | None = None
+    owner: str = ""
     name: str = ""
+    names: tuple[str, ...] = ()
     lines: int = 50
     wait_seconds: float = 0.0
 
@@ -265,6 +273,10 @@ class Request:
             if self.process is None:
                 raise ValueError("ensure needs a process")
             members |= {"process": self.process.to_json(), "waitSeconds": self.wait_seconds}
+            if self.owner:
+                members["owner"] = self.owner
+        if self.op == "list" and self.names:
+            members["names"] = list(self.names)
         if self.op in {"stop", "logs"}:
             members["name"] = self.name
         if self.op == "logs":
@@ -278,15 +290,22 @@ class Request:
         Raises:
             SupervisorError: QNSP-OPS-101, the line is not a request.
         """
-        members = _members(_load(line), "request", frozenset({"op", "process", "name", "lines", "waitSeconds"}))
+        known = frozenset({"op", "process", "owner", "name", "names", "lines", "waitSeconds"})
+        members = _members(_load(line), "request", known)
         op = members.get("op")
-        if op in {"ping", "list", "shutdown"}:
+        if op in {"ping", "shutdown"}:
             return cls(op)
+        if op == "list":
+            names = members.get("names", [])
+            if not isinstance(names, list):
+                raise _bad("names is not a list")
+            return cls(op, names=tuple(_text(name, "names") for name in names))
         if op == "ensure":
             wait = members.get("waitSeconds", 0)
             if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 3600:
                 raise _bad("waitSeconds is not a number of seconds up to 3600")
-            return cls(op, process=ProcessSpec.from_json(members.get("process")), wait_seconds=float(wait))
+            owner = _text(members.get("owner", ""), "owner")
+            return cls(op, ProcessSpec.from_json(members.get("process")), owner, wait_seconds=float(wait))
         if op in {"stop", "logs"}:
             lines = members.get("lines", 50)
             if isinstance(lines, bool) or not isinstance(lines, int) or not 0 < lines <= 10_000:

@@ -23,14 +23,15 @@ from pathlib import Path
 
 from qnsp_policy.errors import EngineError, PlanRefused, QnspError
 from qnsp_policy.pipeline.engine import records
-from qnsp_policy.pipeline.engine.attached import ProviderHost
+from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.deviations import deviations
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
+from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord, Status, UnitOutcome
 from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
-from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
+from qnsp_policy.pipeline.engine.stack import StackDriver
 from qnsp_policy.pipeline.plan.values import Action, Op, PlannedStep, Step, Unit
 from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
 
@@ -73,7 +74,7 @@ def apply(
         Lease.acquire(
             settings.backend, purpose=f"apply of plan {order.plan_digest[:19]}", wait_seconds=lock_timeout, clock=clock
         ) as lease,
-        ProviderHost() as host,
+        EngineHost() as host,
     ):
         begun()
         return _Run(order, settings, lease, events, clock, host, ended).run()
@@ -86,10 +87,11 @@ class _Run:
     lease: Lease
     events: Listener
     clock: Clock
-    host: ProviderHost
+    host: EngineHost
     ended: Callable[[ApplyRecord], None]
     outcomes: dict[str, UnitOutcome] = field(default_factory=dict)
     previewed: set[str] = field(default_factory=set)
+    foreseen: set[str] = field(default_factory=set)
     processes: Processes = field(default_factory=Processes)
     plan_file: Path | None = None
     unclean: bool = False
@@ -203,11 +205,14 @@ class _Run:
             ]
             if not allowed:
                 found = []
+        elif before is None and (foreseen := driver.foreseen()) is not None:
+            found = deviations(action.steps, foreseen, whole=True)
+            self.foreseen.add(action.unit)
         else:
             driver.create()
             if any(item.op in {Op.DELETE, Op.REPLACE} for item in action.steps):
                 driver.unprotect()
-            if self.unclean and driver.recover():
+            if (self.unclean or driver.interrupted) and driver.recover():
                 before = before or RecordedUnit(action.unit, driver.unit.program, "", {})
             anew = _made_anew(action, driver.unit)
             steps = driver.preview(refresh=before is not None, replace=_held(anew, driver))
@@ -284,11 +289,15 @@ class _Run:
             plan_digest=self.order.plan_digest,
             applied_at=self.clock(),
         )
-        if before is None:
-            # From here on resources may exist: a unit that vanishes from the documents must still be found and deleted.
-            records.write_unit(backend, attempt)
+        # From here on resources may exist or change: a unit that vanishes from the documents must still be found and
+        # deleted, and one that goes back to what it was must not pass for untouched.
+        records.write_unit(backend, attempt)
         try:
-            driver.up(refresh=before is not None, replace=_held(_made_anew(action, unit), driver))
+            if action.unit in self.foreseen:
+                driver.create()
+                driver.up(refresh=False, held=action.steps)
+            else:
+                driver.up(refresh=before is not None, replace=_held(_made_anew(action, unit), driver))
         except EngineError:
             deployment = driver.export()
             self.lease.check()
@@ -323,7 +332,7 @@ class _Run:
 
     def _driver(self, unit: Unit) -> StackDriver:
         return StackDriver(
-            self.settings, unit, self.processes, self.events, self.plan_file, self.order.plan_digest, self.host
+            self.settings, unit, self.processes, self.events, self.host, self.plan_file, self.order.plan_digest
         )
 
     def _now_recorded(self, unit: Unit) -> Iterable[RecordedUnit]:

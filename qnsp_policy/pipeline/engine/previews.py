@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from qnsp_policy.pipeline.engine import programs, records
 from qnsp_policy.pipeline.engine.apply import resolve
-from qnsp_policy.pipeline.engine.attached import ProviderHost
+from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.events import Listener, ignore
+from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.settings import EngineSettings
-from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
+from qnsp_policy.pipeline.engine.stack import StackDriver
 from qnsp_policy.pipeline.plan.values import PlannedStep, PreviewRequest, Step, Unit
 
 
@@ -32,18 +33,18 @@ class PulumiPreviews:
         if not requests:
             return {}
         settings = self._settings()
-        with ProviderHost() as host:
+        with EngineHost() as host:
             return self._preview(requests, settings, host)
 
     def _preview(
-        self, requests: Sequence[PreviewRequest], settings: EngineSettings, host: ProviderHost
+        self, requests: Sequence[PreviewRequest], settings: EngineSettings, host: EngineHost
     ) -> Mapping[str, tuple[PlannedStep, ...]]:
         processes = Processes(on_cancel=host.cancel)
         # Outputs that units refer to; one that an earlier wave makes anew is previewed with what it is now.
         recorded = records.read_state(settings.backend).units
 
         def one(request: PreviewRequest) -> tuple[PlannedStep, ...]:
-            driver = StackDriver(settings, resolve(request.unit, recorded), processes, self._listener, host=host)
+            driver = StackDriver(settings, resolve(request.unit, recorded), processes, self._listener, host)
             return told(driver.preview(refresh=True), request.unit)
 
         with ThreadPoolExecutor(settings.parallel, thread_name_prefix="preview") as pool:

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.plan.declaration import Declaration
 from qnsp_policy.pipeline.plan.values import Outline, Unit
 from qnsp_policy.pipeline.world.declared import Resource
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
@@ -45,6 +46,16 @@ def program(unit: Unit) -> Callable[[], None]:
     return lambda: module.program(unit)
 
 
+def declaration(unit: Unit) -> Declaration | None:
+    """What a unit declares, if its module says it as a value (`declare`); other modules are programs only.
+
+    Raises:
+        OperatorError: QNSP-ENG-030, it is not installed.
+    """
+    declare: Callable[[Unit], Declaration] | None = getattr(_module(unit.program), "declare", None)
+    return None if declare is None else declare(unit)
+
+
 def resources(unit: RecordedUnit) -> Sequence[Resource]:
     """What a unit declares, for readers that compare it in bulk; nothing where its program does not say.
 
@@ -55,4 +66,4 @@ def resources(unit: RecordedUnit) -> Sequence[Resource]:
     return declares(unit) if declares is not None else ()
 
 
-__all__ = ["GROUP", "outlines", "program", "resources"]
+__all__ = ["GROUP", "declaration", "outlines", "program", "resources"]

@@ -14,12 +14,13 @@ from typing import Any
 from qnsp_policy.errors import QnspError
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import utc_now
-from qnsp_policy.pipeline.engine.attached import ProviderHost
+from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
+from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
 from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
-from qnsp_policy.pipeline.engine.stack import Processes, StackDriver
+from qnsp_policy.pipeline.engine.stack import StackDriver
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
 
@@ -52,7 +53,7 @@ def refresh(
     """
     with (
         Lease.acquire(settings.backend, purpose="refresh", wait_seconds=lock_timeout, clock=clock) as lease,
-        ProviderHost() as host,
+        EngineHost() as host,
     ):
         recorded = records.read_state(settings.backend)
         recorded.judge()
@@ -62,7 +63,7 @@ def refresh(
             begun = time.monotonic()
             events(Event(EventKind.UNIT_STARTED, unit.id, op="refresh"))
             try:
-                done = _refresh(unit, StackDriver(settings, _unit(unit), processes, events, host=host), lease, settings)
+                done = _refresh(unit, StackDriver(settings, _unit(unit), processes, events, host), lease, settings)
             except (QnspError, OSError) as error:
                 events(
                     Event(

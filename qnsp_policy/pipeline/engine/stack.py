@@ -1,8 +1,8 @@
-"""One unit's Pulumi stack: preview, up, refresh, destroy, export, through the Automation API with an inline program.
+"""One unit's Pulumi stack: preview, up, refresh, destroy, export, each one run of the engine's command line.
 
-The SDK runs more processes than the work needs (`stack select`, after `up` two `stack output` and one `stack history`); this
-drives it without them. Engine processes run in groups of their own, so that a terminal's Ctrl-C reaches us alone and we
-decide how they end.
+A unit whose resources are all of our own package is driven without Pulumi's SDK and without a checkpoint after every step:
+our provider keeps a journal instead, which completes the stack's state when a run was killed (docs/adr/0030-journal-instead-of-checkpoints.md).
+Every other unit runs its program in Pulumi's SDK, and the engine saves after every step.
 """
 
 from __future__ import annotations
@@ -10,118 +10,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
-import signal
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qnsp_policy.errors import EngineError, OperatorError, QnspError
-from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
-from qnsp_policy.kernel.processes_edge import ProcessIdentity, exec_argv, identify, send_signal
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.engine import programs
-from qnsp_policy.pipeline.engine.attached import ProviderHost
+from qnsp_policy.pipeline.engine.command import (
+    CommandFailed,
+    Processes,
+    StackExists,
+    StackLocked,
+    StackMissing,
+    run_command,
+)
+from qnsp_policy.pipeline.engine.deployment import (
+    MARKUP,
+    Deployment,
+    deployment_of,
+    last_lines,
+    merge_replacements,
+    planned_step,
+    without_boilerplate,
+)
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
+from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.settings import PROJECT, EngineSettings, check_sdk
+from qnsp_policy.pipeline.plan.declaration import Declaration
 from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Step, Unit
-
-if TYPE_CHECKING:
-    from pulumi import automation as auto
-    from pulumi.automation.events import EngineEvent, StepEventMetadata
+from qnsp_policy.pipeline.world import journal
 
 Json = dict[str, Any]
-_MARKUP = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
-_OPS = {
-    "create": Op.CREATE,
-    "import": Op.CREATE,
-    "update": Op.UPDATE,
-    "delete": Op.DELETE,
-    "replace": Op.REPLACE,
-    "create-replacement": Op.REPLACE,
-}
-_PROGRESS = re.compile(r"(code|stdout|stderr): ?-?\d*$|@ |[-+~]{1,2} +\S+:")
-_PASSING = frozenset({"created", "modified", "propertyDependencies"})
 STEPS = 32
 """Resources of one stack at work at once: ours wait for processes and brokers, they do not compute."""
 _COUNTS = frozenset({"update failed", "preview failed", "destroy failed", "refresh failed"})
-_OWN_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """A stack's exported state.
-
-    Attributes:
-        digest: SHA-256 of its canonical form, without times.
-        outputs: the stack's outputs.
-        resources: type and name of each resource of ours.
-        held: broker objects by resource name, with the digest that was handed over.
-        pending: operations that an interrupted run left open.
-    """
-
-    digest: str
-    outputs: Json
-    resources: tuple[tuple[str, str], ...]
-    held: Mapping[str, str]
-    pending: int
-
-
-class Processes:
-    """The engine processes of one run, so that they can be ended together.
-
-    Args:
-        began, ended: told of each process, for the lease's record.
-        on_cancel: told when the run is to end.
-    """
-
-    def __init__(
-        self,
-        began: Callable[[ProcessIdentity | None], None] = lambda _: None,
-        ended: Callable[[ProcessIdentity | None], None] = lambda _: None,
-        on_cancel: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._began, self._ended, self._on_cancel = began, ended, on_cancel
-        self._running: set[ProcessIdentity] = set()
-        self._lock = threading.Lock()
-        self.cancelled = threading.Event()
-
-    @contextlib.contextmanager
-    def running(self, pid: int) -> Iterator[None]:
-        identity = identify(pid)
-        with self._lock:
-            if identity is not None:
-                self._running.add(identity)
-            cancelled = self.cancelled.is_set()
-        self._began(identity)
-        if cancelled and identity is not None:
-            send_signal(identity, signal.SIGINT)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running.discard(identity) if identity else None
-            self._ended(identity)
-
-    def cancel(self) -> None:
-        """Ask every engine process to finish what is in flight, save its state and end."""
-        self.cancelled.set()
-        self._on_cancel()
-        self._signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        """End every engine process now; the next run clears up."""
-        self.cancelled.set()
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with self._lock:
-            for identity in self._running:
-                send_signal(identity, number)
+_ANSWERED = frozenset({"stack init", "stack export", "destroy", "state unprotect"})
+"""What is asked knowing that the stack may or may not be there."""
+_OURS = ("qnsp:local:", "qnsp:broker:", "qnsp:gateway:")
+_STEP_EVENTS = (
+    (EventKind.STEP_STARTED, "resourcePreEvent"),
+    (EventKind.STEP_DONE, "resOutputsEvent"),
+    (EventKind.STEP_FAILED, "resOpFailedEvent"),
+)
 
 
 @dataclass(slots=True)
@@ -133,36 +68,58 @@ class StackDriver:
         unit: what it should be.
         processes: where engine processes are registered.
         listener: told of steps.
+        host: serves what an engine run needs of this process.
         plan: file of the plan's envelope that authorises this run.
         plan_digest: its digest.
-        host: serves providers within this process; None lets the engine start plugins from PATH.
     """
 
     settings: EngineSettings
     unit: Unit
     processes: Processes
     listener: Listener
+    host: EngineHost
     plan: Path | None = None
     plan_digest: str = ""
-    host: ProviderHost | None = None
-    _attached: str = ""
-    _code: int = 0
     _errors: list[str] = field(default_factory=list)
-    _stack: Any = None
-    _loops: list[asyncio.AbstractEventLoop] = field(default_factory=list)
+    _ours: bool | None = None
 
     @property
     def name(self) -> str:
         """The stack's name."""
         return self.unit.id.replace("/", ".")
 
+    @property
+    def ours(self) -> bool:
+        """Whether every resource is of our own package, declared and held, and the state lies on this machine.
+
+        Then a create adopts what a killed run left, and the journal lies beside the state.
+        """
+        if self._ours is None:
+            held = {kind for kind, _ in self.export().resources} if self._folder is not None else set()
+            declared = self._declaration()
+            kinds = held | {item.type for item in declared.resources} if declared is not None else {"?"}
+            self._ours = self._folder is not None and all(kind.startswith(_OURS) for kind in kinds)
+        return self._ours
+
+    def foreseen(self) -> tuple[PlannedStep, ...] | None:
+        """What the first `up` of a new unit of ours does, which no engine has to be asked; None if it has to be.
+
+        A stack without state can only have created what its declaration holds, with the inputs that it holds.
+        """
+        declared = self._declaration()
+        if declared is None or not self.ours or self.interrupted or self.export().resources:
+            return None
+        return tuple(
+            PlannedStep(Op.CREATE, Step(item.type, item.name, None, dict(item.inputs))) for item in declared.resources
+        )
+
     def create(self) -> None:
         """Make the stack; nothing happens if it exists."""
-        from pulumi.automation.errors import StackAlreadyExistsError
-
-        stack = self._open()
-        with contextlib.suppress(StackAlreadyExistsError):
-            self._locking("stack init", lambda: stack.workspace.create_stack(self.name))
+        if self._make_file():
+            return
+        provider = ["--secrets-provider", self.settings.secrets_provider] if self.settings.secrets_provider else []
+        with contextlib.suppress(StackExists):
+            self._told("stack init", lambda: self._run("stack", "init", "--no-select", *provider, self.name))
 
     def preview(self, *, refresh: bool, replace: Sequence[Step] = ()) -> tuple[PlannedStep, ...]:
         """What an `up` would do, unchanged resources left out.
@@ -177,66 +134,55 @@ class StackDriver:
         steps: list[PlannedStep] = []
         ended: list[bool] = []
 
-        def on_event(event: EngineEvent) -> None:
+        def told(event: Json) -> None:
             self._diagnostic(event)
-            if event.resource_pre_event is not None:
-                planned = _planned(event.resource_pre_event.metadata)
+            if found := event.get("resourcePreEvent"):
+                planned = planned_step(found["metadata"])
                 if planned is not None:
                     steps.append(planned)
-            if event.summary_event is not None:
+            if event.get("summaryEvent"):
                 ended.append(True)
 
-        urns = self._urns(replace)
-        stack = self._open()
-        self._locking(
-            "preview",
-            lambda: stack.preview(
-                on_event=on_event, refresh=refresh, replace=urns, color="never", suppress_outputs=True
-            ),
-        )
+        self._operate("preview", [*self._urns(replace), *(["--refresh"] if refresh else [])], told, program=True)
         if not ended:
             raise EngineError("QNSP-ENG-033", f"the preview of {self.unit.id} ended without a summary")
         return merge_replacements(steps)
 
-    def up(self, *, refresh: bool, replace: Sequence[Step] = ()) -> None:
+    def up(self, *, refresh: bool, replace: Sequence[Step] = (), held: Sequence[PlannedStep] | None = None) -> None:
         """Make the stack what the program says.
+
+        Args:
+            refresh: read the world first.
+            replace: resources to be made anew whatever they are.
+            held: of a new unit, the only steps that its provider takes.
 
         Raises:
             EngineError: QNSP-ENG-032, a step failed; what was done is in the stack's state.
         """
-        urns = self._urns(replace)
-        stack = self._open()
-        self._locking(
-            "up",
-            lambda: stack.up(
-                on_event=self._step,
-                refresh=refresh,
-                replace=urns,
-                parallel=STEPS,
-                color="never",
-                suppress_outputs=True,
-            ),
-        )
+        words = ["--yes", "--skip-preview", *self._urns(replace), *(["--refresh"] if refresh else [])]
+        bounds = None
+        if held is not None:
+            bounds = self._work_folder() / "held.json"
+            steps = [{"type": item.step.type, "name": item.step.name, "security": item.step.security} for item in held]
+            write_whole(bounds, json.dumps(steps).encode())
+        self._operate("up", [*words, "--parallel", str(STEPS)], self._step, program=True, held=bounds)
 
     def refresh(self, *, clear_pending_creates: bool) -> None:
         """Take what the world says into the stack's state."""
-        stack = self._open()
-        self._locking(
-            "refresh",
-            lambda: stack.refresh(on_event=self._step, color="never", clear_pending_creates=clear_pending_creates),
-        )
+        self._settle_journal()
+        pending = ["--clear-pending-creates"] if clear_pending_creates else []
+        self._operate("refresh", ["--yes", "--skip-preview", *pending], self._step)
 
     def destroy(self) -> None:
         """Remove every resource, then the stack."""
-        from pulumi.automation.errors import StackNotFoundError
+        self._settle_journal()
+        with contextlib.suppress(StackMissing):
+            self._operate("destroy", ["--yes", "--skip-preview", "--remove", "--parallel", str(STEPS)], self._step)
 
-        stack = self._open()
-        try:
-            self._locking("destroy", lambda: stack.destroy(on_event=self._step, color="never"))
-            with self._told("stack rm"):
-                stack.workspace.remove_stack(self.name, force=False)
-        except StackNotFoundError:
-            return
+    @property
+    def interrupted(self) -> bool:
+        """Whether a run that was killed left a journal."""
+        return self._journal.exists()
 
     def recover(self) -> bool:
         """Clear what a killed run left in the stack: the engine's own lock, operations it never saw the end of.
@@ -245,51 +191,200 @@ class StackDriver:
         forgotten: the next `up` finds the resource or makes it.
 
         Returns:
-            Whether an operation was pending.
+            Whether something was left.
         """
+        left = self._settle_journal()
         if not self.export().pending:
-            return False
+            return left
         self.refresh(clear_pending_creates=True)
         return True
 
     def unprotect(self) -> None:
         """Lift Pulumi's protection from every resource; only for what a plan destroys by name."""
-        from pulumi.automation.errors import StackNotFoundError
-
-        with contextlib.suppress(StackNotFoundError), self._told("state unprotect"):
-            self._open().run(["state", "unprotect", "--all", "--yes"])
+        with contextlib.suppress(StackMissing):
+            self._told("state unprotect", lambda: self._run("state", "unprotect", "--all", "--yes", *self._named))
 
     def export(self) -> Deployment:
         """The stack's state as it is; empty for a stack that is gone, as a destroy that was killed leaves it."""
-        from pulumi.automation.errors import StackNotFoundError
+        return deployment_of(self._exported())
 
+    # the engine's files
+
+    @property
+    def _folder(self) -> Path | None:
+        """Where the engine keeps its state, if that is a folder of this machine in the layout that it writes itself."""
+        url = urllib.parse.urlsplit(self.settings.backend.url)
+        if url.scheme != "file" or self.settings.secrets_provider:
+            return None
+        return Path(urllib.parse.unquote(url.path))
+
+    @property
+    def _journal(self) -> Path:
+        folder = self._folder
+        return (folder or self.settings.folder) / "journal" / f"{self.name}.jsonl"
+
+    def _stack_file(self, folder: Path) -> Path:
+        return folder / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
+
+    def _make_file(self) -> bool:
+        """An empty stack as the engine would write it, where it lies on this machine; saves a run of the command line."""
+        folder = self._folder
+        if folder is None or not (folder / ".pulumi" / "meta.yaml").is_file():
+            return False
+        file = self._stack_file(folder)
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            empty = {"version": 3, "checkpoint": {"stack": f"organization/{PROJECT}/{self.name}"}}
+            write_whole(file, json.dumps(empty).encode())
+        return True
+
+    def _exported(self) -> Any:
+        folder = self._folder
+        if folder is not None:
+            try:
+                held = json.loads(self._stack_file(folder).read_bytes())
+            except FileNotFoundError:
+                return {}
+            except (OSError, ValueError):
+                held = None  # the engine says what is wrong with it
+            if isinstance(held, dict) and held.get("version") == _CHECKPOINT_VERSION:
+                return {"deployment": held["checkpoint"].get("latest")}
         try:
-            with self._told("stack export"):
-                text = self._open().run(["stack", "export"])
-        except StackNotFoundError:
-            return deployment_of({})
-        return deployment_of(json.loads(text))
+            return json.loads(self._told("stack export", lambda: self._run("stack", "export", *self._named)))
+        except StackMissing:
+            return {}
 
-    def _open(self) -> Any:
-        if self._stack is None:
-            check_sdk()
-            self.settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._stack = _open_stack(self)
-        return self._stack
+    def _settle_journal(self) -> bool:
+        """Complete the stack's state by the journal that a run which was killed left; true if there was one."""
+        path = self._journal
+        try:
+            made = journal.fold(path.read_bytes())
+        except FileNotFoundError:
+            return False
+        if made:
+            self.create()
+            exported = json.loads(self._told("stack export", lambda: self._run("stack", "export", *self._named)))
+            deployment = journal.completed(exported.get("deployment") or {}, made, self.name, PROJECT)
+            if deployment is not None:
+                file = self._work_folder() / "completed.json"
+                write_whole(file, json.dumps({"version": 3, "deployment": deployment}).encode())
+                self._locking("stack import", lambda: self._run("stack", "import", "--file", str(file), *self._named))
+                file.unlink()
+        path.unlink()
+        return True
+
+    # runs
+
+    @property
+    def _named(self) -> list[str]:
+        return ["--stack", self.name]
+
+    def _declaration(self) -> Declaration | None:
+        try:
+            return programs.declaration(self.unit)
+        except (KeyError, TypeError, ValueError):
+            # A unit that is only known by its name has no inputs to declare anything from.
+            return None
+
+    def _work_folder(self) -> Path:
+        folder = self.settings.folder / "stacks" / self.name
+        project = folder / "Pulumi.yaml"
+        if not project.is_file():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(project, f"name: {PROJECT}\nruntime: python\n".encode())
+        return folder
+
+    def _run(self, *words: str, **more: str) -> str:
+        check_sdk()
+        environment = self.settings.process_environment(plan=self.plan, plan_digest=self.plan_digest) | more
+        return run_command(
+            self.settings.pulumi, words, folder=self._work_folder(), environment=environment, processes=self.processes
+        )
+
+    def _operate(
+        self,
+        what: str,
+        words: Sequence[str],
+        told: Callable[[Json], None],
+        *,
+        program: bool = False,
+        held: Path | None = None,
+    ) -> None:
+        """Run an operation with providers, events and, where it is asked for, the unit's program."""
+        settle = self.ours and what != "preview"
+        more = {}
+        if settle:
+            self._journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            more = {
+                "QNSP_JOURNAL": str(self._journal),
+                "PULUMI_SKIP_CHECKPOINTS": "true",
+                "PULUMI_EXPERIMENTAL": "true",
+            }
+        if held is not None:
+            more["QNSP_HELD"] = str(held)
+        environment = self.settings.process_environment(plan=self.plan, plan_digest=self.plan_digest) | more
+        line = [what, *words, "--color", "never", *self._named]
+        try:
+            with contextlib.ExitStack() as stack:
+                if addresses := stack.enter_context(self.host.attached(environment)):
+                    more["PULUMI_DEBUG_PROVIDERS"] = addresses
+                line += ["--event-log", stack.enter_context(self.host.events(told))]
+                if program:
+                    address = stack.enter_context(self._program())
+                    line += ["--suppress-outputs", f"--client={address}", "--exec-kind", "auto.inline"]
+                self._locking(what, lambda: self._run(*line, **more))
+        except EngineError:
+            # Providers have ended, with what they had in hand: nothing is written any more.
+            if settle:
+                self._settle_journal()
+            raise
+        if settle:
+            # It ended in order, so its state is saved whole.
+            self._journal.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Turn the SDK's errors into ours, with the engine's own diagnostics instead of its whole output."""
-        from pulumi.automation.errors import CommandError, StackAlreadyExistsError, StackNotFoundError
+    def _program(self) -> Iterator[str]:
+        declared = self._declaration() if self.ours else None
+        if declared is not None:
+            with self.host.program(declared) as address:
+                yield address
+            return
+        with _sdk_program(programs.program(self.unit)) as address:
+            yield address
 
+    def _urns(self, steps: Sequence[Step]) -> list[str]:
+        urns = (f"urn:pulumi:{self.name}::{PROJECT}::{step.type}::{step.name}" for step in steps)
+        return [word for urn in urns for word in ("--replace", urn)]
+
+    def _locking(self, what: str, call: Callable[[], str]) -> str:
+        """Run an operation that takes the engine's own lock; free that lock first if a dead run left it.
+
+        Whoever gets here holds the lease and has ended the processes of whoever held it before, so no living run of
+        ours can own the engine's lock.
+        """
+
+        def unlocked() -> str:
+            try:
+                return call()
+            except StackLocked:
+                if self.processes.cancelled.is_set():
+                    raise
+                self._errors.clear()
+                self._run("cancel", "--yes", *self._named)
+                return call()
+
+        return self._told(what, unlocked)
+
+    def _told(self, what: str, call: Callable[[], str]) -> str:
+        """Turn the command line's failures into ours, with the engine's own diagnostics instead of its whole output."""
         self._errors.clear()
         try:
-            yield
-        except (StackAlreadyExistsError, StackNotFoundError):
-            raise
-        except CommandError as error:
+            return call()
+        except CommandFailed as error:
+            if isinstance(error, StackExists | StackMissing) and what in _ANSWERED:
+                raise
             said = [text for text in dict.fromkeys(self._errors) if text not in _COUNTS] or self._errors
-            said = said or _last_lines(str(error), self._code)
+            said = said or last_lines(str(error), error.code)
             if self.processes.cancelled.is_set():
                 raise EngineError(
                     "QNSP-ENG-034", f"{what} of {self.unit.id} was interrupted; its state is saved"
@@ -301,257 +396,67 @@ class StackDriver:
             raise
         except OSError as error:
             raise OperatorError("QNSP-ENG-035", f"{what} of {self.unit.id}: {error.strerror or error}") from error
-        finally:
-            self._close_loops()
 
-    def _program(self) -> Callable[[], None]:
-        program = programs.program(self.unit)
-
-        def noted() -> None:
-            self._loops.append(asyncio.get_running_loop())
-            program()
-
-        return noted
-
-    def _close_loops(self) -> None:
-        """Close the event loop of a program that failed; the SDK forgets it, with two sockets each."""
-        deadline = time.monotonic() + 1
-        while self._loops:
-            loop = self._loops[-1]
-            if loop.is_running() and time.monotonic() < deadline:
-                time.sleep(0.01)
-                continue
-            self._loops.pop()
-            if not loop.is_running():
-                loop.close()
-
-    def _urns(self, steps: Sequence[Step]) -> list[str] | None:
-        return [f"urn:pulumi:{self.name}::{PROJECT}::{step.type}::{step.name}" for step in steps] or None
-
-    def _locking(self, what: str, call: Callable[[], object]) -> None:
-        """Run an operation that takes the engine's own lock; free that lock first if a dead run left it.
-
-        Whoever gets here holds the lease and has ended the processes of whoever held it before, so no living run of
-        ours can own the engine's lock.
-        """
-        from pulumi.automation.errors import ConcurrentUpdateError
-
-        with self._told(what), self._providers():
-            try:
-                call()
-            except ConcurrentUpdateError:
-                if self.processes.cancelled.is_set():
-                    raise
-                self._errors.clear()
-                self._open().run(["cancel", "--yes"])
-                call()
-
-    @contextlib.contextmanager
-    def _providers(self) -> Iterator[None]:
-        if self.host is None:
-            yield
+    def _diagnostic(self, event: Json) -> None:
+        diagnostic = event.get("diagnosticEvent")
+        if not diagnostic or diagnostic.get("ephemeral"):
             return
-        environment = self.settings.process_environment(plan=self.plan, plan_digest=self.plan_digest)
-        with self.host.attached(environment) as addresses:
-            self._attached = addresses
-            try:
-                yield
-            finally:
-                self._attached = ""
-
-    def _diagnostic(self, event: EngineEvent) -> None:
-        diagnostic = event.diagnostic_event
-        if diagnostic is None or diagnostic.ephemeral:
-            return
-        text = _MARKUP.sub("", diagnostic.message).strip()
-        if diagnostic.severity == "error" and text:
-            self._errors.append(_without_boilerplate(text))
-        elif diagnostic.severity == "warning" and text and not text.startswith("using pulumi-resource-"):
+        text = MARKUP.sub("", str(diagnostic.get("message", ""))).strip()
+        severity = diagnostic.get("severity")
+        if severity == "error" and text:
+            self._errors.append(without_boilerplate(text))
+        elif severity == "warning" and text and not text.startswith("using pulumi-resource-"):
             self.listener(Event(EventKind.MESSAGE, self.unit.id, text=text))
 
-    def _step(self, event: EngineEvent) -> None:
+    def _step(self, event: Json) -> None:
         self._diagnostic(event)
-        for kind, found in (
-            (EventKind.STEP_STARTED, event.resource_pre_event),
-            (EventKind.STEP_DONE, event.res_outputs_event),
-            (EventKind.STEP_FAILED, event.res_op_failed_event),
-        ):
-            if found is not None:
-                planned = _planned(found.metadata)
+        for kind, name in _STEP_EVENTS:
+            if found := event.get(name):
+                planned = planned_step(found["metadata"])
                 if planned is not None:
                     resource = f"{planned.step.type} {planned.step.name}"
                     self.listener(Event(kind, self.unit.id, op=planned.op.value, resource=resource))
 
 
-def _open_stack(driver: StackDriver) -> Any:
-    from pulumi import automation as auto
-    from pulumi.automation._cmd import CommandResult
-    from pulumi.automation.errors import create_command_error
-    from semver import VersionInfo
-
-    settings = driver.settings
-    environment = settings.process_environment(plan=driver.plan, plan_digest=driver.plan_digest)
-    work_dir = settings.folder / "stacks" / driver.name
-    work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-    class Command(auto.PulumiCommand):
-        """Runs the CLI with our environment only, in a group of its own, bound to the life of this process."""
-
-        def __init__(self) -> None:
-            self.command = str(settings.pulumi)
-            self.version = VersionInfo(3, 250, 0)
-
-        def run(
-            self,
-            args: list[str],
-            cwd: str,
-            additional_env: Mapping[str, str],
-            on_output: Callable[[str], Any] | None = None,
-            on_error: Callable[[str], Any] | None = None,
-        ) -> CommandResult:
-            del on_output, on_error
-            env = {**additional_env, **environment, "PULUMI_AUTOMATION_API": "true"}
-            if driver._attached:  # noqa: SLF001 - one class in two functions
-                env["PULUMI_DEBUG_PROVIDERS"] = driver._attached  # noqa: SLF001
-            argv = exec_argv([self.command, "--non-interactive", *args])
-            with (
-                subprocess.Popen(  # noqa: S603 - the pinned CLI
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    cwd=cwd,
-                    env=env,
-                    start_new_session=True,
-                    encoding="utf-8",
-                    errors="replace",
-                ) as process,
-                driver.processes.running(process.pid),
-            ):
-                stdout, stderr = process.communicate()
-            driver._code = process.returncode  # noqa: SLF001 - one class in two functions
-            result = CommandResult(stdout=stdout.rstrip("\n"), stderr=stderr.rstrip("\n"), code=process.returncode)
-            if result.code != 0:
-                raise create_command_error(result)
-            return result
-
-    class Stack(auto.Stack):
-        """Without the processes that only fill values nobody reads."""
-
-        def __init__(self, name: str, workspace: auto.LocalWorkspace) -> None:
-            self.name = name
-            self.workspace = workspace
-
-        def outputs(self) -> dict[str, Any]:
-            return {}
-
-        def info(self, show_secrets: bool = True) -> auto.UpdateSummary:
-            del show_secrets
-            now = datetime.now(UTC)
-            return auto.UpdateSummary("update", now, "", {}, {}, "succeeded", now)
-
-        def run(self, args: list[str]) -> str:
-            return str(self._run_pulumi_cmd_sync(args).stdout)
-
-    workspace = auto.LocalWorkspace(
-        work_dir=str(work_dir),
-        pulumi_home=str(settings.folder / "home"),
-        program=driver._program(),  # noqa: SLF001 - one class in two functions
-        secrets_provider=settings.secrets_provider or None,
-        project_settings=auto.ProjectSettings(name=PROJECT, runtime="python"),
-        pulumi_command=Command(),
-    )
-    return Stack(driver.name, workspace)
+_CHECKPOINT_VERSION = 3
 
 
-def deployment_of(exported: Any) -> Deployment:
-    """Read `pulumi stack export`."""
-    deployment = exported.get("deployment") or {}
-    resources = deployment.get("resources") or []
-    outputs: Json = {}
-    ours = []
-    held = {}
-    for resource in resources:
-        kind = str(resource.get("type", ""))
-        if kind == "pulumi:pulumi:Stack":
-            outputs = dict(resource.get("outputs") or {})
-        elif not kind.startswith(_OWN_TYPES):
-            name = str(resource["urn"]).rsplit("::", 1)[-1]
-            ours.append((kind, name))
-            if kind.startswith("qnsp:broker:"):
-                held[name] = str((resource.get("outputs") or {}).get("digest", ""))
-    pending = len(deployment.get("pending_operations") or [])
-    return Deployment(sha256_digest(jcs(_lasting(deployment))), outputs, tuple(ours), held, pending)
+@contextlib.contextmanager
+def _sdk_program(program: Callable[[], None]) -> Iterator[str]:
+    """Serve a program that needs Pulumi's SDK, in threads of its own."""
+    import grpc
+    from pulumi.automation._server import LanguageServer
+    from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
+    from pulumi.runtime.proto import language_pb2_grpc
+
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def noted() -> None:
+        loops.append(asyncio.get_running_loop())
+        program()
+
+    server = grpc.server(ThreadPoolExecutor(4), options=_GRPC_CHANNEL_OPTIONS)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(noted), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0)
+        _close(loops)
 
 
-def _lasting(deployment: Json) -> Json:
-    """A deployment without what changes when nothing does: its manifest, times, and dependencies that a refresh drops."""
-    resources = [
-        {name: member for name, member in resource.items() if name not in _PASSING}
-        for resource in deployment.get("resources") or []
-    ]
-    return {name: member for name, member in deployment.items() if name != "manifest"} | {"resources": resources}
+def _close(loops: list[asyncio.AbstractEventLoop]) -> None:
+    """Close the event loop of a program that failed; the SDK forgets it, with two sockets each."""
+    deadline = time.monotonic() + 1
+    while loops:
+        loop = loops[-1]
+        if loop.is_running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+            continue
+        loops.pop()
+        if not loop.is_running():
+            loop.close()
 
 
-def _planned(metadata: StepEventMetadata) -> PlannedStep | None:
-    op = _OPS.get(str(getattr(metadata.op, "value", metadata.op)))
-    if op is None or metadata.type.startswith(_OWN_TYPES):
-        return None
-    state = metadata.new or metadata.old
-    parts = metadata.urn.split("::")
-    parents = parts[2].split("$")[:-1]
-    parent = (
-        state.parent.rsplit("::", 1)[-1]
-        if state and state.parent and parents and "pulumi:pulumi:Stack" not in parents[-1]
-        else None
-    )
-    inputs = own_inputs((state.inputs if state else None) or {})
-    changed = sorted({path.split("[")[0] for path in (metadata.detailed_diff or {})} | set(metadata.diffs or []))
-    properties = tuple(changed) if op in {Op.UPDATE, Op.REPLACE} else ()
-    return PlannedStep(op, Step(metadata.type, parts[-1], parent, inputs), properties)
-
-
-def own_inputs(value: Any) -> Any:
-    """Inputs without the marks (`__defaults`) that bridged providers put into every object of theirs."""
-    if isinstance(value, Mapping):
-        return {name: own_inputs(member) for name, member in value.items() if name != "__defaults"}
-    return [own_inputs(item) for item in value] if isinstance(value, list) else value
-
-
-def merge_replacements(steps: list[PlannedStep]) -> tuple[PlannedStep, ...]:
-    """One step a resource: the engine tells a replacement as up to three."""
-    merged: dict[tuple[str, str], PlannedStep] = {}
-    for planned in steps:
-        key = (planned.step.type, planned.step.name)
-        present = merged.get(key)
-        if present is None or planned.op is Op.REPLACE:
-            merged[key] = (
-                planned
-                if present is None or planned.properties
-                else PlannedStep(planned.op, planned.step, present.properties)
-            )
-    return tuple(merged.values())
-
-
-def _without_boilerplate(text: str) -> str:
-    """An error's own words without the engine's counting around them."""
-    # Of a program's traceback the first line names the error.
-    text = text.partition("Traceback (most recent call last)")[0].strip() or text.strip().splitlines()[-1]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("sdk-v2/", "* ")) and "error occurred:" not in line]
-    starred = [line.removeprefix("* ").strip() for line in lines if line.startswith("* ")]
-    return " ".join([*kept, *starred]) or text
-
-
-def _last_lines(text: str, code: int) -> list[str]:
-    """What an engine that gave no diagnostics said in the end, without its progress."""
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return [f"the engine process was ended by {signal.Signals(-code).name}"]
-    lines = [line.strip() for line in _MARKUP.sub("", text).splitlines() if line.strip()]
-    lines = [line for line in lines if not _PROGRESS.match(line)]
-    said = [line for line in lines if line.lower().startswith("error")] or lines[-3:]
-    return said or [f"the engine ended with exit code {code} and said nothing"]
-
-
-__all__ = ["Deployment", "Processes", "StackDriver", "deployment_of", "merge_replacements"]
+__all__ = ["StackDriver"]

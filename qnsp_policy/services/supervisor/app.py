@@ -187,7 +187,7 @@ async def _serve(config: Config, lock: int, writer: int | None) -> None:
             case "ping":
                 return answer_line(format=FORMAT, pid=os.getpid())
             case "list":
-                return answer_line(processes=[report.to_json() for report in manager.reports()])
+                return answer_line(processes=[report.to_json() for report in manager.reports(request.names)])
             case "logs":
                 return answer_line(lines=manager.log_lines(request.name, request.lines))
             case "stop":
@@ -201,7 +201,7 @@ async def _serve(config: Config, lock: int, writer: int | None) -> None:
                     raise RuntimeError("a request to ensure holds a process")
                 if ending.is_set():
                     raise SupervisorError("QNSP-OPS-107", "the supervisor is ending")
-                report = await manager.ensure(request.process, request.wait_seconds)
+                report = await manager.ensure(request.process, request.wait_seconds, request.owner)
                 return answer_line(process=report.to_json(), lines=manager.log_lines(report.name, 20))
 
     async def converse(reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
@@ -32,8 +33,9 @@ HOPELESS = 3
 class Managed:
     """One process: what shall run and what does."""
 
-    def __init__(self, spec: ProcessSpec, log: Path) -> None:
+    def __init__(self, spec: ProcessSpec, log: Path, owner: str = "") -> None:
         self.spec = spec
+        self.owner = owner
         self.digest = spec.digest()
         self.log = log
         self.identity: ProcessIdentity | None = None
@@ -60,6 +62,7 @@ class Managed:
             exit_code=self.exit_code,
             reason=self.reason,
             log=str(self.log),
+            owner=self.owner,
         )
 
 
@@ -74,28 +77,39 @@ class Manager:
         self._locks: dict[str, asyncio.Lock] = {}
         self._exit_codes: dict[int, int] = {}
         self._children: set[int] = set()
+        self._saving: asyncio.Task[None] | None = None
 
     # what the socket offers
 
-    def reports(self) -> list[ProcessReport]:
-        return [self._table[name].report() for name in sorted(self._table)]
+    def reports(self, names: Sequence[str] = ()) -> list[ProcessReport]:
+        chosen = (name for name in names if name in self._table) if names else self._table
+        return [self._table[name].report() for name in sorted(chosen)]
 
     def log_lines(self, name: str, lines: int) -> list[str]:
         if name not in self._table:
             raise SupervisorError("QNSP-OPS-103", f"no process {name!r} is supervised")
         return probe_edge.tail(self._table[name].log, lines)
 
-    async def ensure(self, spec: ProcessSpec, wait_seconds: float) -> ProcessReport:
-        """Make this specification run, and wait for it to be ready, to fail for good, or for the time to pass."""
+    async def ensure(self, spec: ProcessSpec, wait_seconds: float, owner: str = "") -> ProcessReport:
+        """Make this specification run, and wait for it to be ready, to fail for good, or for the time to pass.
+
+        Raises:
+            SupervisorError: QNSP-OPS-109, one of that name runs for another resource.
+        """
         async with self._locks.setdefault(spec.name, asyncio.Lock()):
             present = self._table.get(spec.name)
+            if present is not None and owner and present.owner not in {"", owner}:
+                raise SupervisorError("QNSP-OPS-109", f"process {spec.name} runs for {present.owner}, not for {owner}")
+            if present is not None and owner and not present.owner:
+                present.owner = owner
             if present is None or present.digest != spec.digest() or present.state in {State.FAILED, State.EXITED}:
                 if present is not None:
                     await self._end(present)
-                present = Managed(spec, self._logs / f"{spec.name}.log")
+                present = Managed(spec, self._logs / f"{spec.name}.log", owner)
                 self._table[spec.name] = present
-                self._save()
                 self._launch(present)
+            # What is answered for is in the file; a supervisor that dies before leaves a process that the next one ends.
+            await self._saved()
         await self._wait(present, wait_seconds)
         return present.report()
 
@@ -133,7 +147,7 @@ class Manager:
         running = spawn_edge.marked(self._key)
         kept: set[str] = set()
         for entry in entries:
-            managed = Managed(entry.spec, self._logs / f"{entry.spec.name}.log")
+            managed = Managed(entry.spec, self._logs / f"{entry.spec.name}.log", entry.owner)
             managed.restarts = entry.restarts
             self._table[entry.spec.name] = managed
             mine = [item for item in running if item.name == entry.spec.name]
@@ -191,7 +205,8 @@ class Manager:
                     return
                 self._children.add(pid)
                 managed.identity = identity
-                self._save()
+                with contextlib.suppress(OSError):  # whoever asked for it is told
+                    await self._saved()
             pid = managed.identity.pid if managed.identity else pid
             watcher = asyncio.ensure_future(self._become_ready(managed, 0 if adopted else started_ns))
             try:
@@ -289,8 +304,19 @@ class Manager:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), left)
 
+    async def _saved(self) -> None:
+        """The table as it is now is in the file on return; who asks in the same turn of the loop is written together."""
+        if self._saving is None:
+            self._saving = asyncio.ensure_future(self._save_soon())
+        await asyncio.shield(self._saving)
+
+    async def _save_soon(self) -> None:
+        await asyncio.sleep(0)
+        self._saving = None
+        self._save()
+
     def _save(self) -> None:
-        entries = [Entry(managed.spec, managed.identity, managed.restarts) for managed in self._table.values()]
+        entries = [Entry(item.spec, item.identity, item.restarts, item.owner) for item in self._table.values()]
         write_whole(self._state_file, dump(entries))
 
 

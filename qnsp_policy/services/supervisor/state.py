@@ -1,7 +1,7 @@
 """What the supervisor must remember to take over its processes after its own death: bytes of the state file and back.
 
-An entry is written before its process is started (identity null) and again after, so that a crash in between leaves
-a process that the marker in its environment, not this file, leads back to.
+A process is in the file before anybody is told that it runs. A crash before that leaves a process that the marker in its
+environment, not this file, leads back to: the next supervisor ends it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Entry:
     spec: ProcessSpec
     identity: ProcessIdentity | None
     restarts: int
+    owner: str = ""
 
 
 def dump(entries: list[Entry]) -> bytes:
@@ -32,6 +33,7 @@ def dump(entries: list[Entry]) -> bytes:
             "spec": entry.spec.to_json(),
             "identity": entry.identity.to_json() if entry.identity else None,
             "restarts": entry.restarts,
+            "owner": entry.owner,
         }
         for entry in entries
     ]
@@ -53,6 +55,7 @@ def load(data: bytes) -> list[Entry]:
                 ProcessSpec.from_json(item["spec"]),
                 None if item["identity"] is None else ProcessIdentity.from_json(item["identity"]),
                 int(item["restarts"]),
+                str(item.get("owner", "")),
             )
             for item in value["processes"]
         ]

@@ -140,6 +140,8 @@ def test_a_killed_engine_fails_the_unit_and_is_gone_on_with(toy: ToyWorkspace, r
         for process in psutil.process_iter():
             try:
                 words = process.cmdline()
+                if process.environ().get("QNSP_WORKSPACE") != str(toy.folder):
+                    continue
                 if words[:1] == [str(toy.settings.pulumi)] and "up" in words and toy.running():
                     process.kill()
                     killed += 1

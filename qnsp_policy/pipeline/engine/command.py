@@ -1,0 +1,146 @@
+"""One run of the engine's command line, with our environment only and bound to the life of this process.
+
+Engine processes run in groups of their own, so that a terminal's Ctrl-C reaches us alone and we decide how they end.
+Which failure it was is read from what the pinned version writes; the Automation API of Pulumi's SDK does the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from qnsp_policy.kernel.processes_edge import ProcessIdentity, exec_argv, identify, send_signal
+
+_MISSING = re.compile(r"no stack named.*found")
+_EXISTS = re.compile(r"stack.*already exists")
+_LOCKED = "the stack is currently locked by"
+
+
+class CommandFailed(Exception):  # noqa: N818 - what happened, not whose error it is
+    """The command line ended with an error; its text is all that it wrote.
+
+    Attributes:
+        code: its exit code; minus the number of the signal that ended it.
+    """
+
+    code = 0
+
+
+class StackMissing(CommandFailed):
+    """There is no such stack."""
+
+
+class StackExists(CommandFailed):
+    """There is such a stack already."""
+
+
+class StackLocked(CommandFailed):
+    """The engine's own lock is held, by a living run or by what a dead one left."""
+
+
+class Processes:
+    """The engine processes of one run, so that they can be ended together.
+
+    Args:
+        began, ended: told of each process, for the lease's record.
+        on_cancel: told when the run is to end.
+    """
+
+    def __init__(
+        self,
+        began: Callable[[ProcessIdentity | None], None] = lambda _: None,
+        ended: Callable[[ProcessIdentity | None], None] = lambda _: None,
+        on_cancel: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._began, self._ended, self._on_cancel = began, ended, on_cancel
+        self._running: set[ProcessIdentity] = set()
+        self._lock = threading.Lock()
+        self.cancelled = threading.Event()
+
+    @contextlib.contextmanager
+    def running(self, pid: int) -> Iterator[None]:
+        identity = identify(pid)
+        with self._lock:
+            if identity is not None:
+                self._running.add(identity)
+            cancelled = self.cancelled.is_set()
+        self._began(identity)
+        if cancelled and identity is not None:
+            send_signal(identity, signal.SIGINT)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(identity) if identity else None
+            self._ended(identity)
+
+    def cancel(self) -> None:
+        """Ask every engine process to finish what is in flight, save its state and end."""
+        self.cancelled.set()
+        self._on_cancel()
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End every engine process now; the next run clears up."""
+        self.cancelled.set()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            for identity in self._running:
+                send_signal(identity, number)
+
+
+def run_command(
+    pulumi: Path, words: Sequence[str], *, folder: Path, environment: Mapping[str, str], processes: Processes
+) -> str:
+    """Run the command line to its end.
+
+    Args:
+        pulumi: the pinned program.
+        words: its arguments.
+        folder: where it runs.
+        environment: all of it.
+        processes: where it is registered while it runs.
+
+    Returns:
+        What it wrote to its standard output.
+
+    Raises:
+        CommandFailed: it ended with an error; `StackMissing`, `StackExists` or `StackLocked` where it says so.
+    """
+    with (
+        subprocess.Popen(  # noqa: S603 - the pinned CLI
+            exec_argv([str(pulumi), "--non-interactive", *words]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env={**environment, "PULUMI_AUTOMATION_API": "true", "PULUMI_DEBUG_COMMANDS": "true"},
+            start_new_session=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+        processes.running(process.pid),
+    ):
+        said, complained = process.communicate()
+    if process.returncode == 0:
+        return said
+    kind = CommandFailed
+    if _MISSING.search(complained):
+        kind = StackMissing
+    elif _EXISTS.search(complained):
+        kind = StackExists
+    elif _LOCKED in complained:
+        kind = StackLocked
+    failure = kind(f"{said.strip()}\n{complained.strip()}")
+    failure.code = process.returncode
+    raise failure
+
+
+__all__ = ["CommandFailed", "Processes", "StackExists", "StackLocked", "StackMissing", "run_command"]
