@@ -226,7 +226,7 @@ def _limited(response: httpx.Response, need: Need, deadline: float) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise OperatorError("QNSP-OPS-102", f"{need.url} answered compressed, unasked", subject=need.name)
     data = bytearray()
-    for part in response.iter_raw():
+    for part in response.iter_bytes():
         data += part
         if time.monotonic() > deadline:
             raise OperatorError("QNSP-OPS-100", f"{need.url} does not end its answer", subject=need.name)
