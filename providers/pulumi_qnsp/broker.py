@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pulumi_qnsp.kinds import Changes, Json, Setting, compare
 from qnsp_policy.errors import OperatorError, PeerError
@@ -39,11 +39,16 @@ class BrokerAdmin(Protocol):
         """Hand over a signed and approved plan."""
 
 
+T = TypeVar("T")
 _PAUSE_SECONDS = 2.0
+_WOKEN_PAUSE = 0.3
 _OTHER_PLAN = "QNSP-KBS-032"
 _STAYS = frozenset({"revocation", "trust-root"})
 
 BrokerFactory = Callable[[Json, Setting], BrokerAdmin]
+Wake = Callable[[Setting], bool]
+WOKEN_SECONDS = 20.0
+"""How long a broker of this machine may take to answer after its supervisor was found or woken."""
 
 
 class ObjectKind:
@@ -52,10 +57,13 @@ class ObjectKind:
     Args:
         kind: the broker's word for it.
         connect: makes a client from a Connection and the run's setting.
+        wake: called when the broker does not answer; says whether a supervisor of this machine runs (again), which
+            starts what died.
     """
 
-    def __init__(self, kind: str, connect: BrokerFactory) -> None:
+    def __init__(self, kind: str, connect: BrokerFactory, wake: Wake = lambda _: False) -> None:
         self._kind = kind
+        self._wake = wake
         self._connect = connect
 
     def check(self, inputs: Json) -> list[tuple[str, str]]:
@@ -107,14 +115,31 @@ class ObjectKind:
         """Remove it; what only a plan may remove (a revocation, the trust root) ends with the broker itself."""
         del urn, resource_id
         if self._kind not in _STAYS:
-            self._client(setting, state).delete(state["kind"], state["name"])
+            client = self._client(setting, state)
+            self._patiently(setting, state, lambda: client.delete(state["kind"], state["name"]))
 
     def _client(self, setting: Setting, inputs: Json) -> BrokerAdmin:
         return self._connect(json.loads(inputs["connection"]), setting)
 
+    def _patiently(self, setting: Setting, inputs: Json, call: Callable[[], T]) -> T:
+        """A broker that was just made may take its time (`waitSeconds` of the connection), one that died may come back."""
+        deadline = time.monotonic() + float(json.loads(inputs["connection"]).get("waitSeconds", 0))
+        pause, asked = _PAUSE_SECONDS, False
+        while True:
+            try:
+                return call()
+            except ConnectionError:
+                if not asked and self._wake(setting):
+                    pause, deadline = _WOKEN_PAUSE, max(deadline, time.monotonic() + WOKEN_SECONDS)
+                asked = True
+                if setting.cancelled.is_set() or time.monotonic() >= deadline:
+                    raise
+                setting.cancelled.wait(pause)
+
     def _put(self, setting: Setting, inputs: Json) -> Json:
         client = self._client(setting, inputs)
-        if _held(client, setting, inputs) == inputs["digest"]:
+        held = self._patiently(setting, inputs, lambda: client.digest_of(inputs["kind"], inputs["name"]))
+        if held == inputs["digest"]:
             return dict(inputs)
         if setting.plan is None:
             raise OperatorError(
@@ -134,18 +159,6 @@ class ObjectKind:
         return dict(inputs)
 
 
-def _held(client: BrokerAdmin, setting: Setting, inputs: Json) -> str | None:
-    """The digest that the broker holds; one that was just made may take its time (`waitSeconds` of the connection)."""
-    deadline = time.monotonic() + float(json.loads(inputs["connection"]).get("waitSeconds", 0))
-    while True:
-        try:
-            return client.digest_of(inputs["kind"], inputs["name"])
-        except ConnectionError:
-            if setting.cancelled.is_set() or time.monotonic() >= deadline:
-                raise
-            setting.cancelled.wait(_PAUSE_SECONDS)
-
-
 def object_inputs(connection: Json, item: Json) -> Json:
     """The resource inputs of an Object of a unit at the broker that `connection` reaches."""
     return {
@@ -158,4 +171,4 @@ def object_inputs(connection: Json, item: Json) -> Json:
     }
 
 
-__all__ = ["TYPES", "BrokerAdmin", "BrokerFactory", "ObjectKind", "object_inputs"]
+__all__ = ["TYPES", "WOKEN_SECONDS", "BrokerAdmin", "BrokerFactory", "ObjectKind", "Wake", "object_inputs"]

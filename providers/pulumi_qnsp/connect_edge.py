@@ -7,6 +7,7 @@ from typing import Any
 
 from pulumi_qnsp.broker import BrokerAdmin
 from pulumi_qnsp.kinds import Json, Setting
+from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.wire import broker_admin
 from qnsp_policy.kernel.wire.guest_status import GuestStatus
@@ -42,6 +43,11 @@ def connect_broker(connection: Json, setting: Setting) -> BrokerAdmin:
     return BrokerWriter(connection, setting.operator_key)
 
 
+def wake_supervisor(setting: Setting) -> bool:
+    """Whether the workspace's supervisor runs; one that died with its processes is started, and starts them again."""
+    return SupervisorClient(SupervisorFolder.at(setting.path(".qnsp/run"))).wake()
+
+
 def read_evidence(endpoint: Json) -> Json:
     """The response key of a gateway whose evidence holds, and what that evidence is worth."""
     said = read_gateway(endpoint)
@@ -57,4 +63,4 @@ def read_guests(setting: Setting, endpoint: str) -> list[GuestStatus]:
     return sorted((status for status in found if status.endpoint == endpoint), key=lambda s: s.asked, reverse=True)
 
 
-__all__ = ["BrokerWriter", "connect_broker", "read_evidence", "read_guests"]
+__all__ = ["BrokerWriter", "connect_broker", "read_evidence", "read_guests", "wake_supervisor"]

@@ -12,7 +12,7 @@ from typing import Any
 import pulumi.provider.experimental.provider as api
 
 from pulumi_qnsp.broker import TYPES, ObjectKind
-from pulumi_qnsp.connect_edge import connect_broker, read_evidence, read_guests
+from pulumi_qnsp.connect_edge import connect_broker, read_evidence, read_guests, wake_supervisor
 from pulumi_qnsp.gateway import EndpointKind
 from pulumi_qnsp.journal_edge import Journal
 from pulumi_qnsp.kinds import Json, Kind, Setting
@@ -34,7 +34,7 @@ def default_kinds() -> dict[str, Kind]:
         "qnsp:gateway:Endpoint": EndpointKind(read_evidence, read_guests),
     }
     for kind, token in TYPES.items():
-        kinds[token] = ObjectKind(kind, connect_broker)
+        kinds[token] = ObjectKind(kind, connect_broker, wake_supervisor)
     return kinds
 
 

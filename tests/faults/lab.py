@@ -38,7 +38,7 @@ ENDPOINT = ("Endpoint/clinic-embeddings",)
 SECONDS = 240
 _NAME = re.compile(r"^metadata: *\{name: ([a-z0-9-]+)", re.MULTILINE)
 _KIND = re.compile(r"^kind: *(\w+)", re.MULTILINE)
-_SCRATCH = re.compile(r"\.new$|\.part$|fileblob|^\..*\.json\.\d+$")
+_SCRATCH = re.compile(r"\.new$|\.part$|\.tmp$|fileblob|^\..*\.json\.\d+$")
 ANSWERS = frozenset({0, 1, 4, 5, 6})
 """Exit codes that a command may end with after a kill of something else, or as the first one after a kill."""
 

@@ -50,6 +50,8 @@ class FakeBroker:
         self.held[kind, name] = sha256_digest(jcs(value))
 
     def delete(self, kind: str, name: str) -> None:
+        if self.down:
+            raise ConnectionRefusedError(0, "refused")
         self.held.pop((kind, name), None)
 
     def present_plan(self, envelope: bytes) -> None:
@@ -118,6 +120,22 @@ def test_a_broker_that_is_down_has_lost_nothing(broker: FakeBroker, setting: Set
     """Unreachable is not gone."""
     broker.down = True
     assert kind_of(broker).read(setting, URN, "main/tenant/clinic", an_object()) == an_object()
+
+
+def test_a_broker_that_died_is_woken_to_take_back_what_it_holds(broker: FakeBroker, setting: Setting) -> None:
+    """After a power cut the supervisor starts it again; where there is none, it cannot be reached."""
+    kind, inputs = kind_of(broker), an_object()
+    kind.create(setting, URN, inputs)
+    broker.down = True
+    with pytest.raises(ConnectionError):
+        kind.delete(setting, URN, "main/tenant/clinic", inputs)
+
+    def wake(_: Setting) -> bool:
+        broker.down = False
+        return True
+
+    ObjectKind("tenant", lambda _connection, _setting: broker, wake).delete(setting, URN, "main/tenant/clinic", inputs)
+    assert broker.held == {}
 
 
 @pytest.mark.parametrize("kind", ["revocation", "trust-root"])
