@@ -161,11 +161,12 @@ def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observ
     if not on_aws:
         return seen
     try:
+        from qnsp_policy.pipeline.engine.programs import resources
         from qnsp_policy.pipeline.world.aws_edge import AwsReader
     except ImportError:
         why = "boto3 is not installed: pip install 'qnsp-policy[aws]'"
         return seen.joined(type(seen)(unknown=dict.fromkeys(on_aws, why)))
-    return seen.joined(AwsReader().observe(recorded.units))
+    return seen.joined(AwsReader(resources).observe(recorded.units))
 
 
 __all__ = [

@@ -56,13 +56,13 @@ def declaration(unit: Unit) -> Declaration | None:
     return None if declare is None else declare(unit)
 
 
-def resources(unit: RecordedUnit) -> Sequence[Resource]:
+def resources(unit: Unit | RecordedUnit) -> Sequence[Resource]:
     """What a unit declares, for readers that compare it in bulk; nothing where its program does not say.
 
     Raises:
         OperatorError: QNSP-ENG-030, its program is not installed.
     """
-    declares: Callable[[RecordedUnit], Sequence[Resource]] | None = getattr(_module(unit.program), "resources", None)
+    declares: Callable[[Unit | RecordedUnit], Sequence[Resource]] | None = getattr(_module(unit.program), "resources", None)
     return declares(unit) if declares is not None else ()
 
 

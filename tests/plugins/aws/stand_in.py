@@ -28,13 +28,13 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from pulumi_qnsp.values import UNKNOWN, plain_map, wrap, wrap_map
-from tests.plugins.aws import fleets, identities, names, network, records
+from tests.plugins.aws import fleets, identities, network, records
 from tests.plugins.aws.kind import GONE, Json, Kind, settled
 from tests.plugins.aws.session import Aws
 
 VERSION = "7.51.1"
 KINDS: Mapping[str, Kind] = {
-    **network.KINDS, **names.KINDS, **identities.KINDS, **records.KINDS, **fleets.KINDS
+    **network.KINDS, **identities.KINDS, **records.KINDS, **fleets.KINDS
 }  # fmt: skip
 DIES_AT = "STAND_IN_DIES_AT"
 """Part of the name of the resource at whose creation the plugin's process ends: before it is made, or, with `after:` in front, after."""
