@@ -12,12 +12,14 @@ from qnsp_policy.errors import PlanRefused, QnspError
 from qnsp_policy.kernel.crypto.signer import Signer
 from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.model.workspace_edge import load
-from qnsp_policy.pipeline.plan.envelope import approve_plan, verify_plan
+from qnsp_policy.pipeline.plan.envelope import approve_plan, changes_anything, check_fresh, verify_plan
 from qnsp_policy.pipeline.trust.approvals import unmet
 from qnsp_policy.pipeline.trust.authorisation import describe_missing, read_plan_file, verify_approvals, verify_author
 from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.workflows.people import pick
 from qnsp_policy.workflows.runtime import open_ledger, read_plan, recorded_state
+
+_APPROVALS_MISSING = "QNSP-PLN-015"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class ShownPlan:
         approvers: verified approvals.
         missing: approvals that are still needed.
         refusal: why apply would refuse it now, None if it would not.
+        changes: whether applying it would do anything.
     """
 
     payload: Mapping[str, Any]
@@ -39,6 +42,17 @@ class ShownPlan:
     approvers: tuple[str, ...]
     missing: tuple[str, ...]
     refusal: QnspError | None
+    changes: bool = True
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing but approvals stands between it and its apply."""
+        return self.refusal is not None and self.refusal.code == _APPROVALS_MISSING
+
+    @property
+    def good(self) -> bool:
+        """Whether it is what it claims to be and could still be applied."""
+        return self.refusal is None or self.waits
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -48,16 +62,22 @@ class ShownPlan:
             "approvers": list(self.approvers),
             "missing": list(self.missing),
             "refusal": self.refusal.to_json() if self.refusal else None,
+            "waits": self.waits,
             "plan": dict(self.payload),
         }
 
-    def signature_lines(self) -> list[str]:
+    def signature_lines(self, path: Path) -> list[str]:
+        """What the signatures are worth, and what to do next with the file at `path`."""
         author = self.payload.get("author", "")
         lines = [f"{'ok       ' if self.author_verified else 'NOT OK   '} signed by its author {author}"]
         lines += [f"ok        approved by {name}" for name in self.approvers]
         lines += [f"missing   {need}" for need in self.missing]
-        if self.refusal is not None:
+        if not self.good:
             lines.append(f"apply would refuse it: {self.refusal}")
+        elif not self.changes:
+            lines.append("Nothing to do: it changes nothing.")
+        else:
+            lines.append(f"Next: qnsp-policy {'approve' if self.waits else 'apply'} {path}")
         return lines
 
 
@@ -84,10 +104,13 @@ def _shown(data: bytes, recorded: RecordedState, *, now: datetime) -> ShownPlan:
         approvers = tuple(sorted({*in_force, *proposed}))
         lacking = unmet(checked.needs, in_force=in_force, proposed=proposed)
         missing = tuple(describe_missing(need, count) for need, count in lacking)
+        if file.digest != recorded.unfinished:
+            check_fresh(file.payload, recorded, judge)
         verify_plan(data, recorded, now=now)
     except PlanRefused as error:
         refusal = error
-    return ShownPlan(file.payload, file.digest, verified, approvers, missing, refusal)
+    changes = changes_anything(file.payload)
+    return ShownPlan(file.payload, file.digest, verified, approvers, missing, refusal, changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,7 +262,7 @@ def verify_response(
         relied = RelyingPartyTrust.from_json(trust.read_bytes())
     else:
         runtime = (answer.evidence or {}).get("runtimeData", {})
-        workspace = load(root)
+        workspace = _workspace_or_trust(root)
         named = runtime.get("endpoint") if isinstance(runtime, dict) else None
         endpoints = [str(endpoint.name) for endpoint in workspace.of_kind(Endpoint)]
         relied = relying_party_trust(workspace, named if named in endpoints else endpoints[0])
@@ -273,6 +273,19 @@ def verify_response(
     except PeerError as error:
         return Verdicts(False, (_refusal(error),))
     return Verdicts(True, verified.statements, b"", verified.key_id, verified.algorithm)
+
+
+def _workspace_or_trust(root: Path) -> Workspace:
+    """The workspace, whose absence here only means that somebody else must say what is trusted."""
+    if not any(root.glob("*.yaml")):
+        raise OperatorError(
+            "QNSP-OPS-069",
+            "there is no workspace here to say whom this answer should be from",
+            subject=str(root),
+            next_step="name what you trust with --trust FILE (`qnsp-policy trust export ENDPOINT` writes it), "
+            "or the workspace with -C DIR",
+        )
+    return load(root)
 
 
 def export_trust(root: Path, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.world.observed import Concern
 from qnsp_policy.workflows.runtime import observe, recorded_state
 
 
@@ -56,7 +57,7 @@ def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[st
     return {
         "formatVersion": "1.0",
         "drift": found,
-        "drifted": any(item["class"] != "unknown" for item in found),
+        "drifted": any(item["class"] not in {"unknown", Concern.REFRESHED.value} for item in found),
         "unknown": sorted(seen.unknown),
         "units": len(recorded.units),
         "ignored": list(ignore),

@@ -15,6 +15,8 @@ from qnsp_policy.kernel.ledger.store_edge import LedgerReader
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.trust.from_documents import trust_root_value
+from qnsp_policy.workflows.keys import list_keys
 from qnsp_policy.workflows.runtime import LEDGER_KEYS
 
 WORKSPACE = "workspace"
@@ -35,10 +37,23 @@ def logs(root: Path, workspace: Workspace) -> Iterator[tuple[str, LedgerReader]]
             yield f"broker {broker.name}", LedgerReader(folder / "ledger", origin, public)
 
 
+def names_of_keys(root: Path, workspace: Workspace) -> dict[str, str]:
+    """Whose each key is, by key id: identities of the TrustRoot, and the key files that lie here."""
+    found = {
+        key.key_id: identity.name
+        for identity in trust_root_value(workspace).identities.values()
+        for signer in identity.signers
+        for key in signer.public_keys
+    }
+    return {key_id: entry.name for entry in list_keys(root) for key_id in entry.key_ids} | found
+
+
 def ledger_list(root: Path, *, type_: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
     """The newest records of all logs, merged by time."""
     found: list[dict[str, Any]] = []
-    for writer, log in logs(root, load(root)):
+    workspace = load(root)
+    names = names_of_keys(root, workspace)
+    for writer, log in logs(root, workspace):
         for index in range(log.size):
             record = LedgerRecord.from_bytes(log.entry(index))
             if type_ is None or record.type == type_:
@@ -49,6 +64,7 @@ def ledger_list(root: Path, *, type_: str | None = None, limit: int = 50) -> lis
                         "type": record.type,
                         "time": timestamp(record.time),
                         "actor": record.actor,
+                        "actorName": names.get(record.actor, record.actor),
                         "subject": record.subject,
                         "data": dict(record.data),
                     }
@@ -90,6 +106,16 @@ def ledger_verify(root: Path) -> list[dict[str, Any]]:
     return verified
 
 
+def ledger_keys(root: Path) -> list[dict[str, Any]]:
+    """What somebody who verifies the logs elsewhere must know: each log's origin and its public keys."""
+    found = []
+    for writer, log in logs(root, load(root)):
+        notes = {note.key.key_id: note.to_vkey() for note in log.keys}
+        keys = [{"keyId": key.key_id, "vkey": notes.get(key.key_id), "jwk": key.to_jwk()} for key in log.public_keys]
+        found.append({"log": writer, "origin": log.origin, "keys": keys})
+    return found
+
+
 def ledger_prove(root: Path, index: int) -> dict[str, Any]:
     """The inclusion proof of one entry of the workspace's log.
 
@@ -105,4 +131,4 @@ def ledger_prove(root: Path, index: int) -> dict[str, Any]:
     return {"origin": log.origin, "index": index, "proof": proof.to_bytes().decode()}
 
 
-__all__ = ["denials_since", "ledger_list", "ledger_prove", "ledger_verify", "logs"]
+__all__ = ["denials_since", "ledger_keys", "ledger_list", "ledger_prove", "ledger_verify", "logs"]

@@ -18,6 +18,7 @@ from qnsp_policy.pipeline.plan.envelope import sign_plan
 from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed
 from qnsp_policy.pipeline.rules.wasm_edge import compile_ahead
 from qnsp_policy.pipeline.trust.grants import effective_grants
+from qnsp_policy.pipeline.trust.root_changes import weakens
 from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.workflows.check import WEAKEN, judge, severity_of
 from qnsp_policy.workflows.people import pick
@@ -125,7 +126,10 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
             attachments=_read(root, workspace, needed=not options.destroy),
         ),
     )
-    weakened = options.fail_on == WEAKEN and bool(made.diff.weakening)
+    proposed = made.payload["trust"]["trustRoot"]
+    weakened = options.fail_on == WEAKEN and (
+        bool(made.diff.weakening) or (proposed is not None and weakens(proposed["changes"]))
+    )
     blocked = weakened or bool(report.blocking(level)) or bool(made.payload["blocking"])
     saved = ""
     if options.save is not None and signer is not None:

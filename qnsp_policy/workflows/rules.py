@@ -69,11 +69,12 @@ def rules_engine(
 
 def _all_rules(root: Path) -> tuple[RuleMetadata, ...]:
     """Rules of the workspace if there is one here, else the shipped ones."""
+    from qnsp_policy.pipeline.rules.evaluate import UNUSED_WAIVER
     from qnsp_policy.pipeline.rules.wasm_edge import shipped_rules
 
     if (root / "qnsp.yaml").exists():
-        return tuple(rule for rule_set in rule_sets(root, load(root)) for rule in rule_set.rules)
-    return shipped_rules().rules
+        return (*(rule for rule_set in rule_sets(root, load(root)) for rule in rule_set.rules), UNUSED_WAIVER)
+    return (*shipped_rules().rules, UNUSED_WAIVER)
 
 
 def list_rules(root: Path) -> list[dict[str, Any]]:

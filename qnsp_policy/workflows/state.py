@@ -158,13 +158,14 @@ def lock_list(root: Path, *, now: datetime) -> list[dict[str, Any]]:
         return []
     record = found[0]
     expired = record.expires is not None and record.expires < now
+    gone = lease.is_abandoned(record, now)
     return [
         {
             "holder": f"{record.user}@{record.host}, process {record.owner.pid if record.owner else 0}",
             "purpose": record.purpose,
             "since": timestamp(record.acquired) if record.acquired else None,
             "until": timestamp(record.expires) if record.expires else None,
-            "state": "expired" if expired else "held",
+            "state": "expired" if expired else "abandoned" if gone else "held",
             "token": record.token,
         }
     ]

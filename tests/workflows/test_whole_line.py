@@ -190,6 +190,10 @@ def test_a_killed_guest_is_drift_and_comes_back(lab: Path) -> None:
         time.sleep(0.5)
     else:
         pytest.fail("the endpoint did not come back")
+    seen = run(lab, "drift")  # exit code 0: a new response key after a start is as it should be
+    assert [item["class"] for item in seen["drift"]] == ["refreshed"]
+    assert not seen["drifted"]
+    assert run(lab, "plan", "--detailed-exitcode")["changes"] is False
 
 
 def test_a_change_reaches_the_broker_only_approved(lab: Path) -> None:

@@ -35,5 +35,6 @@ def command(
         make(session.directory, PlanOptions(save=heal_plan), now=session.now, progress=session.note)
         session.note(f"saved {heal_plan}; next: qnsp-policy approve {heal_plan}")
     emit(session, found, lambda: render_drift(found, paint=paint_of(session)))
-    counted = [item for item in found["drift"] if fail_on == "any" or item["class"] in {"security", "unknown"}]
+    classes = {item["class"] for item in found["drift"]} - {"refreshed"}
+    counted = classes if fail_on == "any" else classes & {"security", "unknown"}
     session.finish(CHANGES if counted else OK)

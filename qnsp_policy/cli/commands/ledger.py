@@ -1,9 +1,10 @@
-"""`ledger list|verify|prove`: the record of what happened."""
+"""`ledger list|verify|keys|prove`: the record of what happened."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +42,29 @@ def verify(ctx: typer.Context) -> None:
         found,
         lambda: "\n".join(f"ok  {log['origin']}   {log['size']} entries, root {log['root']}" for log in found),
     )
+
+
+@app.command(epilog=examples("ledger keys", "ledger keys --format json"))
+def keys(ctx: typer.Context) -> None:
+    """The public keys of every log, as C2SP verifier keys: give them to whoever verifies a log or a proof elsewhere."""
+    from qnsp_policy.workflows.ledger import ledger_keys
+
+    session: Session = ctx.obj
+    found = ledger_keys(session.directory)
+
+    def text() -> str:
+        blocks = [
+            "\n".join([f"{log['log']}   {log['origin']}", *(f"  {_key_line(key)}" for key in log["keys"])])
+            for log in found
+        ]
+        return "\n\n".join(blocks) or "there is no log here"
+
+    emit(session, found, text, exact=True)
+
+
+def _key_line(key: Mapping[str, Any]) -> str:
+    """The C2SP verifier key where the key signs checkpoints, else its id: it signs the stronger statement beside them."""
+    return f"{key['jwk']['alg'] if 'alg' in key['jwk'] else key['jwk']['crv']:<10} {key['vkey'] or key['keyId'] + ' (checkpoint.dsse.json)'}"
 
 
 @app.command(epilog=examples("ledger prove 3", "ledger prove 3 --out entry-3.proof"))

@@ -26,6 +26,8 @@ def list_(ctx: typer.Context) -> None:
             f"{lock['holder']}   {lock['purpose']}   since {lock['since']}   until {lock['until']}   {lock['state']}"
             for lock in found
         ]
+        if any(lock["state"] != "held" for lock in found):
+            lines.append("Its owner is gone; the next apply takes it over by itself.   Or: qnsp-policy lock release")
         return "\n".join(lines) or "nobody holds it"
 
     emit(session, found, text)

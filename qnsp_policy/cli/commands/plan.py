@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from qnsp_policy.cli.exits import CHANGES, OK, VIOLATIONS, worst
 from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of, write_outputs
 from qnsp_policy.cli.tree import examples
+
+if TYPE_CHECKING:
+    from qnsp_policy.workflows.plan import MadePlan
 
 EXAMPLES = examples("plan --save change.plan", "plan --target enclave/clinic-enclave --full")
 
@@ -82,10 +85,12 @@ def command(
         if save is not None:
             lines.append(
                 f"Saved {save} (signed by {made.author} as author, expires {made.payload['expiresAt']}).   "
-                f"Next: qnsp-policy approve {save}"
+                + _next(made, save)
             )
         elif made.changes:
             lines.append("Not saved.   Next: qnsp-policy plan --save change.plan")
+        else:
+            lines.append("Nothing to do: the documents, what was applied and what runs agree.")
         return "\n".join(lines)
 
     write_outputs(
@@ -102,6 +107,12 @@ def command(
     session.finish(
         worst(VIOLATIONS if made.blocked or refused else OK, CHANGES if detailed_exitcode and made.changes else OK)
     )
+
+
+def _next(made: MadePlan, saved: Path) -> str:
+    if not made.changes:
+        return "Nothing to do: it changes nothing."
+    return f"Next: qnsp-policy {'approve' if made.payload['approvalsNeeded'] else 'apply'} {saved}"
 
 
 def _preflight(payload: Mapping[str, Any]) -> list[dict[str, str]]:

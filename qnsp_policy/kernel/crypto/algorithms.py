@@ -210,7 +210,13 @@ def algorithm(name: str) -> Algorithm:
     """
     row = ALGORITHMS.get(name)
     if row is None:
-        raise PeerError("QNSP-SIG-005", f"unknown algorithm {name!r}", subject=name)
+        ours = next((row.name for row in ALGORITHMS.values() if row.jose == name), "")
+        raise PeerError(
+            "QNSP-SIG-005",
+            f"unknown algorithm {name!r}",
+            subject=name,
+            next_step=f"write it as the documents do: {ours}" if ours else f"one of: {', '.join(ALGORITHMS)}",
+        )
     return row
 
 

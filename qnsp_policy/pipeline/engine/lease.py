@@ -141,7 +141,7 @@ def release_by_force(backend: Backend, *, force: bool) -> LeaseRecord:
     else:
         if record.owner is None:
             return record
-    if not force and not _is_abandoned(record, _now()):
+    if not force and not is_abandoned(record, _now()):
         raise _held(record)
     _end_processes(record)
     freed = LeaseRecord(record.token + 1, takeover=f"released by force from {record.describe()}")
@@ -209,7 +209,7 @@ class Lease:
         before = found[0] if found else LeaseRecord(0)
         took_over: LeaseRecord | None = None
         if before.owner is not None:
-            if not _is_abandoned(before, now):
+            if not is_abandoned(before, now):
                 raise _held(before)
             took_over = before
         me = identify(os.getpid())
@@ -297,7 +297,8 @@ class Lease:
                 self._change(lambda record: record)
 
 
-def _is_abandoned(record: LeaseRecord, now: datetime) -> bool:
+def is_abandoned(record: LeaseRecord, now: datetime) -> bool:
+    """Whether nobody is behind it any more: its process ended on this host, or it expired on another."""
     if record.owner is None:
         return True
     if record.host == socket.gethostname():

@@ -7,8 +7,7 @@ no signer until it is signed again; an envelope that is broken or lies is a prob
 2  its payload is the canonical form of the document as it stands now
 3  every signature by a key of the TrustRoot verifies; signatures by other keys are ignored
 4  a signer counts when all its keys have signed and it has not expired
-Not checked here: whether the signer may sign this kind of document (rules), OIDC signers (their certificates need
-collateral).
+Not checked here: whether the signer may sign this kind of document (rules).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ class VerifiedSigner:
     Attributes:
         identity: its name in the TrustRoot.
         roles: its roles there.
-        signer: the kind of signer: software, ssh, pkcs11, kms, oidc.
+        signer: the kind of signer: software, ssh, pkcs11, kms.
         key_ids: RFC 7638 thumbprints of the keys that signed.
     """
 

@@ -210,6 +210,11 @@ def _action(value: Mapping[str, Any]) -> Action:
     )
 
 
+def changes_anything(payload: Mapping[str, Any]) -> bool:
+    """Whether applying a plan of this payload would do anything."""
+    return payload["trust"]["trustRoot"] is not None or any(action["op"] != "no-op" for action in payload["actions"])
+
+
 def payload_of(data: bytes) -> Mapping[str, Any]:
     """The payload of a plan file, unverified, for `show`; whoever acts on it verifies it first."""
     return parse_object(read_plan_file(data).envelope.payload, max_bytes=64 * 1024 * 1024)

@@ -24,13 +24,14 @@ from qnsp_policy.pipeline.plan.values import Action, Json, Op, Outline, Previews
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
 from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
 from qnsp_policy.pipeline.trust.codec import time_to_text
-from qnsp_policy.pipeline.trust.consistency import check_succession, root_changes
+from qnsp_policy.pipeline.trust.consistency import check_succession
 from qnsp_policy.pipeline.trust.crossing import cross_tenant
 from qnsp_policy.pipeline.trust.diff import TrustDiff, trust_diff
 from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 from qnsp_policy.pipeline.trust.objects import authorised_objects, policies_of, voice_to_json, voices_of
 from qnsp_policy.pipeline.trust.release_policy import release_policies
 from qnsp_policy.pipeline.trust.rendering import render_trust
+from qnsp_policy.pipeline.trust.root_changes import root_changes
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.pipeline.trust.values import EffectiveGrant
 from qnsp_policy.pipeline.world.recorded import RecordedState, recorded_policies

@@ -1,4 +1,4 @@
-"""Drift as text: security first, then what does not run or could not be read, then cosmetic; nothing was changed."""
+"""Drift as text: security first, then what does not run or could not be read, then cosmetic, then what was renewed by itself."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ _ORDER: tuple[tuple[str, Style], ...] = (
     ("unknown", "warn"),
     ("cosmetic", "dim"),
 )
+_REFRESHED = "refreshed"
 
 
 def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
     """Every difference with its unit, then one line that counts."""
     lines: list[str] = []
-    for name, style in _ORDER:
+    for name, style in (*_ORDER, (_REFRESHED, "dim")):
         lines += [
             f"{paint(style, f'{name:<12}')} {terminal(item['unit']):<28} {terminal(item['text'])}"
             for item in found["drift"]
@@ -31,6 +32,8 @@ def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
     lines.append(f"{', '.join(parts) or 'no drift'} in {found['units']} units; nothing was changed.")
     if counted["security"] or counted["availability"] or counted["cosmetic"]:
         lines.append("Next: qnsp-policy drift --heal-plan fix.plan")
+    elif counted[_REFRESHED]:
+        lines.append("What was renewed by itself is no drift; `qnsp-policy refresh` records it.")
     return "\n".join(lines)
 
 

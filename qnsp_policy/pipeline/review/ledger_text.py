@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from qnsp_policy.pipeline.review.escape import terminal
@@ -10,19 +11,42 @@ from qnsp_policy.pipeline.review.style import Paint, Style, plain
 
 _STYLES: Mapping[str, Style] = {"denial": "bad", "release": "good", "apply": "strong", "genesis": "strong"}
 
+_DIGEST = 71
+_THUMBPRINT = 43
+
 
 def render_records(records: Iterable[Mapping[str, Any]], *, paint: Paint = plain) -> str:
-    """Oldest first."""
+    """Oldest first; records that say the same one after the other are one line with their number."""
     lines: list[str] = []
-    for record in records:
-        kind = record["type"]
+    for same in _runs(records):
+        record, kind = same[-1], same[-1]["type"]
+        often = f"   {len(same)} times since {same[0]['time']}" if len(same) > 1 else ""
         lines.append(
             f"{record['time']}  {terminal(record['log']):<12} {record['index']:>4}  "
-            f"{paint(_STYLES.get(kind, 'dim'), f'{kind:<11}')} {terminal(record['subject'])}  {terminal(record['actor'])}"
+            f"{paint(_STYLES.get(kind, 'dim'), f'{kind:<12}')} {_short(record['subject'])}  "
+            f"{_short(record.get('actorName') or record['actor'])}{often}"
         )
         if kind == "denial":
             lines += [f"    {line}" for line in denial_lines(record["data"])]
     return "\n".join(lines) or "the ledger is empty"
+
+
+def _runs(records: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Neighbours that differ in nothing that is shown."""
+
+    def shown(record: Mapping[str, Any]) -> tuple[str, ...]:
+        told = denial_lines(record["data"]) if record["type"] == "denial" else [str(record["index"])]
+        return (record["log"], record["type"], record["subject"], record["actor"], *told)
+
+    for _, same in groupby(records, key=shown):
+        yield list(same)
+
+
+def _short(text: str) -> str:
+    """A digest or a key's thumbprint cut to what tells it from its neighbours; names stay whole."""
+    digest = text.startswith("sha256:") and len(text) == _DIGEST
+    thumbprint = len(text) == _THUMBPRINT and not set(text) & set(" /.@:")
+    return terminal(f"{text[:15]}..." if digest else f"key {text[:8]}..." if thumbprint else text)
 
 
 def denial_lines(data: Mapping[str, Any]) -> list[str]:

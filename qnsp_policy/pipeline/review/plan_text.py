@@ -22,6 +22,7 @@ _SIGNS: Mapping[str, tuple[str, Style]] = {
     "delete": ("-", "bad"),
     "no-op": (" ", "dim"),
 }
+_ROOT_STYLES: Mapping[str, Style] = {"!": "bad", "^": "good", ">": "note"}
 MAX_REASON = 3
 
 
@@ -32,7 +33,9 @@ def render_plan(payload: Json, *, full: bool = False, paint: Paint = plain) -> s
     lines.append(render_trust_diff(trust["diff"], paint=paint))
     lines.append(f"  {crossing(trust['crossTenant'])}")
     if trust["trustRoot"] is not None:
-        lines += [f"  {paint('bad', terminal(line))}" for line in trust["trustRoot"]["changes"]]
+        lines += [
+            f"  {paint(_ROOT_STYLES.get(line[:1], 'dim'), terminal(line))}" for line in trust["trustRoot"]["changes"]
+        ]
     lines += _rests_on(payload, paint)
     lines += ["", *_recoverability(payload, paint), *_findings(payload, paint), *_approvals(payload, paint)]
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from qnsp_policy.pipeline.trust.objects import (
 )
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.rendering import render_trust
+from qnsp_policy.pipeline.trust.root_changes import root_changes
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 
 
@@ -119,32 +120,6 @@ def check_succession(judge: TrustRootValue, proposed: TrustRootValue) -> None:
         )
 
 
-def root_changes(judge: TrustRootValue, proposed: TrustRootValue) -> list[str]:
-    """Every difference between two TrustRoots, a line each, for approvers; sorted."""
-    lines: list[str] = []
-    for name in sorted({*judge.identities, *proposed.identities}):
-        old, new = judge.identities.get(name), proposed.identities.get(name)
-        if old == new:
-            continue
-        if old is None and new is not None:
-            lines.append(f"! TrustRoot gains {name} ({', '.join(sorted(new.roles))})")
-        elif new is None:
-            lines.append(f"! TrustRoot loses {name}")
-        elif old is not None:
-            gained, lost = sorted(new.roles - old.roles), sorted(old.roles - new.roles)
-            said = [f"gains role {role}" for role in gained] + [f"loses role {role}" for role in lost]
-            lines.append(
-                f"! TrustRoot: {name} {', '.join([*said, *(['other signers'] if old.signers != new.signers else [])])}"
-            )
-    before, after = judge.to_json(), proposed.to_json()
-    for member in ("environment", "failOn", "planLifetimeSeconds", "thresholds", "approvals", "anchors"):
-        if before[member] != after[member]:
-            shown = f": {before[member]} -> {after[member]}" if member != "anchors" else ""
-            lines.append(f"! TrustRoot: {member} changes{shown}")
-    lines.append(f"TrustRoot version {judge.version} -> {proposed.version}")
-    return lines
-
-
 def _without_places(diff: Mapping[str, Any]) -> Any:
     def strip(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -170,4 +145,4 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-__all__ = ["CheckedPlan", "check_payload", "check_succession", "root_changes"]
+__all__ = ["CheckedPlan", "check_payload", "check_succession"]

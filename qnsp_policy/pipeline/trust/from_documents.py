@@ -5,7 +5,7 @@ from __future__ import annotations
 from qnsp_policy.errors import DocumentError, PeerError
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.pipeline.model.kinds.project import Approval
-from qnsp_policy.pipeline.model.kinds.trust_root import OidcSigner, Signer
+from qnsp_policy.pipeline.model.kinds.trust_root import Signer
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.trust.trust_root import (
     ApprovalRule,
@@ -80,8 +80,6 @@ def _signer(signer: Signer) -> SignerValue:
         type=signer.type,
         keys=tuple(PublicKey.from_jwk(key).to_jwk() for key in signer.keys),
         expires=signer.expires.at,
-        issuer=str(signer.issuer) if isinstance(signer, OidcSigner) else "",
-        subject=str(signer.subject) if isinstance(signer, OidcSigner) else "",
     )
 
 

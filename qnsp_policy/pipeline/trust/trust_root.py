@@ -29,11 +29,10 @@ class SignerValue:
     """One way in which an identity signs: all its keys must sign, and it ends.
 
     Attributes:
-        type: software, ssh, pkcs11, kms or oidc.
+        type: software, ssh, pkcs11 or kms.
         keys: public JWKs; a software signer has an ML-DSA key and an Ed25519 key.
         expires: the last moment at which it counts.
-        issuer: of an oidc signer, else "".
-        subject: of an oidc signer, else "".
+        issuer, subject: kept for signers by certificate, of which there are none yet: empty.
     """
 
     type: str
@@ -47,7 +46,7 @@ class SignerValue:
             names = [key.algorithm for key in self.public_keys]
             if "Ed25519" not in names or not any(name.startswith("ML-DSA-") for name in names):
                 raise ValueError("a software signer holds an ML-DSA key and an Ed25519 key, and both must sign")
-        elif not self.keys and self.type != "oidc":
+        elif not self.keys:
             raise ValueError(f"a signer of type {self.type} without a key")
 
     def to_json(self) -> Json:

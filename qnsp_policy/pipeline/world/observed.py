@@ -11,11 +11,12 @@ Json = dict[str, Any]
 
 
 class Concern(StrEnum):
-    """What a difference touches."""
+    """What a difference touches; `refreshed` is none: what is renewed by itself, as it should be, and holds."""
 
     SECURITY = "security"
     AVAILABILITY = "availability"
     COSMETIC = "cosmetic"
+    REFRESHED = "refreshed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class Observation:
         """By unit id, what differs or could not be read, in words: plan previews these."""
         found: dict[str, list[str]] = {}
         for deviation in self.deviations:
-            found.setdefault(deviation.unit, []).append(deviation.text)
+            if deviation.concern is not Concern.REFRESHED:
+                found.setdefault(deviation.unit, []).append(deviation.text)
         for unit, why in self.unknown.items():
             found.setdefault(unit, []).append(f"could not be read ({why})")
         return {unit: tuple(texts) for unit, texts in sorted(found.items())}

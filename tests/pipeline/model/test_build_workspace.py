@@ -78,7 +78,7 @@ MUTATIONS = {
     "vmpl-out-of-range": ("enclaves.yaml", "vmpl: 0", "vmpl: 4", "QNSP-DOC-021", "enclaves.yaml:27:13"),
     "negative": ("enclaves.yaml", "bootloader: 3", "bootloader: -3", "QNSP-DOC-021", "enclaves.yaml:25:28"),
     "empty-list": ("enclaves.yaml", "to: [Enclave/clinic-enclave]", "to: []", "QNSP-DOC-021", "enclaves.yaml:48:7"),
-    "oidc-wildcard": ("trust-root.yaml", "{type: software, keys: [", '{type: oidc, issuer: "https://x", subject: "repo:*", keys: [', "QNSP-DOC-021", "trust-root.yaml:9:60"),
+    "oidc-is-not-there": ("trust-root.yaml", "{type: software, keys: [", '{type: oidc, issuer: "https://x", keys: [', "QNSP-DOC-019", "trust-root.yaml:9:24"),
     "private-jwk": ("tenants.yaml", '"alg": "ML-DSA-65"', '"alg": "ML-DSA-65", "priv": "AAAA"', "QNSP-DOC-038", "tenants.yaml:11:37"),
     "jwk-without-key": ("tenants.yaml", '"pub":', '"bup":', "QNSP-DOC-021", "tenants.yaml:11:37"),
     "rule-and-control": ("governance.yaml", "rule: keys/recovery-sites", "rule: keys/recovery-sites\n  control: {framework: Framework/iso27001-2022, control: A.8.11}", "QNSP-DOC-039", "governance.yaml:29:1"),

@@ -355,7 +355,7 @@ def test_a_change_that_turns_production_into_development() -> None:
     with pytest.raises(PlanRefused, match="QNSP-PLN-019"):
         Clinic().plan(recorded)
     plan = Clinic(version=2).plan(recorded)
-    assert "! TrustRoot: environment changes: production -> development" in plan.payload["trust"]["rendered"]
+    assert "! WEAKENED  environment: production -> development" in plan.payload["trust"]["rendered"]
     assert {need.reason for need in plan.needs} >= {
         "TrustRoot clinic or its settings change",
         "TrustRoot clinic as proposed",

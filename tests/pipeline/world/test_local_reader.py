@@ -194,7 +194,8 @@ def test_an_endpoint_that_is_silent_or_has_another_key(world: World) -> None:
     world.gateway = ConnectionRefusedError(111, "refused")
     assert world.texts()[0][:2] == ("endpoint/e", "availability")
     world.gateway = GatewayStatement("other", "sev-snp")
-    assert world.texts()[0][:2] == ("endpoint/e", "cosmetic")
+    assert world.texts()[0][:2] == ("endpoint/e", "refreshed")
+    assert world.reader().observe(units()).drifted == {}
 
 
 def test_a_foreign_gateway_on_the_port_is_a_matter_of_security(world: World) -> None:

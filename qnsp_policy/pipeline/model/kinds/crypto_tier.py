@@ -96,7 +96,7 @@ class TierApprovers(Part):
     """Who may approve changes for tenants of this tier, and with what signers."""
 
     roles: tuple[Role, ...] = ()
-    signers: tuple[Literal["software", "ssh", "pkcs11", "kms", "oidc"], ...] = ()
+    signers: tuple[Literal["software", "ssh", "pkcs11", "kms"], ...] = ()
     """Kinds of signers that count; empty means all."""
 
 

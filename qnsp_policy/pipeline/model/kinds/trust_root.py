@@ -23,18 +23,8 @@ from qnsp_policy.pipeline.model.scalars import (
     Part,
     Pem,
     Sentence,
-    TextValue,
     Word,
 )
-
-
-class ExactSubject(TextValue):
-    """The subject of a certificate, compared whole."""
-
-    __slots__ = ()
-    SHAPE = "an exact subject, without the wildcard `*`"
-    PATTERN = r"[^*\x00-\x1f\x7f]+"
-    MAX = 512
 
 
 class _Signer(Part):
@@ -86,16 +76,7 @@ class KmsSigner(_Signer):
     keys: Annotated[tuple[Jwk, ...], Field(min_length=1)]
 
 
-class OidcSigner(_Signer):
-    """A short-lived Sigstore certificate of exactly this issuer and subject."""
-
-    type: Literal["oidc"]
-    issuer: Word
-    subject: ExactSubject
-    """Compared whole: no wildcard."""
-
-
-Signer = Annotated[SoftwareSigner | SshSigner | Pkcs11Signer | KmsSigner | OidcSigner, Field(discriminator="type")]
+Signer = Annotated[SoftwareSigner | SshSigner | Pkcs11Signer | KmsSigner, Field(discriminator="type")]
 
 
 class Identity(Part):
@@ -163,7 +144,6 @@ class TrustRoot(Document):
 __all__ = [
     "Identity",
     "KmsSigner",
-    "OidcSigner",
     "Pkcs11Signer",
     "Signer",
     "SoftwareSigner",
