@@ -13,6 +13,8 @@ PULUMI := $(TOOLS)/pulumi-3.250.0/bin/pulumi
 OPA := $(TOOLS)/opa-1.22.0/bin/opa
 TOFU := $(TOOLS)/tofu-1.11.0/bin/tofu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+JOBS ?= 2
+PYTEST := $(BIN)/pytest -q -p no:cacheprovider -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup setup-demo demo test check lint types contracts unit bench kills fuzz docs lock rules clean
@@ -30,7 +32,7 @@ demo: setup-demo ## the main job, told as it goes: validate ... apply ... verify
 	@$(BIN)/python -m qnsp_policy.cli.demo
 
 test: setup check ## all tests: `check`, then engine, services, wheel and README tests (under 25 min)
-	$(BIN)/pytest -q -p no:cacheprovider -m "functional or engine or slow"
+	$(PYTEST) -m "functional or engine or slow"
 
 check: $(STAMPS)/dev $(OPA) lint types contracts rules-check unit ## lint, types, import contracts, rules and unit tests (under 5 min)
 
@@ -45,7 +47,7 @@ contracts: $(STAMPS)/dev
 	$(BIN)/lint-imports
 
 unit: $(STAMPS)/dev
-	$(BIN)/pytest -q -p no:cacheprovider -m "not (functional or engine or slow)"
+	$(PYTEST) -m "not (functional or engine or slow)"
 
 rules: $(STAMPS)/dev $(OPA) ## rebuild the shipped rules: wasm, metadata, schema and pages
 	$(BIN)/python -m qnsp_policy.pipeline.rules.build_edge --opa $(OPA)
