@@ -100,6 +100,7 @@ class FakePlans:
         base: Mapping[str, str] | None = None,
         expires: datetime = START + timedelta(hours=24),
         mark: str = "",
+        between: Mapping[str, str] | None = None,
     ) -> bytes:
         return jcs(
             {
@@ -108,6 +109,7 @@ class FakePlans:
                 "base": dict(base or {}),
                 "expires": expires.isoformat(),
                 "mark": mark,
+                "between": dict(between or {}),
             }
         )
 
@@ -126,6 +128,7 @@ class FakePlans:
             expires=expires,
             author="alice@clinic.example",
             approvers=("bob@clinic.example",),
+            between=value["between"],
         )
 
 

@@ -8,17 +8,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import PlanRefused
+from qnsp_policy.errors import PlanRefused, QnspError
 from qnsp_policy.kernel.ledger.store_edge import AppendedRecord
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import apply
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
-from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord
+from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord, back_of, between_of
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan.envelope import verify_plan
+from qnsp_policy.pipeline.review.ledger_text import denial_lines
 from qnsp_policy.pipeline.trust.authorisation import read_plan_file
 from qnsp_policy.workflows.journal import Journal, settle
+from qnsp_policy.workflows.ledger import denials_since
 from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, read_plan
 
 
@@ -97,6 +99,8 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
         base_digests={unit: base["deploymentDigest"] for unit, base in payload["base"]["units"].items()},
         trust_root=plan.authorisation.trust_root_next,
         documents_digest=payload["documentsDigest"],
+        between=between_of(payload),
+        back=back_of(payload),
     )
     kind = "destroy" if payload["options"]["destroy"] else "apply"
     operator = settings.operator_key.stem if settings.operator_key else ""
@@ -111,6 +115,7 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
             ended=journal.ended,
         )
     except ApplyFailed as failed:
+        failed.message += "".join(f"\n  {line}" for line in _denied(root, workspace, now))
         entry = f" (entry {journal.noted.index} of the ledger)" if journal.noted else ""
         failed.next_step = (
             f"{failed.next_step}: {shlex.join(['qnsp-policy', *_where(root), 'apply', str(path)])}{entry}"
@@ -141,6 +146,19 @@ def _applied(record: ApplyRecord, noted: AppendedRecord | None, hints: tuple[str
 
 def _where(root: Path) -> list[str]:
     return [] if root == Path() else ["-C", str(root)]
+
+
+def _denied(root: Path, workspace: Workspace, began: datetime) -> list[str]:
+    """What the brokers refused meanwhile, with claim, value and demand: often the cause, and never on the wire."""
+    lines: list[str] = []
+    try:
+        found = denials_since(root, workspace, began)
+    except (QnspError, OSError):  # a ledger that cannot be read is told by `ledger verify`; here another failure is
+        return []
+    for denial in found:
+        lines.append(f"denied {denial['subject']}: {denial['data'].get('code', '')}")
+        lines += denial_lines(denial["data"])
+    return lines
 
 
 def _hints(workspace: Workspace, kind: str) -> tuple[str, ...]:

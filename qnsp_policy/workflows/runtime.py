@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from qnsp_policy.errors import OperatorError, PlanRefused
@@ -149,7 +150,15 @@ def engine_settings(
         environment=dict(os.environ),
         operator_key=operator_key(root, workspace, operator),
         parallel=parallel,
+        settled=_await_members,
     )
+
+
+def _await_members(inputs: Mapping[str, Any], interrupted: Event) -> None:
+    """Every member of a fleet attested; fleets are on AWS only, members elsewhere are waited for by their endpoint."""
+    from qnsp_policy.pipeline.world.aws_members_edge import await_members
+
+    await_members(inputs, interrupted)
 
 
 def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observation:

@@ -5,7 +5,9 @@
 3. Preview every unit again, before anything is changed; refuse what the plan does not hold. A unit whose preview needs
    something that an earlier wave makes first is previewed in its wave.
 4. Wave by wave, units in parallel: up, export, record. What depends on a failed unit is not started.
-5. Note the end; free the lease.
+5. In a rollout these waves admit old and new values; then wait until every member of each changed fleet attested; a fleet whose
+   members do not goes back to what was applied before. Only when all did, the last wave retires the old values.
+6. Note the end; free the lease.
 
 Killed at any point, the next apply of the same plan goes on: units that were recorded are skipped, creates adopt what
 exists, and the engine's own lock and pending operations of the dead run are cleared.
@@ -95,6 +97,8 @@ class _Run:
     processes: Processes = field(default_factory=Processes)
     plan_file: Path | None = None
     unclean: bool = False
+    retiring: bool = False
+    waves: int = 0
 
     def run(self) -> ApplyRecord:
         started = self.clock()
@@ -126,6 +130,8 @@ class _Run:
                 records.write_run(backend, run)
                 self._preview_all(todo, recorded)
             self._work(todo, recorded)
+            self._await_members(actions)
+            self._retire(todo)
         except BaseException:
             self._settle(run, started, complete=False)
             raise
@@ -179,6 +185,8 @@ class _Run:
         def one(action: Action) -> None:
             unit = self._unit(action, recorded)
             waits = changing.intersection(unit.depends_on)
+            if self._is_between(action, recorded):
+                return
             if any(reference.unit in changing for reference in unit.references):
                 return
             try:
@@ -196,6 +204,8 @@ class _Run:
 
     def _check_preview(self, action: Action, driver: StackDriver, recorded: RecordedState) -> None:
         before = recorded.units.get(action.unit)
+        if not self.retiring and action.unit in self.order.between:
+            action = replace(action, steps=_restated(action.steps, driver.unit))
         if action.op is Op.DELETE:
             held = [] if before is None else list(driver.export().resources)
             allowed = {(item.step.type, item.step.name) for item in action.steps}
@@ -229,7 +239,9 @@ class _Run:
     # work
 
     def _work(self, todo: list[Action], recorded: RecordedState) -> None:
-        for number, wave in enumerate(self._waves(todo, recorded), start=1):
+        begun = [action for action in todo if not self._is_between(action, recorded)]
+        for number, wave in enumerate(self._waves(begun, recorded), start=self.waves + 1):
+            self.waves = number
             self.events(Event(EventKind.WAVE, wave=number, text=", ".join(action.unit for action in wave)))
 
             def one(action: Action, number: int = number) -> None:
@@ -310,7 +322,7 @@ class _Run:
             backend,
             replace(
                 attempt,
-                digest=self.order.units[unit.id].digest,
+                digest=self._desired(unit.id).digest,
                 inputs=unit.inputs,
                 outputs=deployment.outputs,
                 deployment_digest=deployment.digest,
@@ -319,10 +331,95 @@ class _Run:
         )
         return deployment.outputs
 
+    # rollouts
+
+    def _await_members(self, actions: list[Action]) -> None:
+        """Hold every fleet that this plan makes or changes to its members; also one that an interrupted run changed."""
+        good = {Status.APPLIED, Status.ALREADY}
+        fleets = [
+            action
+            for action in actions
+            if action.op is not Op.DELETE
+            and self.settings.settled is not None
+            and "fleet" in self.order.units[action.unit].inputs
+            and self.outcomes[action.unit].status in good
+        ]
+        if fleets:
+            self.events(Event(EventKind.MESSAGE, text=f"waiting for members of {', '.join(a.unit for a in fleets)}"))
+        self._together(fleets, self._await_fleet)
+
+    def _await_fleet(self, action: Action) -> None:
+        assert self.settings.settled is not None
+        begun, held = time.monotonic(), records.read_unit(self.settings.backend, action.unit)
+        try:
+            self.settings.settled(held.inputs if held else {}, self.processes.cancelled)
+        except QnspError as error:
+            seconds, text = time.monotonic() - begun, f"{error.message}; {self._go_back(action)}"
+            self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.FAILED, seconds, error=text)
+            self.events(
+                Event(
+                    EventKind.UNIT_FAILED, action.unit, op=action.op.value, text=text, wave=self.waves, seconds=seconds
+                )
+            )
+
+    def _go_back(self, action: Action) -> str:
+        """Apply what was applied before; returns what became of it, in words."""
+        before = self.order.back.get(action.unit)
+        if before is None or self.processes.cancelled.is_set():
+            return "it stays as it is"
+        driver = self._driver(Unit(before.id, before.program, dict(before.inputs), before.depends_on))
+        try:
+            driver.up(refresh=True)
+        except EngineError as error:
+            return f"going back failed as well: {error.message}"
+        deployment = driver.export()
+        self.lease.check()
+        records.write_unit(
+            self.settings.backend,
+            replace(
+                before,
+                outputs=deployment.outputs,
+                deployment_digest=deployment.digest,
+                plan_digest=self.order.plan_digest,
+                applied_at=self.clock(),
+            ),
+        )
+        return "it went back to what was applied before"
+
+    def _retire(self, todo: list[Action]) -> None:
+        """The last wave of a rollout: old values out, once nothing runs that needs them."""
+        again = [action for action in todo if action.unit in self.order.between]
+        broken = sorted(name for name, one in self.outcomes.items() if one.status in {Status.FAILED, Status.SKIPPED})
+        if again and (broken or self.processes.cancelled.is_set()):
+            reason = f"the values of before stay admitted beside the new ones: {', '.join(broken) or 'it'} did not come to its end"
+            for action in again:
+                if action.unit not in broken:
+                    self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.SKIPPED, error=reason)
+                    self.events(Event(EventKind.UNIT_SKIPPED, action.unit, op=action.op.value, text=reason))
+            return
+        self.retiring = True
+        self.previewed.difference_update(action.unit for action in again)
+        self._work(again, records.read_state(self.settings.backend))
+
+    def _is_between(self, action: Action, recorded: RecordedState) -> bool:
+        """Whether an interrupted run of this plan already brought a unit to where it stands in between."""
+        unit = recorded.units.get(action.unit)
+        return (
+            not self.retiring
+            and unit is not None
+            and action.unit in self.order.between
+            and (unit.plan_digest, unit.digest) == (self.order.plan_digest, self.order.between[action.unit].digest)
+        )
+
+    def _desired(self, unit_id: str) -> Unit:
+        """What a unit is to be in the present wave."""
+        units = self.order.units if self.retiring else {**self.order.units, **self.order.between}
+        return units[unit_id]
+
     # helpers
 
     def _unit(self, action: Action, recorded: RecordedState) -> Unit:
-        desired = self.order.units.get(action.unit)
+        desired = self._desired(action.unit) if action.unit in self.order.units else None
         if desired is not None and action.op is not Op.DELETE:
             return desired
         before = recorded.units.get(action.unit)
@@ -410,6 +507,15 @@ class _Run:
         records.write_run(backend, run)
         self.ended(record)
         return record
+
+
+def _restated(steps: Iterable[PlannedStep], unit: Unit) -> tuple[PlannedStep, ...]:
+    """A plan's steps with the security properties that the same resources have in between."""
+    shown = {(step.type, step.name): step for step in outlines()[unit.program](unit)}
+    return tuple(
+        replace(item, step=shown[item.step.type, item.step.name]) if (item.step.type, item.step.name) in shown else item
+        for item in steps
+    )
 
 
 def _made_anew(action: Action, unit: Unit) -> tuple[Step, ...]:

@@ -12,6 +12,7 @@ from qnsp_policy.errors import PartialApply
 from qnsp_policy.pipeline.plan.envelope import VerifiedPlan
 from qnsp_policy.pipeline.plan.values import Action, Op, Unit
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
+from qnsp_policy.pipeline.world.recorded import RecordedUnit
 
 Json = dict[str, Any]
 
@@ -29,6 +30,8 @@ class ApplyOrder:
         base_digests: unit id -> deployment digest of that state.
         trust_root: the TrustRoot in force afterwards.
         documents_digest: of the documents planned.
+        between: units of a rollout while fleets are replaced, by id; `units` holds what comes after.
+        back: fleets as they were applied last, by id: what a fleet goes back to whose new members do not attest.
     """
 
     plan_digest: str
@@ -39,6 +42,23 @@ class ApplyOrder:
     base_digests: Mapping[str, str] = field(default_factory=dict)
     trust_root: TrustRootValue | None = None
     documents_digest: str = ""
+    between: Mapping[str, Unit] = field(default_factory=dict)
+    back: Mapping[str, RecordedUnit] = field(default_factory=dict)
+
+
+def between_of(payload: Mapping[str, Any]) -> dict[str, Unit]:
+    """The units of a verified plan's rollout in between."""
+    told = payload.get("rollout") or {"units": []}
+    return {unit["id"]: Unit.from_json(unit) for unit in told["units"]}
+
+
+def back_of(payload: Mapping[str, Any]) -> dict[str, RecordedUnit]:
+    """The fleets of a verified plan's rollout as they were applied last."""
+    told = payload.get("rollout") or {"fleets": {}}
+    return {
+        name: RecordedUnit(name, fleet["program"], fleet["digest"], fleet["inputs"], tuple(fleet["dependsOn"]))
+        for name, fleet in told["fleets"].items()
+    }
 
 
 def order_of(plan: VerifiedPlan) -> ApplyOrder:
@@ -54,6 +74,8 @@ def order_of(plan: VerifiedPlan) -> ApplyOrder:
         base_digests={unit: str(base["deploymentDigest"]) for unit, base in payload["base"]["units"].items()},
         trust_root=TrustRootValue.from_json(proposed["next"]) if proposed else None,
         documents_digest=str(payload["documentsDigest"]),
+        between=between_of(payload),
+        back=back_of(payload),
     )
 
 
@@ -175,4 +197,4 @@ def _time(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
 
 
-__all__ = ["ApplyFailed", "ApplyOrder", "ApplyRecord", "Status", "UnitOutcome", "order_of"]
+__all__ = ["ApplyFailed", "ApplyOrder", "ApplyRecord", "Status", "UnitOutcome", "back_of", "between_of", "order_of"]

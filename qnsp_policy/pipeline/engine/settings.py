@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.engine.toolchain import TOOLS
@@ -41,6 +43,10 @@ def check_sdk() -> None:
         )
 
 
+Settled = Callable[[Mapping[str, Any], Event], None]
+"""Given a unit's inputs with everything resolved, and an event that is set when the run is interrupted."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """One workspace's engine.
@@ -54,6 +60,7 @@ class EngineSettings:
         operator_key: file of the private key that signs requests to brokers, None when the run has none.
         secrets_provider: Pulumi's, "" for the passphrase.
         parallel: units at work at once.
+        settled: waits until every member of a fleet attested (`QnspError` where one does not); None where nothing is to be waited for.
     """
 
     workspace: Path
@@ -64,6 +71,7 @@ class EngineSettings:
     operator_key: Path | None = None
     secrets_provider: str = ""
     parallel: int = PARALLEL_UNITS
+    settled: Settled | None = None
 
     @property
     def folder(self) -> Path:

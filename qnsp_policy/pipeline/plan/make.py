@@ -19,6 +19,7 @@ from qnsp_policy.pipeline.plan.actions import Situation, actions, unit_of
 from qnsp_policy.pipeline.plan.lowering.context import Lowering
 from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed, lower
 from qnsp_policy.pipeline.plan.recoverability import Loss, losses, refuse_unnamed
+from qnsp_policy.pipeline.plan.rollout import rollout
 from qnsp_policy.pipeline.plan.selection import select, unit_ids
 from qnsp_policy.pipeline.plan.values import Action, Json, Op, Outline, Previews, Unit
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
@@ -31,6 +32,7 @@ from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 from qnsp_policy.pipeline.trust.objects import authorised_objects, policies_of, voice_to_json, voices_of
 from qnsp_policy.pipeline.trust.release_policy import release_policies
 from qnsp_policy.pipeline.trust.rendering import render_trust
+from qnsp_policy.pipeline.trust.rollout import overlaps
 from qnsp_policy.pipeline.trust.root_changes import root_changes
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.pipeline.trust.values import EffectiveGrant
@@ -186,7 +188,8 @@ def make_plan(
         named=attachments_needed(workspace),
     )
     refuse_unnamed(lost, options.destroy_keys)
-    trust, diff, needs = _trust(workspace, grants, recorded, remaining, done, judge, proposed, lost, author)
+    told = rollout(remaining, recorded, done, recorded_policies(recorded.units))
+    trust, diff, needs = _trust(workspace, grants, recorded, remaining, done, judge, proposed, lost, author, told)
     lifetime = min(options.lifetime or timedelta.max, timedelta(seconds=judge.plan_lifetime_seconds))
     payload: Json = {
         "formatVersion": FORMAT_VERSION,
@@ -217,6 +220,7 @@ def make_plan(
         "waivers": sorted(circumstances.waivers),
         "recoverability": [loss.to_json() for loss in lost],
         "approvalsNeeded": [need.to_json() for need in needs],
+        **({"rollout": told} if told is not None else {}),
     }
     return Plan(payload, done, remaining, diff, needs, lost)
 
@@ -263,6 +267,7 @@ def _trust(
     proposed: TrustRootValue,
     lost: Sequence[Loss],
     author: str,
+    told: Json | None,
 ) -> tuple[Json, TrustDiff, tuple[Need, ...]]:
     base = recorded_policies(recorded.units)
     inputs = [unit.inputs for unit in remaining.values()]
@@ -298,6 +303,8 @@ def _trust(
             f"{g.grant} {g.resource} {g.enclave}": str(g.place) for g in head if g.key in changes and g.place.file
         },
     }
+    if told is not None and (both := overlaps([unit["inputs"] for unit in told["units"]])):
+        trust["overlap"] = both
     trust["rendered"] = render_trust(trust)
     return trust, diff, needs
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from qnsp_policy.pipeline.plan.rollout import waves
 from qnsp_policy.pipeline.review.escape import code_span, fenced, markdown, terminal
 from qnsp_policy.pipeline.review.style import Paint, Style, plain
 from qnsp_policy.pipeline.review.trust_text import headline, render_trust_diff
@@ -36,6 +37,7 @@ def render_plan(payload: Json, *, full: bool = False, paint: Paint = plain) -> s
         lines += [
             f"  {paint(_ROOT_STYLES.get(line[:1], 'dim'), terminal(line))}" for line in trust["trustRoot"]["changes"]
         ]
+    lines += _rollout(payload, paint)
     lines += _rests_on(payload, paint)
     lines += ["", *_recoverability(payload, paint), *_findings(payload, paint), *_approvals(payload, paint)]
     return "\n".join(lines)
@@ -100,6 +102,27 @@ def crossing(cross: Json) -> str:
         return f"no declared grant crosses a tenant ({cross['pairs']} of {cross['pairs']} pairs{outside})"
     told = ", ".join(f"{terminal(c['resource'])} to {terminal(c['enclave'])}" for c in cross["crossed"])
     return f"! {len(cross['crossed'])} grants cross a tenant: {told}{outside}"
+
+
+_WAVES = {
+    "admit": "old and new values are admitted",
+    "replace": "each new member attests before an old one goes; one that does not sends its fleet back",
+    "retire": "old values out, once every member attested",
+}
+
+
+def _rollout(payload: Json, paint: Paint) -> Iterator[str]:
+    """The waves in which fleets are replaced, if any are."""
+    told = waves(payload)
+    if not told:
+        return
+    yield ""
+    yield paint("strong", "Rollout")
+    for number, (word, units) in enumerate(told, start=1):
+        yield f"  wave {number}  {word:<8} {terminal(', '.join(units))}"
+        yield paint("dim", f"        {_WAVES[word]}")
+    for item in payload["trust"].get("overlap", ()):
+        yield f"  until then {terminal(item['enclave'].split('/')[-1])} may obtain {terminal(item['resource'])} under the old values too"
 
 
 def _rests_on(payload: Json, paint: Paint) -> Iterator[str]:

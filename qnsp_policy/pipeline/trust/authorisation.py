@@ -76,6 +76,7 @@ class Authorisation:
         approvers: identity names, sorted.
         expires: the last moment is just before it.
         objects: by broker address, `<kind>/<name>` to digest.
+        between: the same, while a rollout of this plan is on its way.
         base: release policies that the plan says are applied, by (broker, resource).
         trust_root_next: the TrustRoot after this plan when it changes, else None.
         needs: what was needed and is met.
@@ -88,6 +89,7 @@ class Authorisation:
     approvers: tuple[str, ...]
     expires: datetime
     objects: Mapping[str, Mapping[str, str]]
+    between: Mapping[str, Mapping[str, str]]
     base: Mapping[tuple[str, str], ReleasePolicy]
     trust_root_next: TrustRootValue | None
     needs: tuple[Need, ...]
@@ -157,6 +159,7 @@ def verify_authorisation(
         approvers=tuple(sorted({*in_force, *proposed})),
         expires=time_from_text(file.payload["expiresAt"]),
         objects=checked.objects,
+        between=checked.between,
         base=checked.base,
         trust_root_next=None if checked.proposed.digest == pinned_trust_root.digest else checked.proposed,
         needs=checked.needs,

@@ -24,6 +24,7 @@ from qnsp_policy.pipeline.trust.objects import (
 )
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.rendering import render_trust
+from qnsp_policy.pipeline.trust.rollout import enclaves_replaced, overlapping_inputs, overlaps
 from qnsp_policy.pipeline.trust.root_changes import root_changes
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 
@@ -38,6 +39,7 @@ class CheckedPlan:
         objects: by broker address, `<kind>/<name>` to digest.
         base: the release policies that the plan says are applied, by (broker, resource).
         proposed: the TrustRoot after the plan, the judge itself when it does not change.
+        between: as `objects`, what brokers may take while a rollout is on its way, in place of what comes after it.
     """
 
     diff: TrustDiff
@@ -45,6 +47,7 @@ class CheckedPlan:
     objects: Mapping[str, Mapping[str, str]]
     base: Mapping[tuple[str, str], ReleasePolicy]
     proposed: TrustRootValue
+    between: Mapping[str, Mapping[str, str]]
 
 
 def check_payload(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedPlan:
@@ -99,8 +102,36 @@ def _check(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedPlan:
         changes_anything=any(action["op"] != "no-op" for action in payload["actions"]),
     )
     _same("the approvals needed", payload["approvalsNeeded"], [need.to_json() for need in needs])
+    between = _rollout(payload, base)
     _same("the rendered trust diff", trust["rendered"], render_trust(trust))
-    return CheckedPlan(diff, needs, objects, base, proposed)
+    return CheckedPlan(diff, needs, objects, base, proposed, between)
+
+
+def _rollout(
+    payload: Mapping[str, Any], base: Mapping[tuple[str, str], ReleasePolicy]
+) -> Mapping[str, Mapping[str, str]]:
+    """What the waves of a rollout admit in between, computed again from the base and the units."""
+    told = payload.get("rollout")
+    units = told["units"] if told is not None else ()
+    after, enclaves = {unit["id"]: unit for unit in payload["units"]}, enclaves_replaced(payload)
+    tenants = []
+    for unit in units:
+        wanted, inputs = after[unit["id"]], unit["inputs"]
+        what = f"unit {unit['id']} of the rollout"
+        computed = unit_digest(unit["program"], inputs, unit["dependsOn"], unit["references"])
+        _same(f"the digest of {what}", unit["digest"], computed)
+        for member in ("program", "dependsOn", "references"):
+            _same(f"{member} of {what}", unit[member], wanted[member])
+        if unit["program"] == "tenant":
+            _same(f"the inputs of {what}", inputs, overlapping_inputs(wanted["inputs"], base, enclaves))
+            tenants.append(inputs)
+        else:
+            _same(f"the program of {what}", unit["program"], "aws-keys")
+            _same(f"the inputs of {what}", {**inputs, "keys": []}, {**wanted["inputs"], "keys": []})
+    objects = authorised_objects(tenants)
+    _same("what the rollout authorises", told["authorises"] if told is not None else {}, objects)
+    _same("what overlaps", payload["trust"].get("overlap", []), overlaps(tenants))
+    return objects
 
 
 def check_succession(judge: TrustRootValue, proposed: TrustRootValue) -> None:

@@ -32,6 +32,13 @@ def render_trust(trust: Mapping[str, Any]) -> str:
         )
     else:
         lines.append("nobody gains or loses a key")
+    lines.extend(
+        _text(
+            f"until its fleet is replaced, {name} may obtain {item['resource']} under the values applied before as well"
+        )
+        for item in trust.get("overlap", ())
+        for name in [item["enclave"].split("/")[-1]]
+    )
     lines.append(_crossing(trust["crossTenant"]))
     lines.extend(_text(f"DESTROYS {item['text']}") for item in trust["destroys"])
     if trust["trustRoot"] is not None:

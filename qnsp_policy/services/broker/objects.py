@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ class AcceptedPlan:
         base: resource -> digest of the release policy that it says is in force here.
         expires: after which it authorises nothing.
         author, approvers: names of identities.
+        between: `"<kind>/<name>"` -> digest that stands in place of `authorises` until that is there: a rollout's overlap.
     """
 
     digest: str
@@ -52,6 +53,7 @@ class AcceptedPlan:
     expires: datetime
     author: str
     approvers: tuple[str, ...]
+    between: Mapping[str, str] = field(default_factory=dict)
 
 
 VerifyPlan = Callable[[bytes, datetime], AcceptedPlan]
@@ -189,6 +191,7 @@ class ObjectAdministration:
             "expires": plan.expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "author": plan.author,
             "approvers": list(plan.approvers),
+            "between": dict(plan.between),
         }
         stored = StoredObject(*_PLAN, sha256_digest(jcs(value)), value, plan.digest)
         self._keeper.change(Change(*_PLAN, stored), actor=actor, now=now)
@@ -201,8 +204,9 @@ class ObjectAdministration:
         trust diff that people approved a lie.
         """
         for held in self._store.objects_of("release-policy"):
-            progress = current.authorises.get(f"release-policy/{held.name}") if current else None
-            if held.digest not in (plan.base.get(held.name), progress):
+            subject = f"release-policy/{held.name}"
+            progress = {current.authorises.get(subject), current.between.get(subject)} if current else set()
+            if held.digest not in {plan.base.get(held.name), *progress}:
                 raise AdminRefusal(
                     409,
                     "QNSP-KBS-039",
@@ -292,6 +296,18 @@ class ObjectAdministration:
                 403, "QNSP-KBS-034", f"plan {plan.digest} expired at {plan.expires:%Y-%m-%dT%H:%M:%SZ}", subject=subject
             )
         wanted = plan.authorises.get(subject)
+        if plan.between.get(subject) == digest:
+            # Old values beside new ones: never again once the old ones were retired, whoever holds the plan.
+            kind, _, name = subject.partition("/")
+            held = self._store.object(kind, name)
+            if held is not None and (held.digest, held.plan) == (wanted, plan_digest):
+                raise AdminRefusal(
+                    403,
+                    "QNSP-KBS-033",
+                    f"the values that {subject} had before were retired by plan {plan.digest}",
+                    subject=subject,
+                )
+            return
         if wanted != digest:
             raise AdminRefusal(
                 403,
@@ -310,6 +326,7 @@ def _plan_of(value: Mapping[str, Any]) -> AcceptedPlan:
         expires=datetime.strptime(value["expires"], "%Y-%m-%dT%H:%M:%S%z"),
         author=value["author"],
         approvers=tuple(value["approvers"]),
+        between=dict(value.get("between", {})),
     )
 
 

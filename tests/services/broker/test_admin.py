@@ -105,6 +105,29 @@ def test_a_plan_judged_against_other_policies_is_refused(clinic: str, admin: Adm
     assert admin.send("POST", "/plans", honest).status_code == 200
 
 
+def test_old_values_are_admitted_beside_new_ones_until_they_are_retired(
+    clinic: str, admin: Admin, guest: Guest, member: SimulatedMember, stranger: SimulatedMember
+) -> None:
+    """A rollout's overlap: both members get the key in between; afterwards the plan does not bring the old one back."""
+    old = admin.send("GET", f"/objects/{POLICY}").json()["digest"]
+    both = release_policy(RESOURCE, member.alternative(), stranger.alternative())
+    after = release_policy(RESOURCE, stranger.alternative())
+    envelope = admin.world.plans.envelope(
+        {POLICY: sha256_digest(jcs(after))}, serial=1, base={RESOURCE: old}, between={POLICY: sha256_digest(jcs(both))}
+    )
+    plan = admin.send("POST", "/plans", envelope).json()["plan"]
+    assert admin.put(POLICY, both, plan).status_code == 200
+    guest(member).fetch(RESOURCE)
+    guest(stranger).fetch(RESOURCE)
+    assert admin.put(POLICY, both, plan).status_code == 200
+    # Progress of a plan: planning anew on what is held in between is no lie.
+    assert admin.put(POLICY, after, plan).status_code == 200
+    guest(stranger).fetch(RESOURCE)
+    with pytest.raises(Denied):
+        guest(member).fetch(RESOURCE)
+    assert code(admin.put(POLICY, both, plan), 403) == "QNSP-KBS-033"
+
+
 def test_removing_tightens_and_needs_no_plan(clinic: str, admin: Admin, guest: Guest, member: SimulatedMember) -> None:
     """The policy goes, the release ends; putting it back takes the plan."""
     session = guest(member)

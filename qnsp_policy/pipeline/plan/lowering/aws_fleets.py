@@ -251,6 +251,7 @@ def _fleet(context: Lowering, enclave: Enclave, name: str, ports: list[int], mem
         "kind": spec.attester,
         "group": names.group(name),
         "role": name,
+        "roleArn": names.role(name),
         "imageId": image_id,
         "instanceType": chosen.type,
         "chosen": chosen.why,

@@ -1,0 +1,120 @@
+"""The waves of a rollout within one plan: old and new values admitted, fleets replaced, old values retired (docs/adr/0022).
+
+Comes in: units desired and recorded, and what is done to each. Goes out: the payload's member `rollout`: the units in between, and the
+fleets as they were applied last, to which a fleet goes back whose new members do not attest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.crypto.canonical import jcs
+from qnsp_policy.pipeline.plan.lowering.aws_key_policy import MAX_POLICY_BYTES
+from qnsp_policy.pipeline.plan.values import Action, Json, Op, Unit
+from qnsp_policy.pipeline.trust.objects import authorised_objects
+from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
+from qnsp_policy.pipeline.trust.rollout import FLEETS, is_of_members, overlapping_inputs
+from qnsp_policy.pipeline.world.recorded import RecordedState
+
+RELEASE = "Release"
+"""What the computed statements of a key policy are named by that let somebody open."""
+
+
+def rollout(
+    units: Mapping[str, Unit],
+    recorded: RecordedState,
+    actions: Sequence[Action],
+    base: Mapping[tuple[str, str], ReleasePolicy],
+) -> Json | None:
+    """The member `rollout` of a plan's payload; None where no fleet is replaced.
+
+    Args:
+        units: what remains after the plan.
+        recorded: what was applied.
+        actions: of the plan.
+        base: release policies as applied.
+    """
+    updated = {action.unit: action for action in actions if action.op in {Op.UPDATE, Op.REPLACE}}
+    changed = set(updated)
+    fleets = [
+        units[name]
+        for name, action in sorted(updated.items())
+        if name in units
+        and units[name].program in FLEETS
+        and any(is_of_members(difference.path) for difference in action.differences)
+    ]
+    if not fleets:
+        return None
+    enclaves = {str(unit.inputs["enclave"]["address"]) for unit in fleets}
+    roles = {str(unit.inputs["fleet"]["roleArn"]) for unit in fleets if "fleet" in unit.inputs}
+    between = []
+    for name in sorted(changed & set(units)):
+        unit, before = units[name], recorded.units[name]
+        inputs = overlapping_inputs(unit.inputs, base, enclaves) if unit.program == "tenant" else None
+        if unit.program == "aws-keys":
+            inputs = _overlapping_keys(unit.inputs, before.inputs, roles)
+        if inputs is not None:
+            between.append(replace(unit, inputs=inputs))
+    if not between and not roles:
+        return None
+    return {
+        "units": [unit.to_json() for unit in between],
+        "authorises": authorised_objects(unit.inputs for unit in between),
+        "fleets": {
+            unit.id: {
+                "program": recorded.units[unit.id].program,
+                "digest": recorded.units[unit.id].digest,
+                "inputs": dict(recorded.units[unit.id].inputs),
+                "dependsOn": list(recorded.units[unit.id].depends_on),
+            }
+            for unit in fleets
+            if "fleet" in unit.inputs
+        },
+    }
+
+
+def _overlapping_keys(inputs: Mapping[str, Any], before: Mapping[str, Any], roles: set[str]) -> Json | None:
+    """Keys with the statements of old tuples beside those of new ones, for the roles of fleets that are replaced."""
+    old = {key["name"]: key["policy"]["Statement"] for key in before.get("keys", ())}
+    keys, changed = [], False
+    for key in inputs["keys"]:
+        statements = key["policy"]["Statement"]
+        known = {one.get("Sid") for one in statements}
+        more = [
+            one
+            for one in old.get(key["name"], ())
+            if str(one.get("Sid", "")).startswith(RELEASE)
+            and one["Sid"] not in known
+            and one["Principal"].get("AWS") in roles
+        ]
+        changed = changed or bool(more)
+        if len(jcs({**key["policy"], "Statement": [*statements, *more]})) > MAX_POLICY_BYTES:
+            raise OperatorError(
+                "QNSP-PLN-227",
+                f"while its fleet is replaced, the policy of {key['resource']} would be larger than the {MAX_POLICY_BYTES} bytes "
+                "that KMS takes",
+                subject=str(key["resource"]),
+                next_step="roll out fewer fleets of this key at once (`plan --target`)",
+            )
+        keys.append({**key, "policy": {**key["policy"], "Statement": [*statements, *more]}})
+    return {**inputs, "keys": keys} if changed else None
+
+
+def waves(payload: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """What a rollout does, in order, for readers: (word, unit ids)."""
+    told = payload.get("rollout")
+    if not told:
+        return []
+    between = [unit["id"] for unit in told["units"]]
+    changed = [a["unit"] for a in payload["actions"] if a["op"] not in {"no-op", "delete"} and a["unit"] not in between]
+    programs = {unit["id"]: unit["program"] for unit in payload["units"]}
+    fleets = [name for name in changed if programs[name] in FLEETS]
+    answers = [name for name in changed if programs[name].endswith("endpoint")]
+    found = [("admit", between), ("replace", [*fleets, *answers]), ("retire", between)]
+    return [(word, names) for word, names in found if names]
+
+
+__all__ = ["rollout", "waves"]

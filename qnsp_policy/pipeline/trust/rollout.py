@@ -1,0 +1,100 @@
+"""A rollout's overlap: while a fleet is replaced, what its old members show is admitted beside what the new ones show.
+
+Comes in: release policies as applied and as wanted. Goes out: the policy in between. Nothing is admitted there that an approved plan did
+not admit before or does not admit after, to the same enclave under the same grant: a verifier computes it again from the plan's
+own base and units, so an author cannot slip anything in. A revocation or another guardrail of the wanted grant holds in between too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.pipeline.trust.codec import alternative_to_json
+from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
+
+Json = dict[str, Any]
+Policies = Mapping[tuple[str, str], ReleasePolicy]
+UNTIL = " (until replaced)"
+FLEETS = frozenset({"enclave", "aws-enclave"})
+"""Programs of fleets, whose members are replaced."""
+OF_MEMBERS = ("fleet", "processes", "enclave.image")
+"""What of a fleet's inputs its members are made of. Without a difference there, withdrawn values are withdrawn at once."""
+
+
+def enclaves_replaced(payload: Mapping[str, Any]) -> frozenset[str]:
+    """Addresses of the enclaves whose members a plan's payload replaces."""
+    changed = {
+        action["unit"]
+        for action in payload["actions"]
+        if action["op"] in {"update", "replace"} and any(is_of_members(d["path"]) for d in action["differences"])
+    }
+    return frozenset(
+        unit["inputs"]["enclave"]["address"]
+        for unit in payload["units"]
+        if unit["program"] in FLEETS and unit["id"] in changed
+    )
+
+
+def is_of_members(path: str) -> bool:
+    """Whether a difference of a fleet's inputs makes other members; values that are only judged by make none."""
+    return path.startswith(OF_MEMBERS)
+
+
+def overlapping(base: ReleasePolicy, head: ReleasePolicy, enclaves: Collection[str]) -> ReleasePolicy:
+    """`head`, with what `base` admits for these enclaves under the same grants and `head` no longer does."""
+    before = {(grant.grant, grant.enclave): grant for grant in base.grants if grant.enclave in enclaves}
+    grants = []
+    for grant in head.grants:
+        old = before.get((grant.grant, grant.enclave))
+        kept = {_content(alternative) for alternative in grant.alternatives}
+        more = [alternative for alternative in (old.alternatives if old else ()) if _content(alternative) not in kept]
+        renamed = tuple(replace(alternative, name=alternative.name.removesuffix(UNTIL) + UNTIL) for alternative in more)
+        grants.append(replace(grant, alternatives=(*grant.alternatives, *renamed)) if renamed else grant)
+    return replace(head, grants=tuple(grants))
+
+
+def _content(alternative: Any) -> str:
+    """What it admits, by whatever name."""
+    return sha256_digest(jcs({**alternative_to_json(alternative), "name": ""}))
+
+
+def overlapping_inputs(inputs: Mapping[str, Any], base: Policies, enclaves: Collection[str]) -> Json | None:
+    """A tenant unit's inputs with overlapping policies; None where nothing overlaps."""
+    changed = False
+    brokers = []
+    for holder in inputs.get("brokers", ()):
+        objects = []
+        for entry in holder.get("objects", ()):
+            key = (holder["broker"]["address"], entry["name"])
+            if entry["kind"] == "release-policy" and key in base:
+                head = ReleasePolicy.from_json(entry["object"])
+                both = overlapping(base[key], head, enclaves)
+                if both != head:
+                    value = both.to_json()
+                    entry, changed = {**entry, "object": value, "digest": sha256_digest(jcs(value))}, True  # noqa: PLW2901
+            objects.append(entry)
+        brokers.append({**holder, "objects": objects} if "objects" in holder else holder)
+    return {**inputs, "brokers": brokers} if changed else None
+
+
+def overlaps(units: Collection[Mapping[str, Any]]) -> list[Json]:
+    """Who obtains what under old values too, for approvers; from the inputs of a rollout's units."""
+    return [
+        dict(one) for one in sorted(_overlaps(units), key=lambda one: (one["enclave"], one["resource"], one["broker"]))
+    ]
+
+
+def _overlaps(units: Collection[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    for inputs in units:
+        for holder in inputs.get("brokers", ()):
+            for entry in holder.get("objects", ()):
+                if entry["kind"] == "release-policy":
+                    for grant in ReleasePolicy.from_json(entry["object"]).grants:
+                        if any(alternative.name.endswith(UNTIL) for alternative in grant.alternatives):
+                            yield {"enclave": grant.enclave, "resource": grant.resource, "broker": grant.broker}
+
+
+__all__ = ["FLEETS", "UNTIL", "enclaves_replaced", "is_of_members", "overlapping", "overlapping_inputs", "overlaps"]

@@ -1,0 +1,97 @@
+"""Whether every member of a fleet on AWS attested: asked of its auto-scaling group until it is so, or never will be. Read-only.
+
+A member is in service once its lifecycle hook was completed, which its own gateway's evidence brings about. A refresh that AWS ended
+in another way than successfully means that a new member did not: AWS ended that member, and the old ones run on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from qnsp_policy.errors import EngineError
+from qnsp_policy.pipeline.world.aws_calls_edge import Clients
+from qnsp_policy.pipeline.world.aws_edge import clients
+
+Json = Mapping[str, Any]
+PAUSE_SECONDS = 10.0
+_RUNNING = frozenset({"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"})
+_STRIKES = 6
+"""So many answers in a row may fail before the wait ends: AWS throttles, networks blink."""
+
+
+def await_members(
+    inputs: Json,
+    interrupted: Event,
+    *,
+    connect: Callable[[Json], Clients] = clients,
+    pause: float = PAUSE_SECONDS,
+) -> None:
+    """Wait until as many members as wanted run what the group starts now, all in service.
+
+    Args:
+        inputs: of the fleet's unit, as applied.
+        interrupted: ends the wait.
+        connect: makes the clients of one platform; replaceable by fakes.
+        pause: seconds between two questions; the wait takes as many of them as the members' time to attest allows.
+
+    Raises:
+        EngineError: QNSP-APL-016 a member did not attest, -017 the wait was over or interrupted, or AWS did not say.
+    """
+    fleet = inputs["fleet"]
+    name, wanted = str(fleet["group"]), int(fleet["members"])
+    tries = int((wanted + 1) * fleet["attestSeconds"] / PAUSE_SECONDS)
+    strikes, said = 0, "nothing was said"
+    for _ in range(max(tries, 1)):
+        try:
+            scaling = connect(inputs["platform"])("autoscaling")
+            done, said = _look(scaling, name, wanted)
+            strikes = 0
+        except (ClientError, BotoCoreError) as error:
+            done, said, strikes = False, f"AWS did not say: {error}", strikes + 1
+        if done:
+            return
+        if strikes >= _STRIKES or interrupted.wait(pause):
+            break
+    raise EngineError(
+        "QNSP-APL-017",
+        f"it is not known that the members of {name} attested: {said}",
+        subject=name,
+        next_step="apply the same plan again: it goes on from here",
+    )
+
+
+def _look(scaling: Any, name: str, wanted: int) -> tuple[bool, str]:
+    refreshes: Sequence[Json] = scaling.describe_instance_refreshes(AutoScalingGroupName=name).get(
+        "InstanceRefreshes", []
+    )
+    last = refreshes[0] if refreshes else {"Status": "Successful"}
+    status = str(last["Status"])
+    if status in _RUNNING:
+        return False, f"its refresh is {status} ({last.get('PercentageComplete', 0)} %)"
+    if status != "Successful":
+        raise EngineError(
+            "QNSP-APL-016",
+            f"a new member of {name} did not attest: AWS ended the refresh as {status}"
+            + (f" ({last['StatusReason']})" if last.get("StatusReason") else ""),
+            subject=name,
+            next_step="the member's log group and `ledger list --type denial` say what it was denied and why",
+        )
+    groups: Sequence[Json] = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    if not groups:
+        return False, f"there is no group {name}"
+    version = str(groups[0].get("LaunchTemplate", {}).get("Version", ""))
+    members: Sequence[Json] = groups[0].get("Instances", [])
+    ready = [
+        one for one in members
+        if one["LifecycleState"] == "InService" and one["HealthStatus"].lower() == "healthy"
+        and (version.startswith("$") or str(one.get("LaunchTemplate", {}).get("Version", version)) == version)
+    ]  # fmt: skip
+    states = ", ".join(sorted(str(one["LifecycleState"]) for one in members)) or "none"
+    return len(ready) >= wanted, f"{len(ready)} of {wanted} members attested (states: {states})"
+
+
+__all__ = ["PAUSE_SECONDS", "await_members"]

@@ -1,0 +1,104 @@
+"""Whether the members of a fleet attested, as AWS says it. Answers are hand-made, in the shape of the Auto Scaling API reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from threading import Event
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from qnsp_policy.errors import EngineError
+from qnsp_policy.pipeline.world.aws_members_edge import await_members
+
+INPUTS = {"platform": {"region": "eu-west-1"}, "fleet": {"group": "qnsp-a", "members": 2, "attestSeconds": 900}}
+
+
+def refresh(status: str, reason: str = "") -> dict[str, Any]:
+    return {"InstanceRefreshes": [{"Status": status, "StatusReason": reason, "PercentageComplete": 50}]}
+
+
+def members(*states: str, version: str = "2") -> dict[str, Any]:
+    instances = [
+        {"LifecycleState": state, "HealthStatus": "Healthy", "LaunchTemplate": {"Version": version}} for state in states
+    ]
+    return {"AutoScalingGroups": [{"Instances": instances, "LaunchTemplate": {"Version": "2"}}]}
+
+
+class Scaling:
+    """Answers in turn; the last one again and again."""
+
+    def __init__(self, refreshes: Sequence[Any], groups: Sequence[Any]) -> None:
+        self.refreshes, self.groups, self.asked = list(refreshes), list(groups), 0
+
+    def __call__(self, service: str) -> Scaling:
+        assert service == "autoscaling"
+        return self
+
+    def _next(self, answers: list[Any]) -> Any:
+        self.asked += 1
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def describe_instance_refreshes(self, **_: Any) -> Mapping[str, Any]:
+        return dict(self._next(self.refreshes))
+
+    def describe_auto_scaling_groups(self, **_: Any) -> Mapping[str, Any]:
+        return dict(self._next(self.groups))
+
+
+def wait(refreshes: Sequence[Any], groups: Sequence[Any], interrupted: Event | None = None) -> Scaling:
+    scaling = Scaling(refreshes, groups)
+    await_members(INPUTS, interrupted or Event(), connect=lambda _: scaling, pause=0.001)
+    return scaling
+
+
+IN_SERVICE = members("InService", "InService")
+
+
+def test_the_wait_ends_when_all_members_of_the_new_template_are_in_service() -> None:
+    """Not while the refresh runs, not while one member waits, not while one is of the template before."""
+    scaling = wait(
+        [refresh("InProgress"), refresh("Successful")],
+        [members("InService", "Pending:Wait"), members("InService", "InService", version="1"), IN_SERVICE],
+    )
+    assert scaling.asked == 7
+    wait([{"InstanceRefreshes": []}], [IN_SERVICE])
+
+
+@pytest.mark.parametrize("status", ["Failed", "Cancelled", "RollbackSuccessful", "RollbackFailed"])
+def test_a_refresh_that_aws_ended_otherwise_is_a_member_that_did_not_attest(status: str) -> None:
+    """Told with AWS's reason."""
+    with pytest.raises(EngineError) as caught:
+        wait([refresh(status, "a lifecycle action was abandoned")], [IN_SERVICE])
+    assert caught.value.code == "QNSP-APL-016"
+    assert status in caught.value.message
+    assert "abandoned" in caught.value.message
+
+
+THROTTLED = ClientError({"Error": {"Code": "Throttling", "Message": "slow down"}}, "DescribeInstanceRefreshes")
+
+
+def test_a_few_answers_that_fail_are_borne_and_many_are_not_taken_for_a_yes() -> None:
+    """Throttling and a network that blinks; then it is not known, and said so."""
+    wait([THROTTLED, THROTTLED, refresh("Successful")], [IN_SERVICE])
+    for error in (THROTTLED, EndpointConnectionError(endpoint_url="https://autoscaling")):
+        with pytest.raises(EngineError) as caught:
+            wait([error], [IN_SERVICE])
+        assert caught.value.code == "QNSP-APL-017"
+
+
+def test_members_that_never_come_and_an_interruption_end_the_wait() -> None:
+    """After the time that members have to attest; at once when interrupted."""
+    nobody: list[dict[str, Any]] = [{"AutoScalingGroups": []}]
+    for groups in ([members("InService")], nobody):
+        with pytest.raises(EngineError) as caught:
+            wait([refresh("Successful")], groups)
+        assert caught.value.code == "QNSP-APL-017"
+    interrupted = Event()
+    interrupted.set()
+    with pytest.raises(EngineError):
+        wait([refresh("InProgress")], [IN_SERVICE], interrupted)
