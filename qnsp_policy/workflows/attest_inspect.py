@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.attestation.collateral_times import window_of
 from qnsp_policy.kernel.attestation.encodings import MAX_FILE, decode
 from qnsp_policy.kernel.attestation.inspection import inspect, recognise
 from qnsp_policy.kernel.attestation.values import EvidenceKind
@@ -25,6 +26,7 @@ def inspect_evidence(path: Path, kind: str = "auto") -> dict[str, Any]:
     decoded = decode(raw, wanted)
     found = wanted or decoded.kind or recognise(decoded.data)
     if found is None:
+        _refuse_collateral(path, raw)
         raise OperatorError(
             "QNSP-OPS-094",
             f"the kind of {path} cannot be told from its {len(raw)} bytes",
@@ -42,6 +44,23 @@ def inspect_evidence(path: Path, kind: str = "auto") -> dict[str, Any]:
         ],
         "endorsements": {name: len(data) for name, data in decoded.endorsements.items()},
     }
+
+
+def _refuse_collateral(path: Path, raw: bytes) -> None:
+    """Says of collateral that it is some.
+
+    Raises:
+        OperatorError: QNSP-OPS-094, it is collateral of a kind.
+    """
+    what = window_of(path.name, raw).what
+    if what not in {"other", "unreadable"}:
+        raise OperatorError(
+            "QNSP-OPS-094",
+            f"{path} is no evidence but collateral ({what})",
+            subject=str(path),
+            next_step=f"see when it ends: qnsp-policy attest collateral status {path.parent}; "
+            "or give it beside evidence: attest verify EVIDENCE --collateral PATH",
+        )
 
 
 __all__ = ["inspect_evidence"]

@@ -188,3 +188,32 @@ def test_what_is_no_evidence_is_not_shown(capsys: pytest.CaptureFixture[str], na
     """Bytes of no kind, and a file that is not there, are errors that say what to do."""
     assert "QNSP-OPS-094" in run(capsys, "attest", "inspect", str(VECTORS / name), "--format", "json", code=1)
     assert "QNSP-OPS-001" in run(capsys, "attest", "verify", str(VECTORS / "nowhere"), "--format", "json", code=1)
+
+
+def test_a_certificate_is_told_from_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    """`inspect` of collateral says what it is and where it belongs."""
+    capsys.readouterr()
+    for name, what in (("snp/ms_milan_vcek.pem", "certificates"), ("snp/kds_milan_20260819.crl.der", "CRL")):
+        assert main(["attest", "inspect", str(VECTORS / name)]) == 1
+        said = capsys.readouterr().err
+        assert f"no evidence but collateral ({what})" in said
+        assert "attest collateral status" in said
+
+
+def test_where_a_refusal_stands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal before appraisal names the steps before it and those not reached, within the terminal's width."""
+    monkeypatch.setenv("COLUMNS", "80")
+    said = run(capsys, "attest", "verify", str(VECTORS / "snp/ms_milan_attestation_report.bin"), code=7)
+    assert "QNSP-ATT-SNP-011   step 2 endorsement" in said
+    assert "not refused before it: 1 format" in said
+    assert "not reached: 3 line, 4 chain" in said
+    assert "attest collateral fetch" in said
+    said = run(capsys, "attest", "inspect", str(VECTORS / "tdx/phala_tdx_quote"), "--offsets")
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_a_misspelt_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    """The kind that was meant is named."""
+    capsys.readouterr()
+    assert main(["attest", "inspect", "x", "--kind", "sev-smp"]) == 64
+    assert "did you mean sev-snp?" in capsys.readouterr().err

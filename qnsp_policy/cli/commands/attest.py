@@ -74,7 +74,7 @@ def _table(found: dict[str, Any], session: Session, *, offsets: bool) -> str:
 
     from qnsp_policy.pipeline.review.escape import visible
 
-    width = _width(session)
+    width = _width()
     console = Console(file=io.StringIO(), width=width, force_terminal=session.color, no_color=not session.color)
     table = Table(box=None, pad_edge=False, header_style="bold")
     if offsets:
@@ -104,15 +104,22 @@ def verify(
     ctx: typer.Context,
     evidence: Annotated[Path | None, typer.Argument(help="Evidence, as bytes, hex, base64 or in JSON.")] = None,
     kind: Kind = "auto",
-    collateral: Annotated[list[Path] | None, typer.Option(help="Folder or file of collateral; repeatable.")] = None,
-    endorsement: Annotated[list[str] | None, typer.Option(help="NAME=FILE that came along; repeatable.")] = None,
+    collateral: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="Folder or file of collateral; repeatable.")
+    ] = None,
+    endorsement: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="What came along: vcek, device-chain...; repeatable.")
+    ] = None,
     endorsements: Annotated[Path | None, typer.Option(help="Certificate table that came along (auxblob).")] = None,
-    anchor: Annotated[list[Path] | None, typer.Option(help="Root instead of the pinned ones; repeatable.")] = None,
+    anchor: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Root instead of the pinned ones; repeatable.")
+    ] = None,
     policy: Annotated[Path | None, typer.Option(help="Appraisal policy (JSON), or ReferenceValues.")] = None,
     nonce: Annotated[str | None, typer.Option(help="Expected nonce, hex; padded where the field is larger.")] = None,
     report_data: Annotated[str | None, typer.Option(help="Expected report data, hex, the whole field.")] = None,
     require_checked: Annotated[
-        list[str] | None, typer.Option(help="Statement that must not be `not checked`; * for all; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Statement that must not be `not checked`; * for all; repeatable."),
     ] = None,
     allow_simulated: Annotated[
         bool, typer.Option("--allow-simulated", help="Accept simulated evidence too, under the workspace's anchors.")
@@ -211,14 +218,14 @@ def _verify_list(session: Session, batch: Path, *, allow_simulated: bool) -> Non
 def _verdict(found: dict[str, Any], session: Session, *, with_ear: bool) -> str:
     from qnsp_policy.pipeline.review.attest_text import verdict_text
 
-    return verdict_text(found, paint=paint_of(session), width=_width(session), with_ear=with_ear)
+    return verdict_text(found, paint=paint_of(session), width=_width(), with_ear=with_ear)
 
 
-def _width(session: Session) -> int:
-    """Columns of the terminal, or 100 where there is none."""
+def _width() -> int:
+    """Columns of the terminal or of COLUMNS, else 100."""
     import shutil
 
-    return shutil.get_terminal_size((100, 24)).columns if session.stdout.isatty() else 100
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 collateral_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -235,8 +242,12 @@ def fetch(
     ctx: typer.Context,
     evidence: Annotated[list[Path], typer.Argument(help="Evidence, one file or several.")],
     kind: Kind = "auto",
-    endorsement: Annotated[list[str] | None, typer.Option(help="NAME=FILE that came along; repeatable.")] = None,
-    endpoint: Annotated[list[str] | None, typer.Option(help="NAME=URL instead of a vendor's; repeatable.")] = None,
+    endorsement: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="What came along: vcek, device-chain...; repeatable.")
+    ] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=URL", help="Instead of a vendor's address; repeatable.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the collateral.")] = Path("collateral"),
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask again even for what still holds.")] = False,
 ) -> None:
@@ -315,9 +326,15 @@ def reference_values(
         str | None, typer.Option(help="Last day (YYYY-MM-DD); half a year from now if not given.")
     ] = None,
     kind: Kind = "auto",
-    collateral: Annotated[list[Path] | None, typer.Option(help="For evidence, as in `attest verify`.")] = None,
-    endorsement: Annotated[list[str] | None, typer.Option(help="For evidence, as in `attest verify`.")] = None,
-    anchor: Annotated[list[Path] | None, typer.Option(help="For evidence, as in `attest verify`.")] = None,
+    collateral: Annotated[
+        list[Path] | None, typer.Option(metavar="...", help="For evidence, as in `attest verify`.")
+    ] = None,
+    endorsement: Annotated[
+        list[str] | None, typer.Option(metavar="...", help="For evidence, as in `attest verify`.")
+    ] = None,
+    anchor: Annotated[
+        list[Path] | None, typer.Option(metavar="...", help="For evidence, as in `attest verify`.")
+    ] = None,
     allow_simulated: Annotated[
         bool, typer.Option("--allow-simulated", help="Learn from simulated evidence too.")
     ] = False,

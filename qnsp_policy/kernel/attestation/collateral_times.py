@@ -110,6 +110,8 @@ def _of_json(value: Any) -> Window:
     for member, what in (("tcbInfo", "TCB info"), ("enclaveIdentity", "QE identity")):
         if isinstance(value.get(member), dict):
             return Window(what, _moment(value[member].get("issueDate")), _moment(value[member].get("nextUpdate")))
+    if isinstance(value.get("tcb_info"), str):
+        return _of_quote_collateral(value)
     if isinstance(value.get("keys"), list):
         try:
             leafs = [decode64(key["x5c"][0], url=False) for key in value["keys"]]
@@ -117,6 +119,21 @@ def _of_json(value: Any) -> Window:
             return Window("key set")
         return _of_certificates("key set", leafs)
     return Window("other")
+
+
+def _of_quote_collateral(value: dict[str, Any]) -> Window:
+    """All that one quote needs in one document: it ends with the first of its parts."""
+    try:
+        parts = [
+            _of_json({outer: json.loads(value[inner])})
+            for outer, inner in (("tcbInfo", "tcb_info"), ("enclaveIdentity", "qe_identity"))
+        ]
+        parts += [_of_crls([bytes.fromhex(value[name])]) for name in ("pck_crl", "root_ca_crl") if value.get(name)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Window("unreadable")
+    begins = [part.begins for part in parts if part.begins is not None]
+    ends = [part.ends for part in parts if part.ends is not None]
+    return Window("quote collateral", max(begins, default=None), min(ends, default=None))
 
 
 def _moment(value: Any) -> datetime | None:

@@ -16,6 +16,12 @@ from qnsp_policy.pipeline.review.escape import terminal
 from qnsp_policy.pipeline.review.style import Paint, Style
 
 _INDENT: Final = " " * 13
+_FETCHED: Final = ("revocation", "tcb")
+"""Statements that vendors' collateral settles."""
+_SERVED: Final = frozenset({"sev-snp", "tdx", "sgx", "nvidia-gpu", "nvswitch"})
+"""Kinds for which vendors serve it."""
+_MISSING: Final = frozenset({"QNSP-ATT-SNP-011", "QNSP-ATT-NRAS-006"})
+"""Refusals for want of something that a vendor serves."""
 
 
 def verdict_text(found: Mapping[str, Any], *, paint: Paint, width: int, with_ear: bool) -> str:
@@ -40,7 +46,15 @@ def verdict_text(found: Mapping[str, Any], *, paint: Paint, width: int, with_ear
         lines += _opinion(opinion, paint)
     if with_ear and "ear" in found:
         lines += ["", f"ear  {found['ear']}"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_next(found, paint)])
+
+
+def _next(found: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    """What fills the gaps, where collateral would."""
+    results = found.get("results", {}) if found.get("kind") in _SERVED else {}
+    if found["code"] in _MISSING or any(results.get(name) == "not checked" for name in _FETCHED):
+        fetch = "qnsp-policy attest collateral fetch EVIDENCE --out collateral/"
+        yield f"{paint('note', 'next')}         what is missing can be fetched: {fetch}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

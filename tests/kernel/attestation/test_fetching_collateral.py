@@ -264,6 +264,10 @@ def test_windows_of_files() -> None:
     assert window_of("1.ocsp", b"x").what == "unreadable"
     assert window_of("notes.txt", b"x").state(NOW) == "unknown"
     assert window_of("x.json", b"{").what == "other"
+    bundle = (Path(__file__).parents[2] / "vectors/tdx/phala_tdx_quote_collateral.json").read_bytes()
+    window = window_of("x.json", bundle)
+    assert (window.what, str(window.ends)) == ("quote collateral", "2025-07-19 10:00:35+00:00")
+    assert window_of("x.json", bundle.replace(b'"pck_crl": "3', b'"pck_crl": "x')).what == "unreadable"
 
 
 @pytest.mark.parametrize(
