@@ -122,3 +122,21 @@ def test_the_action_reviews_a_change(tmp_path: Path) -> None:
     assert (temp / "comment.md").read_text(encoding="utf-8").startswith("<!-- qnsp-policy -->")
     assert '"runs"' in (temp / "findings.sarif").read_text(encoding="utf-8")
     assert "WEAKENED" in done.stdout
+
+
+@pytest.mark.parametrize("name", GITHUB)
+def test_what_others_wrote_is_pinned(name: str) -> None:
+    """Other people's actions by commit, packages by digest, and no module out of the folder that was checked out."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for used in re.findall(r"uses: (\S+)", text):
+        assert re.fullmatch(r"OWNER/qnsp-policy@REVISION|[\w.-]+/[\w./-]+@[0-9a-f]{40}", used), used
+    for line in re.findall(r"^.*\bpip install.*$", text, re.MULTILINE):
+        assert "python -I -m pip" in line
+        assert "--require-hashes" in line or "--no-index" in line
+
+
+def test_no_comment_of_a_pull_request_that_may_have_written_it() -> None:
+    """A change below .github may have changed the workflow whose text would be posted."""
+    (workflow,) = _documents("examples/ci/github-comment.yml")
+    (script,) = _scripts(workflow)
+    assert script.index("grep -q '^\\.github/'") < script.index("--method PATCH")
