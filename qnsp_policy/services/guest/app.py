@@ -2,6 +2,7 @@
 
     python -m qnsp_policy.services.guest --config FILE                    serve the configured endpoints
     python -m qnsp_policy.services.guest --config FILE fetch RESOURCE     attest, ask for RESOURCE; 0 released, 3 denied, 1 else
+    python -m qnsp_policy.services.guest --config FILE run                start the configured program with what it needs open
 
 `fetch` prints the number of bytes and their SHA-256, never the bytes.
 """
@@ -31,8 +32,10 @@ from qnsp_policy.services.guest.attesters.choose import Attester, attester_of
 from qnsp_policy.services.guest.attesters.devices import devices_of
 from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
 from qnsp_policy.services.guest.configuration import BrokerConnection, GuestConfiguration, read_configuration
-from qnsp_policy.services.guest.key_source import KeySource, KmsOrBroker
+from qnsp_policy.services.guest.key_source import KeySource, KmsOrBroker, NoBroker
 from qnsp_policy.services.guest.kms import AttestedKms, credentials_from
+from qnsp_policy.services.guest.loopback import bring_up
+from qnsp_policy.services.guest.program import run
 from qnsp_policy.services.guest.rcar import BrokerSession, Denied
 from qnsp_policy.services.guest.tee_key import new_tee_key
 
@@ -57,8 +60,10 @@ def broker_http(connection: BrokerConnection) -> httpx.Client:
     return httpx.Client(base_url=connection.url, transport=transport, timeout=_TIMEOUT, trust_env=False)
 
 
-def broker_session(configuration: GuestConfiguration, attester: Attester) -> BrokerSession:
-    """A session with this guest's evidence, key and initdata."""
+def broker_session(configuration: GuestConfiguration, attester: Attester) -> KeySource:
+    """A session with this guest's evidence, key and initdata; or nobody, where it has no broker."""
+    if configuration.broker is None:
+        return NoBroker()
     return BrokerSession(
         broker_http(configuration.broker),
         get_report=attester.get_report,
@@ -91,6 +96,8 @@ def key_source(configuration: GuestConfiguration, attester: Attester) -> KeySour
 def bridged(configuration: GuestConfiguration) -> Iterator[None]:
     """The configured bridges, for as long as the guest runs."""
     with ExitStack() as stack:
+        if configuration.bridges:
+            bring_up()
         for settings in configuration.bridges:
             bridge = Bridge(StreamAddress.parse(settings.arrives), StreamAddress.parse(settings.leaves))
             stack.callback(bridge.close)
@@ -111,12 +118,30 @@ def fetch(configuration: GuestConfiguration, resource: str) -> int:
     return 0
 
 
-def serve(configuration: GuestConfiguration) -> int:
-    """Serve until SIGTERM or SIGINT."""
+def _stopping() -> threading.Event:
+    """Set by SIGTERM or SIGINT."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    return stopping
 
+
+def run_program(configuration: GuestConfiguration) -> int:
+    """Start the configured program with its sealed files open; its exit status.
+
+    Raises:
+        OperatorError: `QNSP-GST-062`: the configuration names no program.
+    """
+    if configuration.program is None:
+        raise OperatorError("QNSP-GST-062", "the configuration names no `program` to run", subject=configuration.name)
+    stopping, attester = _stopping(), attester_of(configuration)
+    with bridged(configuration):
+        return run(configuration.program, key_source(configuration, attester), stopping)
+
+
+def serve(configuration: GuestConfiguration) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    stopping = _stopping()
     Path(configuration.workdir).mkdir(parents=True, exist_ok=True, mode=0o700)
     attester = attester_of(configuration)
     with bridged(configuration):
@@ -132,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command")
     asked = commands.add_parser("fetch", help="ask the broker for one resource and say what it answered")
     asked.add_argument("resource", help="tenant/type/tag")
+    commands.add_parser("run", help="start the configured program with what it needs open")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -139,10 +165,12 @@ def main(arguments: list[str] | None = None) -> int:
         configuration = read_configuration(options.config.read_bytes())
         if options.command == "fetch":
             return fetch(configuration, options.resource)
+        if options.command == "run":
+            return run_program(configuration)
         return serve(configuration)
     except (QnspError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - the text says it; a traceback reaches no user
         return 1
 
 
-__all__ = ["bridged", "broker_http", "broker_session", "fetch", "key_source", "main", "serve"]
+__all__ = ["bridged", "broker_http", "broker_session", "fetch", "key_source", "main", "run_program", "serve"]

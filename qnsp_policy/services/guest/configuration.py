@@ -87,11 +87,29 @@ class DeviceSettings(_Part):
         return self
 
 
+class SealedFile(_Part):
+    """A sealed file that a program is given open: the resource of its key, its plaintext's digest, the descriptor it stands at."""
+
+    resource: str
+    file: str
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    descriptor: int = Field(ge=100, le=199)
+
+
+class Program(_Part):
+    """What `run` starts."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    environment: dict[str, str] = Field(default_factory=dict)
+    sealed: tuple[SealedFile, ...] = ()
+
+
 class GuestConfiguration(_Part):
     """Everything a guest agent is told."""
 
     name: str
-    broker: BrokerConnection
+    broker: BrokerConnection | None = None
+    program: Program | None = None
     attester: Literal["tsm", "nsm", "nitro-tpm"] = "tsm"
     tsm: str = "/sys/kernel/config/tsm"
     device: str | None = None
@@ -115,6 +133,10 @@ class GuestConfiguration(_Part):
             raise ValueError("kms needs an attester whose document carries a public key: nsm or nitro-tpm")
         if self.initdata is not None and self.attester != "tsm":
             raise ValueError(f"{self.attester} carries no initdata: build it into the image")
+        if self.broker is None and (self.endpoints or self.kms is None):
+            raise ValueError("a guest without broker has no endpoints, and kms keeps its keys")
+        if self.program is not None and len({one.descriptor for one in self.program.sealed}) < len(self.program.sealed):
+            raise ValueError("two sealed files have the same descriptor")
         return self
 
 
@@ -142,5 +164,7 @@ __all__ = [
     "GuestConfiguration",
     "KmsKey",
     "KmsSettings",
+    "Program",
+    "SealedFile",
     "read_configuration",
 ]

@@ -20,6 +20,16 @@ class KeySource(Protocol):
     def fetch(self, resource: str) -> Released: ...
 
 
+class NoBroker:
+    """For a guest that has none: a broker's own enclave."""
+
+    def fetch(self, resource: str) -> Released:
+        """Raises `QNSP-GST-061`."""
+        raise OperatorError(
+            "QNSP-GST-061", f"{resource} is kept by no KMS of this guest, and it has no broker", subject=resource
+        )
+
+
 class KmsOrBroker:
     """Resources that KMS keeps from KMS, every other from the broker.
 
@@ -69,4 +79,4 @@ class KmsOrBroker:
         return released
 
 
-__all__ = ["KeySource", "KmsOrBroker"]
+__all__ = ["KeySource", "KmsOrBroker", "NoBroker"]

@@ -32,7 +32,7 @@ _F_ADD_SEALS, _SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8  # fcntl(2): seal, shrink, gr
 _CHUNK = 1 << 20
 
 
-def memory_file(name: str, data: Iterable[bytes]) -> int:
+def memory_file(name: str, data: Iterable[bytes], *, mode: int | None = None) -> int:
     """A sealed memory file with `data`, rewound; its descriptor. It lives in memory only and can no longer be written."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -41,6 +41,8 @@ def memory_file(name: str, data: Iterable[bytes]) -> int:
             while view:
                 view = view[os.write(descriptor, view[:_CHUNK]) :]
         os.lseek(descriptor, 0, os.SEEK_SET)
+        if mode is not None:
+            os.fchmod(descriptor, mode)
         fcntl.fcntl(descriptor, _F_ADD_SEALS, _SEALS)
     except BaseException:
         os.close(descriptor)

@@ -7,8 +7,14 @@ and, for one member, KMS. Broker, guest, gateway and upstream are the ones that 
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import json
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +26,8 @@ import pytest
 from qnsp_policy.client.transport_edge import open_endpoint
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.attestation.values import Alternative, Anchor, AssuranceClass, EvidenceKind, Verdict
+from qnsp_policy.kernel.crypto.canonical import sha256_digest
+from qnsp_policy.kernel.sealed.stream import new_data_key, new_header, seal
 from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
 from qnsp_policy.services.guest.workload import free_port
 from qnsp_policy.simulator import nitro
@@ -190,27 +198,37 @@ def test_another_image_is_denied(line: NitroLine) -> None:
     assert outcome["reason"].startswith("QNSP-REL-")
 
 
-def test_a_member_whose_key_is_in_kms_serves(tmp_path: Path) -> None:
-    """Endpoint configuration from the broker, the model's key from KMS as an attested recipient, credentials from the parent."""
-    line = NitroLine(tmp_path, UPSTREAM, MODEL, registers=registers_of(tmp_path))
-    kms = AttestedKmsServer(tmp_path, line.anchor(), line.registers, RESOURCE)
-    kms.start()
-    parent = StreamAddress("tcp", "127.0.0.1", free_port()).listen()
+@pytest.fixture
+def parent() -> Iterator[str]:
+    """The parent, which hands its role's credentials to whoever asks."""
+    listener = StreamAddress("tcp", "127.0.0.1", free_port()).listen()
 
-    def credentials() -> None:
+    def serve() -> None:
         while True:
             try:
-                connection, _ = parent.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
             with connection:
                 connection.sendall(json.dumps(CREDENTIALS).encode())
 
-    threading.Thread(target=credentials, daemon=True).start()
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def test_a_member_whose_key_is_in_kms_serves(tmp_path: Path, parent: str) -> None:
+    """Endpoint configuration from the broker, the model's key from KMS as an attested recipient, credentials from the parent."""
+    line = NitroLine(tmp_path, UPSTREAM, MODEL, registers=registers_of(tmp_path))
+    kms = AttestedKmsServer(tmp_path, line.anchor(), line.registers, RESOURCE)
+    kms.start()
     line.guest_changes["kms"] = {
         "endpoint": HOST,
         "via": f"tcp://127.0.0.1:{kms.port}",
-        "credentials": f"tcp://127.0.0.1:{parent.getsockname()[1]}",
+        "credentials": parent,
         "allowClassical": True,
         "authorities": str(kms.root),
         "keySize": 2048,
@@ -231,4 +249,90 @@ def test_a_member_whose_key_is_in_kms_serves(tmp_path: Path) -> None:
     finally:
         running.close()
         kms.stop()
-        parent.close()
+
+
+def test_a_broker_in_an_enclave_opens_its_keys_by_kms_and_serves(tmp_path: Path, parent: str) -> None:
+    """Its private keys lie sealed in the image; KMS releases their key to its registers; they are on no disk in clear."""
+    line = NitroLine(tmp_path, UPSTREAM, MODEL, registers=registers_of(tmp_path))
+    store = "broker/main/store"
+    kms = AttestedKmsServer(tmp_path, line.anchor(), line.registers, store)
+    kms.start()
+    module = SimulatedNsm(line.aws, lambda: datetime.now(UTC), line.registers)
+    device = DeviceSocket(tmp_path / "nsm.sock", module.exchange)
+    try:
+        line.prepare()
+        keys, data_key = (tmp_path / "broker-keys.json").read_bytes(), new_data_key()
+        header = new_header(resource=store, version=1, plaintext_digest=sha256_digest(keys), plaintext_size=len(keys))
+        (tmp_path / "broker-keys.sealed").write_bytes(b"".join(seal(io.BytesIO(keys), data_key, header)))
+        (tmp_path / "wrapped").write_bytes(kms.wrap(data_key))
+        (tmp_path / "broker-keys.json").unlink()
+        settings = json.loads((tmp_path / "broker.json").read_text())
+        (tmp_path / "inside.json").write_text(json.dumps({**settings, "keys": "/proc/self/fd/100"}))
+        guest = {
+            "name": "broker-0",
+            "attester": "nsm",
+            "device": str(device.path),
+            "workdir": str(tmp_path / "broker-guest"),
+            "kms": {
+                "endpoint": HOST,
+                "via": f"tcp://127.0.0.1:{kms.port}",
+                "credentials": parent,
+                "allowClassical": True,
+                "authorities": str(kms.root),
+                "keySize": 2048,
+                "keys": [{"resource": store, "keyId": KEY, "wrappedKey": str(tmp_path / "wrapped")}],
+            },
+            "program": {
+                "command": ["python", "-m", "qnsp_policy.services.broker", "--config", str(tmp_path / "inside.json")],
+                "environment": {"PYTHONPATH": str(Path(__file__).parents[3])},
+                "sealed": [
+                    {
+                        "resource": store,
+                        "file": str(tmp_path / "broker-keys.sealed"),
+                        "digest": sha256_digest(keys),
+                        "descriptor": 100,
+                    }
+                ],
+            },
+        }
+        (tmp_path / "broker-guest.json").write_text(json.dumps(guest))
+        with (tmp_path / "broker-guest.log").open("wb") as log:
+            running = subprocess.Popen(
+                [sys.executable, "-m", "qnsp_policy.services.guest", "--config", tmp_path / "broker-guest.json", "run"],
+                stderr=log,
+            )
+        try:
+            member = json.loads((tmp_path / "guest.json").read_text()) | {"bridges": []}
+            member["broker"]["url"] = f"https://127.0.0.1:{line.broker_port}"
+            (tmp_path / "member.json").write_text(json.dumps(member))
+            wait_for(line.broker_port, tmp_path / "broker-guest.log")
+            status, outcome = line.fetch(RESOURCE, "member")
+            assert (status, outcome.get("bytes")) == (0, 32)
+            secret = json.loads(keys)["keys"][0]["priv"].encode()
+            for path in tmp_path.rglob("*"):
+                assert not path.is_file() or secret not in path.read_bytes(), path
+        finally:
+            running.terminate()
+            assert running.wait(20) == 0
+        # The same image on other registers: KMS says no, and the broker does not start.
+        module.pcrs = {**line.registers, 0: b"\xff" * 48}
+        ended = subprocess.run(
+            [sys.executable, "-m", "qnsp_policy.services.guest", "--config", tmp_path / "broker-guest.json", "run"],
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert ended.returncode == 1
+        assert b"QNSP-GST-050" in ended.stderr
+    finally:
+        device.close()
+        kms.stop()
+
+
+def wait_for(port: int, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
