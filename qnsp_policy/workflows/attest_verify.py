@@ -89,7 +89,7 @@ def verify_evidence(root: Path, asked: Asked, *, now: datetime) -> dict[str, Any
         said = statement(answer["secondOpinions"])
         accepted = answer["verdict"] == "accepted"
         result = replace(result, accepted=accepted, statements=(*result.statements, said))
-    nonce = asked.nonce or asked.report_data or ""
+    nonce = bytes.fromhex(asked.nonce or asked.report_data or "")
     claims = ear_claims(result, policy_id=sha256_digest(jcs(policy)), build=_build(), nonce=nonce)
     return answer | {"ear": sign_ear(claims, key)}
 

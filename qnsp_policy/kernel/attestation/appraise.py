@@ -29,7 +29,7 @@ from qnsp_policy.kernel.attestation.values import (
     VerifiedClaims,
 )
 
-_DEBUG_CLAIMS: Final = frozenset({"policy.debug", "attributes.debug", "tdAttributes.debug", "debug"})
+DEBUG_CLAIMS: Final = frozenset({"policy.debug", "attributes.debug", "tdAttributes.debug", "debug"})
 _UP_TO_DATE: Final = "UpToDate"
 _STATUS_LEVEL: Final = "tcb.statusLevel"
 _FAMILIES: Final[Sequence[tuple[Code, frozenset[str], tuple[str, ...]]]] = (
@@ -105,7 +105,7 @@ def _claim_mismatches(claims: Mapping[str, ClaimValue], alternative: Alternative
             add(codes.CLAIM_TYPE, claim, _show(seen), f"a number, at least {floor}")
         elif seen < floor:
             add(codes.FLOOR, claim, str(seen), f"at least {floor}")
-    for claim in _DEBUG_CLAIMS & claims.keys():
+    for claim in DEBUG_CLAIMS & claims.keys():
         if claims[claim] is not False and claim not in alternative.equals:
             add(codes.DEBUG, claim, _show(claims[claim]), "false")
     status = claims.get("tcbStatus", _UP_TO_DATE)
@@ -320,4 +320,4 @@ def _statements(
     return (*kept, *answered.values())
 
 
-__all__ = ["appraise"]
+__all__ = ["DEBUG_CLAIMS", "appraise"]

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from qnsp_policy.errors import PeerError
+from qnsp_policy.kernel.attestation.appraise import DEBUG_CLAIMS
 from qnsp_policy.kernel.attestation.values import AssuranceClass, AttestationResult, Verdict, VerifiedClaims
+from qnsp_policy.kernel.crypto.canonical import b64url
 from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
 from qnsp_policy.kernel.wire.jwt import issue, verify_token
 
@@ -24,6 +26,10 @@ _WARNING: Final = 32
 _UNSAFE_CONFIGURATION: Final = 96
 _UNRECOGNISED_RUNTIME: Final = 96
 _UNRECOGNISED_HARDWARE: Final = 97
+_KNOWN_VULNERABILITIES: Final = 32
+_UP_TO_DATE: Final = "UpToDate"
+_NONCE_TEXT: Final = (8, 88)
+"""Length of a nonce as text (RFC 9711, section 4.1)."""
 _TIERS: Final = ("none", "affirming", "warning", "contraindicated")
 _DEVICE_NAMES: Final = {"nvidia-gpu": "gpu", "nvswitch": "switch", "nras": "nras"}
 
@@ -40,8 +46,11 @@ def tier(value: int) -> int:
 def _hardware(claims: VerifiedClaims, verdicts: Mapping[str, Verdict]) -> int | None:
     if claims.assurance is AssuranceClass.SIMULATED:
         return _UNRECOGNISED_HARDWARE
-    if Verdict.REFUSED in (verdicts.get("tcb"), verdicts.get("revocation")):
+    status = claims.claims.get("tcbStatus", _UP_TO_DATE)
+    if Verdict.REFUSED in (verdicts.get("tcb"), verdicts.get("revocation")) or status == "Revoked":
         return _UNSAFE_CONFIGURATION
+    if status != _UP_TO_DATE:  # genuine, and with open advisories, whatever a policy says of it
+        return _KNOWN_VULNERABILITIES
     established = verdicts.get("chain") is Verdict.OK and verdicts.get("tcb", Verdict.OK) is Verdict.OK
     return _AFFIRMING if established and verdicts.get("revocation") is Verdict.OK else None
 
@@ -49,12 +58,12 @@ def _hardware(claims: VerifiedClaims, verdicts: Mapping[str, Verdict]) -> int | 
 def _vector(
     claims: VerifiedClaims, verdicts: Mapping[str, Verdict], *, matched: bool, accepted: bool
 ) -> dict[str, int]:
-    debug = claims.claims.get("debug", claims.claims.get("policy.debug"))
+    debug = [claims.claims[name] for name in sorted(DEBUG_CLAIMS & claims.claims.keys())]
     vector: dict[str, int] = {}
     if (hardware := _hardware(claims, verdicts)) is not None:
         vector["hardware"] = hardware
-    if debug is not None:
-        vector["configuration"] = _UNSAFE_CONFIGURATION if debug is not False else _AFFIRMING
+    if debug:
+        vector["configuration"] = _AFFIRMING if all(one is False for one in debug) else _UNSAFE_CONFIGURATION
     if matched and verdicts.get("measurements") in (Verdict.OK, Verdict.SIMULATED):
         vector["executables"] = _AFFIRMING
     elif not accepted:
@@ -87,7 +96,7 @@ def _submodule(claims: VerifiedClaims, result: AttestationResult, policy_id: str
 
 
 def ear_claims(
-    result: AttestationResult, *, policy_id: str, build: str, nonce: str = "", lifetime: timedelta = LIFETIME
+    result: AttestationResult, *, policy_id: str, build: str, nonce: bytes = b"", lifetime: timedelta = LIFETIME
 ) -> dict[str, Any]:
     """The claims set of a result: submodule `cpu` for the evidence itself, `gpu0`, `switch0` and so on for its devices.
 
@@ -95,10 +104,10 @@ def ear_claims(
         result: what `appraise` returned, accepted or not.
         policy_id: names the appraisal policy, e.g. the digest of a release policy.
         build: version of this program.
-        nonce: the nonce that was bound, in its wire form; left out where empty.
+        nonce: the nonce that was bound; base64url in `eat_nonce`, left out where that is not 8 to 88 characters (RFC 9711).
         lifetime: `exp` is the earlier of `iat` plus this and the end of what the verdict relied on.
     """
-    claims = result.claims
+    claims, text = result.claims, b64url(nonce)
     name = _DEVICE_NAMES.get(claims.kind.value)
     submods = {f"{name}0" if name else "cpu": _submodule(claims, result, policy_id, primary=True)}
     counts: dict[str, int] = {name: 1} if name else {}
@@ -116,7 +125,7 @@ def ear_claims(
         "exp": int(min(result.appraised_at + lifetime, claims.not_after).timestamp()),
         "ear_verifier_id": {"developer": DEVELOPER, "build": build},
         "ear_status": _TIERS[worst],
-        **({"eat_nonce": nonce} if nonce else {}),
+        **({"eat_nonce": text} if _NONCE_TEXT[0] <= len(text) <= _NONCE_TEXT[1] else {}),
         "submods": submods,
     }
 

@@ -2,19 +2,76 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import joserfc.jwk
+import joserfc.jwt
+import jsonschema
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mldsa
 
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.attestation.appraise import appraise
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.ear import PROFILE, ear_claims, sign_ear, tier, verify_ear
 from qnsp_policy.kernel.attestation.registry import pinned_anchors, verify_any
-from qnsp_policy.kernel.attestation.values import Alternative, AppraisalPolicy, AssuranceClass, Evidence, EvidenceKind
+from qnsp_policy.kernel.attestation.values import (
+    Alternative,
+    Anchor,
+    AppraisalPolicy,
+    AssuranceClass,
+    Evidence,
+    EvidenceKind,
+)
 from qnsp_policy.kernel.crypto.keys import generate
+from qnsp_policy.simulator import dcap
+
+CATEGORIES = {
+    "instance-identity",
+    "configuration",
+    "executables",
+    "file-system",
+    "hardware",
+    "runtime-opaque",
+    "storage-opaque",
+    "sourced-data",
+}
+SUBMODULE = {
+    "type": "object",
+    "required": ["ear_status"],
+    "properties": {
+        "ear_status": {"enum": ["none", "affirming", "warning", "contraindicated"]},
+        "ear_trustworthiness_vector": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"enum": sorted(CATEGORIES)},
+            "additionalProperties": {"type": "integer", "minimum": -128, "maximum": 127},
+        },
+        "ear_appraisal_policy_ids": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+    },
+}
+EAR = {
+    "type": "object",
+    "required": ["eat_profile", "iat", "ear_verifier_id", "submods"],
+    "properties": {
+        "eat_profile": {"type": "string", "format": "uri"},
+        "iat": {"type": "integer"},
+        "exp": {"type": "integer"},
+        "eat_nonce": {"type": "string", "minLength": 8, "maxLength": 88},
+        "ear_verifier_id": {
+            "type": "object",
+            "required": ["developer", "build"],
+            "properties": {"developer": {"type": "string"}, "build": {"type": "string"}},
+            "additionalProperties": False,
+        },
+        "submods": {"type": "object", "minProperties": 1, "additionalProperties": SUBMODULE},
+    },
+}
+"""The claims set in the words of JSON Schema, after the CDDL of draft-ietf-rats-ear and RFC 9711."""
 
 
 @pytest.mark.parametrize(
@@ -75,7 +132,7 @@ def test_ear_affirms_only_what_was_established(result: Callable[[str], Any]) -> 
 def test_ear_is_signed(result: Callable[[str], Any], algorithm: str) -> None:
     """An EAR verifies under the key that signed it, in its minutes, and under no other."""
     key, stranger = generate(algorithm), generate(algorithm)
-    claims = ear_claims(result(""), policy_id="sha256:00", build="0", nonce="bm9uY2U=")
+    claims = ear_claims(result(""), policy_id="sha256:00", build="0", nonce=b"nonce of the session")
     token = sign_ear(claims, key)
     now = datetime(2026, 9, 1, 0, 4, 59, tzinfo=UTC)
     assert verify_ear(token, [key.public], now=now) == claims
@@ -86,3 +143,62 @@ def test_ear_is_signed(result: Callable[[str], Any], algorithm: str) -> None:
     with pytest.raises(PeerError) as caught:
         verify_ear(other, [key.public], now=now)
     assert caught.value.code == "QNSP-SIG-093"
+
+
+def by_hand(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
+    """Header, claims, what is signed and the signature, read with the standard library alone."""
+    header, claims, signature = token.split(".")
+    raw = [base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in (header, claims, signature)]
+    return json.loads(raw[0]), json.loads(raw[1]), f"{header}.{claims}".encode(), raw[2]
+
+
+def test_another_library_reads_it(result: Callable[[str], Any]) -> None:
+    """An EAR signed with ES256 is a JWT to another library, and its claims have the types of the draft."""
+    key = generate("ECDSA-P256")
+    token = sign_ear(ear_claims(result(""), policy_id="sha256:00", build="0", nonce=bytes(64)), key)
+    public = joserfc.jwk.ECKey.import_key(json.dumps(key.public.to_jwk()))
+    found = joserfc.jwt.decode(token, public, algorithms=["ES256"])
+    jsonschema.validate(found.claims, EAR)
+    assert (found.header["alg"], found.claims["eat_nonce"]) == ("ES256", "A" * 86)
+
+
+def test_read_without_us(result: Callable[[str], Any]) -> None:
+    """One signed with ML-DSA verifies with nothing of ours: base64url, JSON, and the key's own bytes."""
+    key = generate("ML-DSA-65")
+    header, claims, signed, signature = by_hand(sign_ear(ear_claims(result(""), policy_id="x", build="0"), key))
+    jsonschema.validate(claims, EAR)
+    assert (header["alg"], header["typ"]) == ("ML-DSA-65", "JWT")
+    public = key.public.to_jwk()["pub"]
+    raw = base64.urlsafe_b64decode(public + "=" * (-len(public) % 4))
+    mldsa.MLDSA65PublicKey.from_public_bytes(raw).verify(signature, signed)
+
+
+def test_open_advisories_are_a_warning() -> None:
+    """Hardware with a status below UpToDate is genuine with known vulnerabilities, even where a policy accepts it; debug counts for TDX too."""
+    now = datetime(2027, 3, 9, 8, tzinfo=UTC)
+    platform = dcap.make_platform(dcap.mint_intel(now), td=True)
+    begin, end = now - timedelta(days=1), now + timedelta(days=1)
+    anchor = Anchor("simulated", platform.pki.root.certificate, AssuranceClass.HARDWARE_TEE)
+
+    def judged(status: str, td_attributes: int) -> dict[str, Any]:
+        level = dcap.tcb_level(status, tdx=(5, 0, 2, *((0,) * 13)), advisories=["INTEL-SA-90003"])
+        files = dcap.collateral_files(platform, begin, end, info=dcap.tcb_info(platform, begin, end, [level]))
+        quote = platform.quote(dcap.td_report(report_data=b"", td_attributes=td_attributes))
+        claims = verify_any(
+            Evidence(EvidenceKind.TDX, quote), collateral=Collateral.from_files(files), anchors=[anchor], now=now
+        )
+        wanted = Alternative(
+            "v",
+            EvidenceKind.TDX,
+            {"mrTd": "00" * 48, "tcbStatus": status, "tdAttributes.debug": bool(td_attributes & 1)},
+        )
+        found = appraise(claims, AppraisalPolicy((wanted,), frozenset(AssuranceClass)), now)
+        assert found.accepted, found.mismatches
+        vector: dict[str, Any] = ear_claims(found, policy_id="x", build="0")["submods"]["cpu"][
+            "ear_trustworthiness_vector"
+        ]
+        return vector
+
+    assert judged("UpToDate", 0x10000000) == {"hardware": 2, "configuration": 2, "executables": 2}
+    assert judged("OutOfDate", 0x10000000)["hardware"] == 32
+    assert judged("SWHardeningNeeded", 0x10000001)["configuration"] == 96
