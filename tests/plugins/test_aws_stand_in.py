@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,8 @@ def units(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Unit]]:
     found = {}
     for template in CLOUD_TEMPLATES:
         every = units_of(planned(initialised(folder, template))).values()
-        found[template] = [for_moto(unit) for unit in every if unit.program.startswith("aws-")]
+        found[template] = [unit for unit in every if unit.program.startswith("aws-")]
     return found
-
-
-def for_moto(unit: Unit) -> Unit:
-    """moto has no ML-DSA keys."""
-    keys = unit.inputs.get("keys")
-    kept = [key for key in keys if key["usage"] == "ENCRYPT_DECRYPT"] if keys else keys
-    return replace(unit, inputs={**unit.inputs, "keys": kept}) if keys else unit
 
 
 @pytest.fixture(scope="module")
