@@ -278,6 +278,20 @@ def _crl_number(parsed: library.CertificateRevocationList) -> int | None:
     return number
 
 
+def _issuer_of(crl: bytes) -> bytes:
+    """The issuer's name as it stands in a CRL, whose frame is strict DER.
+
+    The library's own reading of names warns and stumbles over odd ones, and it takes a signature of unused bits.
+    """
+    body, algorithm, signature = der.whole(crl, der.SEQUENCE).children()
+    fields = body.children()
+    at = 1 if fields[0].tag == der.INTEGER else 0
+    if fields[at].raw != algorithm.raw:
+        raise der.DerError("the two signature algorithms differ")
+    der.bits(signature)
+    return der.expect(fields[at + 1], der.SEQUENCE).raw
+
+
 @lru_cache(maxsize=256)
 def load_crl(data: bytes) -> Crl:
     """Reads a CRL from DER or PEM.
@@ -294,7 +308,7 @@ def load_crl(data: bytes) -> Crl:
         number = _crl_number(parsed)
         return Crl(
             der=data,
-            issuer=parsed.issuer.public_bytes(),
+            issuer=_issuer_of(data),
             this_update=parsed.last_update_utc,
             next_update=parsed.next_update_utc,
             serials=frozenset(entry.serial_number for entry in parsed),
@@ -303,7 +317,7 @@ def load_crl(data: bytes) -> Crl:
         )
     except CertificateError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm, library.DuplicateExtension, library.InvalidVersion) as error:
+    except (ValueError, IndexError, UnsupportedAlgorithm, library.DuplicateExtension, library.InvalidVersion) as error:
         raise CertificateError(f"not a CRL: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from qnsp_policy.simulator import dcap
 from qnsp_policy.simulator.fleet import Fleet, mint_fleet
 
 HERE = Path(__file__).parent
+STEP = 1 if os.environ.get("QNSP_FLIPS") == "all" else 3
 NOW = datetime(2027, 5, 4, 3, 2, 1, tzinfo=UTC)
 COVERED: dict[str, dict[str, str]] = {
     "SNP": {
@@ -349,12 +351,12 @@ def test_verdict_changes_exactly_at_its_end(fleet: Fleet, kind: str) -> None:
     "kind", ["sev-snp", "tdx", "sgx", "nitro-enclave", "nitro-tpm", "nvidia-gpu", "nvswitch", "nras"]
 )
 def test_no_flipped_byte_of_minted_evidence_is_accepted(fleet: Fleet, kind: str) -> None:
-    """Every third byte of evidence, one bit each: refused; only PEM line ends and the zero tail of a quote are no content."""
+    """Every third byte of evidence (`make flips`: every byte), one bit each: refused; only PEM line ends and the zero tail of a quote are no content."""
     line = next(line for line in fleet.lines if line["kind"] == kind)
     raw = fleet.files[line["evidence"]]
     good = abi.parse(raw).signed + abi.parse(raw).signature if kind in {"nvidia-gpu", "nvswitch"} else raw
     claims = judge(fleet, kind)["claims"]
-    for at in range(0, len(good), 3):
+    for at in range(0, len(good), STEP):
         bad = good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1 :]
         answer = judge(fleet, kind, files={"bad": bad}, evidence="bad")
         if answer["verdict"] == "accepted":

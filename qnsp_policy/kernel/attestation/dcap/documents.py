@@ -128,6 +128,8 @@ def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[byt
             found.append(
                 Signed(what, signed, _signature(value.get(f"{member}_signature")), _inner(signed), tuple(chain))
             )
+    if not found and "signature" in value:
+        raise DocumentFormError("a signed document that is neither TCB info nor QE identity")
     for member in ("pck_crl", "root_ca_crl"):
         if isinstance(value.get(member), str):
             try:

@@ -2,7 +2,8 @@
 
 Comes in: the bytes of the vTPM's HCL report (NV index 0x01400001). Goes out: the report, the runtime data, and, where a TPM quote is
 given, the PCRs that it covers. All integers little-endian. Source: Azure documentation "Guest attestation for confidential VMs" and
-real reports: "HCLA", version u32, report at 0x20, at 0x4C0 five u32 (size of what follows incl. themselves, version, type 2 SNP or
+real reports: "HCLA", version u32, size and request type (u32 each, not read: nothing signs them), status and reserved
+(16 bytes, zero), report at 0x20, at 0x4C0 five u32 (size of what follows incl. themselves, version, type 2 SNP or
 4 TDX, hash 1 SHA-256, length of the data), JSON, zero padding.
 """
 
@@ -24,6 +25,7 @@ from qnsp_policy.kernel.attestation.values import ClaimValue, Statement, Verdict
 from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object, unb64url
 
 _MAGIC: Final = b"HCLA"
+_STATUS_AT: Final = 0x10
 _REPORT_AT: Final = 0x20
 _DATA_AT: Final = 0x4D4
 _HEADER: Final = struct.Struct("<IIIII")
@@ -87,6 +89,8 @@ def parse(data: bytes) -> Wrapper:
         raise EvidenceError(codes.HCL_FORM, subject="hash type", expected=str(_SHA256), got=str(algorithm))
     if size != _HEADER.size + length or _DATA_AT + length > len(data):
         raise EvidenceError(codes.HCL_FORM, "lengths do not agree", subject="runtime data")
+    if any(data[_STATUS_AT:_REPORT_AT]):
+        raise EvidenceError(codes.HCL_FORM, "status or reserved bytes of the header are not zero", subject="HCL report")
     if any(data[_DATA_AT + length :]):
         raise EvidenceError(codes.HCL_FORM, "the padding is not zero", subject="HCL report")
     return Wrapper(data[_REPORT_AT : _REPORT_AT + REPORT_SIZE], data[_DATA_AT : _DATA_AT + length])
