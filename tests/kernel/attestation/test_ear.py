@@ -156,7 +156,8 @@ def test_another_library_reads_it(result: Callable[[str], Any]) -> None:
     """An EAR signed with ES256 is a JWT to another library, and its claims have the types of the draft."""
     key = generate("ECDSA-P256")
     token = sign_ear(ear_claims(result(""), policy_id="sha256:00", build="0", nonce=bytes(64)), key)
-    public = joserfc.jwk.ECKey.import_key(json.dumps(key.public.to_jwk()))
+    jwk: dict[str, str | list[str]] = {**key.public.to_jwk()}
+    public = joserfc.jwk.ECKey.import_key(jwk)
     found = joserfc.jwt.decode(token, public, algorithms=["ES256"])
     jsonschema.validate(found.claims, EAR)
     assert (found.header["alg"], found.claims["eat_nonce"]) == ("ES256", "A" * 86)
