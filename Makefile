@@ -17,7 +17,7 @@ JOBS ?= 2
 PYTEST := $(BIN)/pytest -q -p no:cacheprovider -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup setup-demo demo test check lint types contracts unit bench kills fuzz docs lock rules clean
+.PHONY: help setup setup-demo demo test check lint types contracts unit bench kills fuzz flips docs lock rules clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,15 +61,19 @@ bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu)
 kills: $(STAMPS)/dev $(PULUMI) ## a hundred random kills of command, engine and supervisor (half an hour)
 	QNSP_KILLS=100 $(BIN)/pytest -q -p no:cacheprovider tests/faults/test_random_kills.py
 
-fuzz: $(STAMPS)/dev ## damage evidence and collateral at random, SECONDS=60 from SEED=1
-	$(BIN)/python -m tests.fuzz.attestation_fuzz $(or $(SECONDS),60) $(or $(SEED),1)
+fuzz: $(STAMPS)/dev ## search parsers and verifiers for crashes, by coverage: SECONDS=60 a target, SEED=1, TARGETS=all
+	@$(PIP) -r requirements/fuzz.txt || echo "atheris cannot be installed here (see above): searching without coverage guidance"
+	$(BIN)/python -m tests.fuzz.run $(or $(SECONDS),60) $(or $(SEED),1) $(TARGETS)
+
+flips: $(STAMPS)/dev ## damage every byte of every recorded and minted input, in four patterns (half an hour)
+	QNSP_FLIPS=all $(BIN)/pytest -q -p no:cacheprovider tests/kernel/attestation -k flip
 
 docs: rules ## rebuild the generated pages: rules, kinds, schema, attestation codes
 	$(BIN)/python -m qnsp_policy.pipeline.model.reference_edge docs/formats
 	$(BIN)/python -m qnsp_policy.kernel.attestation.codes > docs/attestation-codes.md
 
 lock: ## rewrite requirements/*.txt from *.in (needs uv)
-	cd requirements && for set in runtime aws quickstart dev; do \
+	cd requirements && for set in runtime aws quickstart dev fuzz; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$set.in -o $$set.txt; done; \
 	uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header quickstart-model.in -o quickstart-model.txt
 
