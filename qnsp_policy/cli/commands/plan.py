@@ -126,7 +126,7 @@ def _preflight(payload: Mapping[str, Any]) -> list[dict[str, str]]:
         raise OperatorError(
             "QNSP-OPS-120", f"{error.name} is not installed", next_step="pip install 'qnsp-policy[aws]'"
         ) from error
-    return [checked.to_json() for checked in preflight(payload["units"])]
+    return [checked.to_json() for checked in preflight(payload["units"], actions=payload["actions"])]
 
 
 def _json(value: object) -> str:

@@ -1,22 +1,28 @@
 """What a preview never asks AWS, asked before anything is made; read-only, every answer one of ok, refused, unknown.
 
-Asked: whose credentials these are; whether each fleet's type is offered in its zones and is what its attester needs; what the
-image is (boot mode, TPM support, architecture); whether the key administrator's role exists; whether a start would be permitted
-(EC2 DryRun). Unreachable or not permitted is `unknown` and told so: never taken for a yes. Not asked: quotas (Service Quotas counts
-by family and region in units that do not map onto fleets one to one) and the simulation of IAM policies.
+Asked: whose credentials these are, and whether they may take on the two roles; whether IAM lets these roles do what the plan does; whether
+each principal that a key policy names is there; whether a fleet's type is offered in its zones and is what its attester needs; what the
+image is, also one behind a parameter (boot mode, TPM support, architecture, owner, state); whether a start would be permitted (EC2
+DryRun); whether the account's quotas leave room. Unreachable, throttled or not permitted is `unknown` and told so: never taken for a yes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from qnsp_policy.pipeline.world.aws_edge import Clients, clients
+from qnsp_policy.pipeline.world.aws_calls_edge import Clients
+from qnsp_policy.pipeline.world.aws_edge import clients
+from qnsp_policy.pipeline.world.aws_permissions import ACTIONS, KEYS
+from qnsp_policy.pipeline.world.aws_preflight_fleets_edge import Answer, fleet_questions, quota_question
 
 Json = Mapping[str, Any]
+Ask = Callable[[], Answer]
+_REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,50 +38,84 @@ class Checked:
         return {"unit": self.unit, "check": self.check, "verdict": self.verdict, "text": self.text}
 
 
-def preflight(units: Sequence[Json], *, connect: Callable[[Json], Clients] = clients) -> tuple[Checked, ...]:
+def preflight(
+    units: Sequence[Json], *, actions: Sequence[Json] = (), connect: Callable[[Json], Clients] = clients
+) -> tuple[Checked, ...]:
     """Ask about every unit of a plan that is on AWS.
 
     Args:
         units: the `units` of a plan's payload.
+        actions: its `actions`; what they do is held against IAM.
         connect: makes the clients of one platform; replaceable by fakes.
     """
     found: list[Checked] = []
+    steps = {action["unit"]: [step for step in action["steps"] if step["op"] != "delete"] for action in actions}
+    places: defaultdict[tuple[str, str], list[Json]] = defaultdict(list)
+    roles = {
+        _arn(unit["inputs"]["foundation"], role["name"])
+        for unit in units
+        for role in unit["inputs"].get("foundation", {}).get("roles", ())
+    }
     for unit in units:
         if str(unit["program"]).startswith("aws-"):
-            aws = connect(unit["inputs"]["platform"])
-            found += [_asked(unit["id"], *question) for question in _questions(aws, unit["inputs"])]
+            platform = unit["inputs"]["platform"]
+            places[platform["account"], platform["region"]].append(unit)
+    for here in places.values():
+        platform = here[0]["inputs"]["platform"]
+        try:
+            aws = connect(platform)
+        except (ClientError, BotoCoreError) as error:
+            found.append(Checked(here[0]["id"], "credentials", "unknown", f"AWS could not be asked: {_said(error)}"))
+            continue
+        for unit in here:
+            questions = _questions(aws, unit["inputs"], steps.get(unit["id"], ()), roles)
+            found += [_asked(unit["id"], check, ask) for check, ask in questions]
+        fleets = [unit["inputs"]["fleet"] for unit in here if "fleet" in unit["inputs"]]
+        found += [
+            _asked(f"platform/{platform.get('name', '')}", f"quota {name}", ask)
+            for name, ask in quota_question(aws, fleets)
+        ]
     return tuple(found)
 
 
-Answer = tuple[bool, str]
+def _arn(foundation: Json, name: str) -> str:
+    return (
+        f"arn:{foundation.get('partition', 'aws')}:iam::{foundation.get('account')}:role{foundation.get('path')}{name}"
+    )
 
 
-def _asked(unit: str, check: str, ask: Callable[[], Answer]) -> Checked:
+def _said(error: ClientError | BotoCoreError) -> str:
+    if isinstance(error, ClientError):
+        return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
+    return str(error)
+
+
+def _asked(unit: str, check: str, ask: Ask) -> Checked:
     try:
         good, text = ask()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        return Checked(
-            unit, check, "unknown", f"AWS did not say ({code}): {error.response['Error'].get('Message', '')}"
-        )
-    except BotoCoreError as error:
-        return Checked(unit, check, "unknown", f"AWS could not be asked: {error}")
-    return Checked(unit, check, "ok" if good else "refused", text)
+    except (ClientError, BotoCoreError) as error:
+        return Checked(unit, check, "unknown", f"AWS did not say ({_said(error)})")
+    return Checked(unit, check, "unknown" if good is None else "ok" if good else "refused", text)
 
 
-def _questions(aws: Clients, inputs: Json) -> Iterator[tuple[str, Callable[[], Answer]]]:
+def _questions(aws: Clients, inputs: Json, steps: Iterable[Json], roles: set[str]) -> Iterator[tuple[str, Ask]]:
     platform = inputs["platform"]
+    role, admin = platform.get("role"), inputs.get("keyAdmin")
     if "foundation" in inputs:
         yield "account", lambda: _account(aws, platform)
-    if inputs.get("keyAdmin"):
-        yield "key-admin", lambda: _role(aws, inputs["keyAdmin"])
+        if role:
+            yield "role", lambda: _taken_on(aws, role)
+    if admin:
+        yield "key-admin", lambda: _taken_on(aws, admin)
+    types = {step["type"] for step in steps if step["type"].startswith("aws:")}
+    for who, mine in ((role, types - set(KEYS)), (admin, types & set(KEYS))):
+        if who and mine:
+            yield f"permissions of {who.rsplit('/', 1)[-1]}", lambda who=who, mine=mine: _simulated(aws, who, mine)  # type: ignore[misc]
+    for principal in sorted(_principals(inputs.get("keys", ())) - roles):
+        yield "grantee", lambda principal=principal: _there(aws, principal)  # type: ignore[misc]
     fleet = inputs.get("fleet")
     if fleet is not None:
-        yield "offered", lambda: _offered(aws, fleet, platform)
-        yield "machine", lambda: _machine(aws, fleet)
-        if str(fleet["imageId"]).startswith("ami-"):
-            yield "image", lambda: _image(aws, fleet)
-            yield "start", lambda: _start(aws, fleet)
+        yield from fleet_questions(aws, fleet, platform)
 
 
 def _account(aws: Clients, platform: Json) -> Answer:
@@ -86,7 +126,50 @@ def _account(aws: Clients, platform: Json) -> Answer:
     )
 
 
-def _role(aws: Clients, arn: str) -> Answer:
+def _taken_on(aws: Clients, arn: str) -> Answer:
+    """The very call by which an apply begins."""
+    try:
+        aws("sts").assume_role(RoleArn=arn, RoleSessionName="qnsp-preflight", DurationSeconds=900)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _REFUSED:
+            raise
+        return False, f"these credentials may not take on {arn}, or there is no such role"
+    return True, f"these credentials may take on {arn}"
+
+
+def _simulated(aws: Clients, arn: str, types: set[str]) -> Answer:
+    """IAM's own simulation, for any resource: what a policy allows for certain resources only is not a yes."""
+    unlisted = sorted(types - set(ACTIONS))
+    if unlisted:
+        return None, f"which actions {', '.join(unlisted)} takes is not known here"
+    wanted = sorted({action for kind in types for action in ACTIONS[kind]})
+    decided: dict[str, str] = {}
+    for start in range(0, len(wanted), 50):
+        answer = aws("iam").simulate_principal_policy(PolicySourceArn=arn, ActionNames=wanted[start : start + 50])
+        decided |= {one["EvalActionName"]: one["EvalDecision"] for one in answer["EvaluationResults"]}
+    denied = [action for action in wanted if decided.get(action) == "explicitDeny"]
+    missing = [action for action in wanted if decided.get(action) not in {"allowed", "explicitDeny"}]
+    if denied:
+        return False, f"{arn} is denied {', '.join(denied)}"
+    if missing:
+        return None, f"{arn} is not allowed for every resource: {', '.join(missing)}; for ours alone is not asked"
+    return (
+        True,
+        f"{arn} is allowed the {len(wanted)} actions that this takes (limits of the organisation are not simulated)",
+    )
+
+
+def _principals(keys: Iterable[Json]) -> set[str]:
+    """Roles that key policies allow something."""
+    return {
+        statement["Principal"]["AWS"]
+        for key in keys
+        for statement in key["policy"]["Statement"]
+        if statement["Effect"] == "Allow" and ":role/" in str(statement["Principal"].get("AWS", ""))
+    }
+
+
+def _there(aws: Clients, arn: str) -> Answer:
     name = arn.rsplit("/", 1)[-1]
     try:
         found = aws("iam").get_role(RoleName=name)["Role"]["Arn"]
@@ -94,73 +177,9 @@ def _role(aws: Clients, arn: str) -> Answer:
         if error.response["Error"]["Code"] != "NoSuchEntity":
             raise
         return False, f"there is no role {arn}; KMS refuses a key policy that names it"
-    return found == arn, f"role {found}"
-
-
-def _offered(aws: Clients, fleet: Json, platform: Json) -> Answer:
-    wanted = platform.get("zones") or [f"{platform['region']}a", f"{platform['region']}b"]
-    answer = aws("ec2").describe_instance_type_offerings(
-        LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": [fleet["instanceType"]]}]
+    return found == arn, f"role {found}" + (
+        "" if found == arn else f", not {arn}; KMS refuses a key policy that names it"
     )
-    zones = {
-        item["Location"] for item in answer["InstanceTypeOfferings"] if item["InstanceType"] == fleet["instanceType"]
-    }
-    missing = sorted(set(wanted) - zones)
-    where = ", ".join(sorted(zones)) or "no zone of this region"
-    return not missing, f"{fleet['instanceType']} is offered in {where}" + (
-        f", not in {', '.join(missing)}" if missing else ""
-    )
-
-
-def _machine(aws: Clients, fleet: Json) -> Answer:
-    found = aws("ec2").describe_instance_types(InstanceTypes=[fleet["instanceType"]])["InstanceTypes"]
-    if not found:
-        return False, f"AWS knows no type {fleet['instanceType']}"
-    told = found[0]
-    match fleet["kind"]:
-        case "nitro-enclave":
-            has = told.get("NitroEnclavesSupport")
-            return has == "supported", f"Nitro Enclaves on {fleet['instanceType']}: {has or 'not said'}"
-        case "nitro-tpm":
-            has = told.get("NitroTpmSupport")
-            return has == "supported", f"NitroTPM on {fleet['instanceType']}: {has or 'not said'}"
-        case _:
-            features = told.get("ProcessorInfo", {}).get("SupportedFeatures", [])
-            return (
-                "amd-sev-snp" in features,
-                f"features of {fleet['instanceType']}: {', '.join(features) or 'none said'}",
-            )
-
-
-def _image(aws: Clients, fleet: Json) -> Answer:
-    found = aws("ec2").describe_images(ImageIds=[fleet["imageId"]])["Images"]
-    if not found:
-        return False, f"there is no image {fleet['imageId']}"
-    image = found[0]
-    wrong = [] if image.get("Architecture") == "x86_64" else [f"architecture {image.get('Architecture')}"]
-    if fleet["kind"] == "nitro-tpm":
-        if image.get("BootMode") != "uefi":
-            wrong.append(f"boot mode {image.get('BootMode')}, not uefi")
-        if image.get("TpmSupport") != "v2.0":
-            wrong.append(f"TPM support {image.get('TpmSupport')}, not v2.0")
-    elif fleet["kind"] == "sev-snp" and image.get("BootMode") not in {"uefi", "uefi-preferred"}:
-        wrong.append(f"boot mode {image.get('BootMode')}, not uefi")
-    return not wrong, f"{fleet['imageId']} of {image.get('OwnerId')}: {'; '.join(wrong) or 'as needed'}"
-
-
-def _start(aws: Clients, fleet: Json) -> Answer:
-    try:
-        aws("ec2").run_instances(
-            ImageId=fleet["imageId"], InstanceType=fleet["instanceType"], MinCount=1, MaxCount=1, DryRun=True
-        )
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == "DryRunOperation":
-            return True, "these credentials may start it"
-        if code in {"UnauthorizedOperation", "InstanceLimitExceeded", "VcpuLimitExceeded", "Unsupported"}:
-            return False, f"{code}: {error.response['Error'].get('Message', '')}"
-        raise
-    return False, "AWS did not treat the question as a question; nothing is known"
 
 
 __all__ = ["Checked", "preflight"]
