@@ -21,7 +21,7 @@ from cryptography.x509 import ocsp
 
 from qnsp_policy.cli.main import main
 from qnsp_policy.kernel.attestation.collateral_times import window_of
-from qnsp_policy.kernel.attestation.needs import ENDPOINTS, needs_of
+from qnsp_policy.kernel.attestation.needs import ENDPOINTS, needs_of, needs_of_rim
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
 from qnsp_policy.simulator import dcap, nras, nvidia, snp
@@ -72,7 +72,8 @@ class Vendors:
     def respond(self, path: str, body: bytes) -> tuple[bytes, dict[str, str]]:
         if body:
             request = ocsp.load_der_ocsp_request(body)
-            for child, issuer in itertools.pairwise(self.gpu.chain[1:]):
+            signers = tuple(reversed(self.nvidia.rim_chain))
+            for child, issuer in (*itertools.pairwise(self.gpu.chain[1:]), *itertools.pairwise(signers)):
                 answer = nvidia.ocsp_answer(child, issuer, NOW)
                 if ocsp.load_der_ocsp_response(answer).serial_number == request.serial_number:
                     return answer, {}
@@ -162,7 +163,7 @@ def fetched(
     [
         ("snp", 3, []),
         ("tdx", 7, []),
-        ("gpu", 5, ["--endorsement", "device-chain={room}/gpu.pem", "--anchor", "{room}/rim.root"]),
+        ("gpu", 8, ["--endorsement", "device-chain={room}/gpu.pem", "--anchor", "{room}/rim.root"]),
         ("nras", 1, []),
     ],
 )
@@ -176,6 +177,7 @@ def test_fetched_collateral_verifies(
     line = ["attest", "verify", room / name, "--collateral", room / f"{name}.collateral", "--allow-simulated"]
     line += ["--anchor", room / f"{name}.root", *(word.format(room=room) for word in more)]
     demanded = [] if name == "nras" else ["--require-checked", "revocation"]
+    demanded += ["--require-checked", "rim-revocation"] if name == "gpu" else []
     answer = run(capsys, *line, *demanded)
     assert answer["verdict"] == "accepted", answer["detail"]
     assert answer["results"]["revocation"] == ("not checked" if name == "nras" else "simulated")
@@ -283,6 +285,16 @@ def test_evidence_that_says_too_little(evidence: Evidence) -> None:
     """Evidence that cannot be read needs nothing: it is refused."""
     with pytest.raises(EvidenceError):
         needs_of(evidence)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"<x/>", b"no XML", nvidia.sign_rim(nvidia.mint_pki(NOW).rim_chain[-1:], nvidia.rim_tree({}, version="1"))],
+)
+def test_rims_without_signers(document: bytes) -> None:
+    """A RIM whose signers cannot be read, or that names one alone, is no reason to ask anybody."""
+    with pytest.raises(EvidenceError):
+        needs_of_rim(document)
 
 
 def test_what_needs_nothing() -> None:

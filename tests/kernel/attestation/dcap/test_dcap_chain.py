@@ -140,3 +140,10 @@ def test_anchors_of_other_vendors_do_not_count(machine: Machine, snp_anchor: Cal
     """A pinned root of another vendor never stands in for Intel's."""
     machine.refused(17, None, anchors=[replace(machine.anchor, vendor="amd"), snp_anchor("Milan")])
     machine.judge(None, anchors=[replace(machine.anchor, certificate=b"junk"), machine.anchor])
+
+
+def test_pck_that_may_not_sign_data(machine: Machine) -> None:
+    """A key usage without digitalSignature signs no QE report."""
+    usage = mint.Extension("2.5.29.15", mint.bit_string(b"\x02", 1), critical=True)
+    quote = make_platform(machine.pki, td=machine.td, extensions=[usage]).quote(machine.report())
+    machine.refused(22, quote)

@@ -170,3 +170,30 @@ def test_sign_document_refuses_other_keys(machine: Machine) -> None:
     stranger = mint.Authority(machine.platform.pck_key, b"", b"")
     forged = sign_document(machine.pki, "tcbInfo", machine.info(), signer=stranger)
     machine.refused(45, None, {**machine.files(), "tcb-info.json": forged})
+
+
+def test_signer_that_may_not_sign_documents(machine: Machine) -> None:
+    """A certificate named TCB Signing whose key usage or critical extensions say otherwise has another role."""
+    files = machine.files()
+    usage = mint.Extension("2.5.29.15", mint.bit_string(b"\x02", 1), critical=True)
+    for extension in (usage, mint.Extension("1.2.3.4", b"\x05\x00", critical=True)):
+        key = machine.pki.tcb_signing.key
+        signer = machine.pki.issue(machine.pki.root, "Intel SGX TCB Signing", key, extensions=[extension])
+        machine.refused(42, None, {**files, "tcb-signing-chain.pem": pem(signer)})
+
+
+def test_document_of_tomorrow_beside_the_one_in_force(machine: Machine) -> None:
+    """Of two documents of one platform the one in force counts, not the newest."""
+    begin, end = iso(machine.now + DAY), iso(machine.now + 30 * DAY)
+    later = {**machine.info(), "issueDate": begin, "nextUpdate": end}
+    files = {**machine.files(), "tomorrow.json": sign_document(machine.pki, "tcbInfo", later)}
+    assert machine.judge(None, files).claims["tcbStatus"] == "UpToDate"
+
+
+def test_signed_document_that_lost_its_name(machine: Machine) -> None:
+    """A PCS body whose member is of no known name is refused, not passed over as somebody else's."""
+    files = machine.files()
+    machine.refused(
+        40, None, {**files, "qe-identity.json": files["qe-identity.json"].replace(b"enclaveI", b"enclavei")}
+    )
+    machine.refused(40, None, {**files, "tcb-info.json": b"x" + files["tcb-info.json"]})

@@ -202,3 +202,38 @@ def test_minted_statuses_agree_with_dcap_qvl(make_machine: Make, td: bool) -> No
             report.status,
             list(report.advisory_ids),
         ), word
+
+
+@pytest.mark.parametrize("bit", range(1, 8))
+def test_every_attribute_of_a_td_under_debug(tdx: Machine, bit: int) -> None:
+    """Any bit of the group TUD (profiling of HGS+, performance, PMT; reserved ones) leaves a TD as open as DEBUG does."""
+    claims = tdx.judge(tdx.platform.quote(tdx.report(td_attributes=1 << bit)))
+    assert claims.claims["tdAttributes.debug"] is True
+    assert {s.name: s.verdict for s in claims.statements}["debug"] is Verdict.REFUSED
+
+
+def test_tcb_info_of_version_2(sgx: Machine) -> None:
+    """SGX's TCB info of PCS API version 3: no id, each component by its own name; a component too low is still too low."""
+    info = sgx.info()
+    level = info["tcbLevels"][0]
+    numbers = [one["svn"] for one in level["tcb"]["sgxtcbcomponents"]]
+
+    def flat(components: list[int]) -> dict[str, bytes]:
+        tcb = {f"sgxtcbcomp{index:02d}svn": svn for index, svn in enumerate(components, 1)}
+        value = {name: member for name, member in info.items() if name != "id"} | {
+            "version": 2,
+            "tcbLevels": [
+                {**level, "tcb": {**tcb, "pcesvn": level["tcb"]["pcesvn"]}, "tcbStatus": "SWHardeningNeeded"}
+            ],
+        }
+        files: dict[str, bytes] = sgx.files(info=value)
+        return files
+
+    assert sgx.judge(None, flat(numbers)).claims["tcbStatus"] == "SWHardeningNeeded"
+    sgx.refused(83, None, flat([*numbers[:15], 255]))
+
+
+def test_tcb_info_of_version_2_is_not_of_a_td(tdx: Machine) -> None:
+    """Version 2 knows no TDX."""
+    value = {name: member for name, member in tdx.info().items() if name != "id"} | {"version": 2}
+    tdx.refused(80, None, tdx.files(info=value))

@@ -12,6 +12,7 @@ from typing import Any
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -366,3 +367,45 @@ def test_any_bytes_raise_only_our_errors(data: bytes) -> None:
     for kind in (ENCLAVE, TPM):
         with contextlib.suppress(EvidenceError):
             judge(data, kind, ANCHORS, NOW, **{QUOTE.replace("-", "_"): data, QUOTE_SIGNATURE.replace("-", "_"): data})
+
+
+def test_a_certificate_twice_is_no_chain(pki: nitro.NitroPki, anchors: tuple[Anchor, ...]) -> None:
+    """A root that stands twice in the bundle is signed by itself, and refused all the same."""
+    doubled = resigned(pki, lambda members: members["cabundle"].insert(0, members["cabundle"][0]))
+    assert code_of(doubled, ENCLAVE, anchors, NOW) == "QNSP-ATT-NIT-021"
+
+
+def test_leaf_that_may_not_sign_data(pki: nitro.NitroPki, anchors: tuple[Anchor, ...]) -> None:
+    """A key usage without digitalSignature signs no document."""
+    issuer, key = pki.chain[-1], ec.generate_private_key(ec.SECP384R1())
+    encoded = mint.certificate(
+        mint.name("leaf"),
+        key.public_key(),
+        issuer.name,
+        issuer.key,
+        serial=9,
+        not_before=NOW - SECOND,
+        not_after=NOW + timedelta(hours=1),
+        extensions=[mint.Extension("2.5.29.15", mint.bit_string(b"\x02", 1), critical=True)],
+    )
+    other = with_leaf(pki, mint.Authority(key, encoded, mint.name("leaf")))
+    assert code_of(nitro.document(other, NOW), ENCLAVE, anchors, NOW) == "QNSP-ATT-NIT-024"
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_one_zero_register_is_debug_mode(pki: nitro.NitroPki, anchors: tuple[Anchor, ...], index: int) -> None:
+    """PCR0, PCR1 and PCR2 of an enclave that runs for real are all measured."""
+    data = resigned(pki, lambda members: members["pcrs"].__setitem__(index, bytes(48)))
+    assert judge(data, ENCLAVE, anchors, NOW).claims["debug"] is True
+
+
+def test_quote_signature_as_the_tpm_gives_it(vector: Read) -> None:
+    """The ECDSA signature may be the TPM's own TPMT_SIGNATURE instead of DER."""
+    document, quote = tpm_fixture(vector)
+    r, s = decode_dss_signature(quote["tpm_quote_signature"])
+    own = b"\x00\x18\x00\x0b" + b"".join(b"\x00\x20" + part.to_bytes(32, "big") for part in (r, s))
+    now = datetime(2026, 2, 3, 10, 12, 2, tzinfo=UTC)
+    claims = judge(document, TPM, ANCHORS, now, **{**quote, "tpm_quote_signature": own})
+    assert {one.name: one.verdict for one in claims.statements}["binding"] is Verdict.OK
+    bad = {**quote, "tpm_quote_signature": own[:-1]}
+    assert code_of(document, TPM, ANCHORS, now, **bad) == "QNSP-ATT-NTPM-003"

@@ -264,3 +264,31 @@ def test_any_bytes_raise_only_our_errors(data: bytes) -> None:
             verify_any(
                 Evidence(NRAS, evidence), collateral=Collateral(documents={"jwks": data}), anchors=ANCHORS, now=NOW
             )
+
+
+def test_any_check_that_failed_is_told(bench: Bench) -> None:
+    """A check of the service that is false refuses by whatever name it goes, also where the overall verdict is true."""
+    for check in ("driver-rim-version-match", "attestation-report-cert-chain-fwid-match", "a-check-of-tomorrow"):
+        claims = bench.judge(bench.eat({"GPU-0": bench.device(**{f"x-nvidia-gpu-{check}": False})}))
+        refused = [one.detail for one in claims.statements if one.code == "QNSP-ATT-NRAS-034"]
+        assert refused == [f"GPU-0: {check}"]
+
+
+def test_token_issued_in_the_future(bench: Bench) -> None:
+    """A token whose iat lies ahead is not valid yet, whatever its nbf says."""
+    ahead = int(NOW.timestamp()) + 60
+    assert bench.code(bench.eat(iat=ahead)) == "015"
+    assert bench.code(bench.eat({"GPU-0": bench.device(iat=ahead)})) == "015"
+
+
+def test_key_set_is_told_by_its_content(bench: Bench) -> None:
+    """A key set needs no special name, and is not looked for in other documents."""
+    keys = json.dumps({"keys": [bench.key]}).encode()
+    collateral = Collateral(documents={"a.json": b"{}", "saved-keys.json": keys})
+    verify_any(Evidence(NRAS, bench.eat()), collateral=collateral, anchors=bench.anchors, now=NOW)
+
+
+def test_revocation_is_stated_as_not_checked(bench: Bench) -> None:
+    """Nothing says whether a key of the service was revoked, and the result says so."""
+    verdicts = {one.name: one.verdict for one in bench.judge().statements}
+    assert verdicts["revocation"] is Verdict.NOT_CHECKED

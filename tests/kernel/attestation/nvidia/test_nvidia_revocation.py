@@ -1,0 +1,174 @@
+"""OCSP answers in the forms that RFC 6960 gives them, for devices and for the signers of RIMs; RIMs of several chips in one folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+
+from qnsp_policy.kernel.attestation import der
+from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.refusal import EvidenceError
+from qnsp_policy.kernel.attestation.registry import verify_any
+from qnsp_policy.kernel.attestation.values import (
+    Anchor,
+    AssuranceClass,
+    Evidence,
+    EvidenceKind,
+    Verdict,
+    VerifiedClaims,
+)
+from qnsp_policy.simulator import mint, nvidia
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+GOOD, REVOKED = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED
+Device = nvidia.Device
+
+
+@pytest.fixture(scope="module")
+def pki() -> nvidia.NvidiaPki:
+    return nvidia.mint_pki(NOW)
+
+
+@pytest.fixture(scope="module")
+def device(pki: nvidia.NvidiaPki) -> Device:
+    return nvidia.make_device(pki)
+
+
+def files_of(device: Device) -> dict[str, bytes]:
+    return {**nvidia.rims_for(device), **nvidia.answers_for(device, NOW)}
+
+
+def judge(device: Device, files: Mapping[str, bytes]) -> VerifiedClaims:
+    roots = (device.pki.device_root, device.pki.rim_chain[0])
+    return verify_any(
+        Evidence(EvidenceKind.NVIDIA_GPU, device.report(bytes(range(32))), {"device-chain": device.chain_pem}),
+        collateral=Collateral.from_files(files),
+        anchors=[Anchor("simulator", root.certificate, AssuranceClass.SIMULATED) for root in roots],
+        now=NOW,
+    )
+
+
+def verdicts(claims: VerifiedClaims) -> dict[str, Verdict]:
+    return {one.name: one.verdict for one in claims.statements}
+
+
+Said = tuple[mint.Authority, mint.Authority, ocsp.OCSPCertStatus, hashes.HashAlgorithm]
+
+
+def body_about(signer: mint.Authority, said: Said) -> list[der.Value]:
+    """The members of a signed response body about one certificate."""
+    child, issuer, status, algorithm = said
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        cert=x509.load_der_x509_certificate(child.certificate),
+        issuer=x509.load_der_x509_certificate(issuer.certificate),
+        algorithm=algorithm,
+        cert_status=status,
+        this_update=NOW,
+        next_update=NOW + timedelta(days=1),
+        revocation_time=NOW if status is REVOKED else None,
+        revocation_reason=None,
+    )
+    by = x509.load_der_x509_certificate(signer.certificate)
+    assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
+    answer = builder.responder_id(ocsp.OCSPResponderEncoding.NAME, by).sign(signer.key, hashes.SHA384())
+    return der.whole(answer.tbs_response_bytes, der.SEQUENCE).children()
+
+
+def several(signer: mint.Authority, about: list[Said]) -> bytes:
+    """One answer about several certificates, each by a hash of its own."""
+    bodies = [body_about(signer, said) for said in about]
+    singles = [next(part for part in body if part.tag == der.SEQUENCE).content for body in bodies]
+    head = b"".join(part.raw for part in bodies[0] if part.tag != der.SEQUENCE)
+    basic = mint.signed(signer.key, mint.sequence(head, mint.sequence(*singles)))
+    wrapped = mint.sequence(mint.oid("1.3.6.1.5.5.7.48.1.1"), mint.octets(basic))
+    return mint.sequence(mint.tlv(0x0A, b"\0"), mint.tlv(0xA0, wrapped))
+
+
+def test_an_answer_about_several_certificates(device: Device) -> None:
+    """Whatever else an answer speaks of, what it says of this chain counts, by SHA-1, SHA-256 or SHA-384."""
+    other = nvidia.make_device(device.pki)
+    _, brom, provisioner, _, _ = device.chain
+    about: list[Said] = [
+        (other.chain[1], other.chain[2], REVOKED, hashes.SHA256()),
+        (brom, provisioner, GOOD, hashes.SHA1()),
+        (brom, provisioner, GOOD, hashes.SHA256()),
+    ]
+    files = {**files_of(device), "0.ocsp": several(provisioner, about)}
+    assert verdicts(judge(device, files))["revocation"] is Verdict.SIMULATED
+    about[2] = (brom, provisioner, REVOKED, hashes.SHA256())
+    with pytest.raises(EvidenceError, match="QNSP-ATT-NV-030"):
+        judge(device, {**files, "0.ocsp": several(provisioner, about)})
+
+
+def test_signers_of_rims_are_judged_too(device: Device) -> None:
+    """A RIM whose signer or any issuer of it is revoked is refused; without answers about them that is said, apart."""
+    files = files_of(device)
+    assert verdicts(judge(device, files))["rim-revocation"] is Verdict.SIMULATED
+    signers = tuple(reversed(device.pki.rim_chain))
+    for child, issuer in itertools.pairwise(signers):
+        with pytest.raises(EvidenceError, match="QNSP-ATT-NV-030"):
+            judge(device, {**files, "9.ocsp": nvidia.ocsp_answer(child, issuer, NOW, status=REVOKED)})
+    only = {name: data for name, data in files.items() if name in {"0.ocsp", "1.ocsp", "2.ocsp"} or ".xml" in name}
+    found = verdicts(judge(device, only))
+    assert found["revocation"] is Verdict.SIMULATED
+    assert found["rim-revocation"] is Verdict.NOT_CHECKED
+
+
+def test_answers_of_any_name_are_found(device: Device) -> None:
+    """An answer is told by its framing; a suffix of certificates does not hide it."""
+    files = {name.replace(".ocsp", ".der"): data for name, data in files_of(device).items()}
+    assert verdicts(judge(device, files))["revocation"] is Verdict.SIMULATED
+
+
+def test_responder_that_may_not_sign(device: Device) -> None:
+    """A delegated responder without digitalSignature, or with a critical extension that is not known, does not answer."""
+    _, brom, provisioner, _, _ = device.chain
+    usage = mint.Extension("2.5.29.37", mint.sequence(mint.oid("1.3.6.1.5.5.7.3.9")))
+    for extension in (
+        mint.Extension("2.5.29.15", mint.bit_string(b"\x02", 1), critical=True),
+        mint.Extension("1.2.3.4", b"\x05\x00", critical=True),
+    ):
+        key, name = ec.generate_private_key(ec.SECP384R1()), mint.name("responder")
+        encoded = mint.certificate(
+            name,
+            key.public_key(),
+            provisioner.name,
+            provisioner.key,
+            serial=5,
+            not_before=NOW - timedelta(days=1),
+            not_after=NOW + timedelta(days=1),
+            extensions=[usage, extension],
+        )
+        helper = mint.Authority(key, encoded, name)
+        answer = nvidia.ocsp_answer(brom, provisioner, NOW, signer=helper, certificates=[helper])
+        with pytest.raises(EvidenceError, match="QNSP-ATT-NV-035"):
+            judge(device, {**files_of(device), "0.ocsp": answer})
+
+
+def test_rims_of_the_own_chip_come_first(pki: nvidia.NvidiaPki) -> None:
+    """One driver version has a RIM for each chip: that of the report's chip counts, whatever the files are called."""
+    device = nvidia.make_device(pki, blackwell=True)
+    files = files_of(device)
+    driver = device.opaque[3].rstrip(b"\0").decode()
+    wrong = {index: [b"\7" * 48] for index in range(12, 64)}
+    other = nvidia.sign_rim(pki.rim_chain, nvidia.rim_tree(wrong, version=driver, product="GH100"))
+    assert verdicts(judge(device, {"A_FIRST.xml": other, **files}))["measurements"] is Verdict.SIMULATED
+
+
+def test_stray_bits_in_a_rim(device: Device) -> None:
+    """Base64 that could be written otherwise is refused, in the certificates of a RIM too, which nothing signs."""
+    files = files_of(device)
+    name = next(name for name in files if "DRIVER" in name)
+    text = files[name].decode()
+    at = next(at for at in range(len(text)) if text.startswith("=", at) and text[at - 1] in "AQgw" and "X509Certificate>" in text[at : at + 30])  # fmt: skip
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    stray = text[: at - 1] + alphabet[alphabet.index(text[at - 1]) + 1] + text[at:]
+    with pytest.raises(EvidenceError, match="QNSP-ATT-NV-040"):
+        judge(device, {**files, name: stray.encode()})
