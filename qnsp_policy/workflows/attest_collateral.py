@@ -14,7 +14,7 @@ from qnsp_policy.kernel.attestation.collateral_times import window_of
 from qnsp_policy.kernel.attestation.encodings import decode, named
 from qnsp_policy.kernel.attestation.fetch_edge import Cache, fetch, manifest, pack, unpack, write_folder
 from qnsp_policy.kernel.attestation.inspection import recognise
-from qnsp_policy.kernel.attestation.needs import ENDPOINTS, needs_of
+from qnsp_policy.kernel.attestation.needs import ENDPOINTS, needs_of, needs_of_rim
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
 
 
@@ -47,12 +47,14 @@ def fetch_collateral(
             next_step=f"use one of: {', '.join(ENDPOINTS)}",
         )
     endorsements = {name: path.read_bytes() for name, path in along.items()}
-    needs = [
-        need for path in paths for need in needs_of(_evidence(path, kind, endorsements), {**ENDPOINTS, **endpoints})
-    ]
+    addresses = {**ENDPOINTS, **endpoints}
+    needs = [need for path in paths for need in needs_of(_evidence(path, kind, endorsements), addresses)]
     cache = Cache(cache_folder(os.environ), -1.0 if refresh else 86400.0)
-    distinct = {need.name: need for need in needs}
-    return _with_state(write_folder(out, fetch(distinct.values(), now=now, cache=cache), now), out, now)
+    found = list(fetch({need.name: need for need in needs}.values(), now=now, cache=cache))
+    rims = {need.name for need in needs if need.form == "rim"}
+    signers = [need for one in found if one.name in rims for need in needs_of_rim(one.data, addresses)]
+    found += fetch({need.name: need for need in signers}.values(), now=now, cache=cache)
+    return _with_state(write_folder(out, found, now), out, now)
 
 
 def _evidence(path: Path, kind: str, endorsements: Mapping[str, bytes]) -> Evidence:

@@ -6,6 +6,7 @@ which the answer is kept. Nothing is fetched here. Sources: AMD 57230 (KDS); Int
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
+from lxml import etree
 
 from qnsp_policy.kernel.attestation import appraisal_codes as codes
 from qnsp_policy.kernel.attestation import der
@@ -40,6 +42,8 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     "nras": "https://nras.attestation.nvidia.com",
 }
 """Base addresses by name; a caller may give others (a caching service, an air-gapped mirror)."""
+_MAX_CHAIN: Final = 8
+_X509: Final = "{http://www.w3.org/2000/09/xmldsig#}X509Certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +176,35 @@ def _nvidia(evidence: Evidence, rim: str, responder: str) -> Iterator[Need]:
         yield Need(f"{name}.xml", f"{rim}/v1/rim/{name}", "RIM", form="rim")
     for index, (child, issuer) in enumerate(itertools.pairwise(chain)):
         if index > 0:  # the leaf is issued by the device itself
-            yield Need(
-                f"{hashlib.sha256(child.der).hexdigest()[:16]}.ocsp",
-                responder,
-                "OCSP answer",
-                body=_ocsp_request(child.der, issuer.der),
-                headers={"Content-Type": "application/ocsp-request"},
-            )
+            yield _ocsp(child.der, issuer.der, responder)
+
+
+def needs_of_rim(document: bytes, endpoints: Mapping[str, str] = ENDPOINTS) -> tuple[Need, ...]:
+    """OCSP answers about the signers of a RIM: known only once the RIM is there.
+
+    Raises:
+        EvidenceError: it names no signers that can be read.
+    """
+    responder = endpoints.get("nvidia-ocsp", ENDPOINTS["nvidia-ocsp"]).rstrip("/")
+    try:
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+        texts = ["".join((node.text or "").split()) for node in etree.fromstring(document, parser).iter(_X509)]
+        chain = [load_certificate(base64.b64decode(text, validate=True)).der for text in texts]
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise EvidenceError(codes.NEEDS, "the signers of a RIM cannot be read", subject="RIM") from error
+    if not 2 <= len(chain) <= _MAX_CHAIN:
+        raise EvidenceError(codes.NEEDS, f"{len(chain)} certificates of signers", subject="RIM")
+    return tuple(_ocsp(child, issuer, responder) for child, issuer in itertools.pairwise(chain))
+
+
+def _ocsp(child: bytes, issuer: bytes, responder: str) -> Need:
+    return Need(
+        f"{hashlib.sha256(child).hexdigest()[:16]}.ocsp",
+        responder,
+        "OCSP answer",
+        body=_ocsp_request(child, issuer),
+        headers={"Content-Type": "application/ocsp-request"},
+    )
 
 
 def _ocsp_request(child: bytes, issuer: bytes) -> bytes:
@@ -191,4 +217,4 @@ def _ocsp_request(child: bytes, issuer: bytes) -> bytes:
         raise EvidenceError(codes.NEEDS, str(error), subject="device-chain") from error
 
 
-__all__ = ["ENDPOINTS", "Need", "needs_of"]
+__all__ = ["ENDPOINTS", "Need", "needs_of", "needs_of_rim"]
