@@ -139,9 +139,13 @@ class TierRivalry(TypedDict):
 
 @with_config(_STRICT)
 class KeyMember(TypedDict):
-    """A key of a hierarchy: a root or a named key; `keyClass` is what tiers bound, `role` what it is."""
+    """A key of a hierarchy: a root or a named key; `keyClass` is what tiers bound, `role` what it is.
+
+    `kmsEnvelope` says that a KMS hands it out in an RSA-OAEP envelope.
+    """
 
     name: str
+    kmsEnvelope: bool
     keyClass: str
     role: str
     algorithm: str
@@ -167,9 +171,10 @@ class HierarchyMember(TypedDict):
 
 @with_config(_STRICT)
 class BrokerMember(TypedDict):
-    """A key broker."""
+    """A key broker; `classicalFor` are its tenants whose tier forbids the RSA-OAEP envelope that its store is opened by."""
 
     production: bool
+    classicalFor: list[str]
     mode: str
     unsealing: str
     insecureUnsealing: bool
@@ -198,9 +203,13 @@ class ReferenceValuesMember(TypedDict):
 
 @with_config(_STRICT)
 class AlternativeMember(TypedDict):
-    """One alternative of a ReferenceValues document: names of its measurements and floors, its flags."""
+    """One alternative of a ReferenceValues document: names of its measurements and floors, its flags.
+
+    `blank` are registers that no image gives: declared placeholders, and zeros, which a debug enclave shows.
+    """
 
     attester: str
+    blank: list[str]
     measurements: list[str]
     identifying: list[str]
     floors: list[str]

@@ -121,8 +121,8 @@ class ReferenceValuesSpec(Part):
     attester: Attester
     state: Literal["candidate", "active", "retired", "revoked"]
     expires: Expiry
-    origin: Literal["computed", "vendor", "trust-on-first-use"] = "computed"
-    """`trust-on-first-use` are values learnt from evidence: refused in production."""
+    origin: Literal["computed", "vendor", "trust-on-first-use", "placeholder"] = "computed"
+    """`trust-on-first-use` are values learnt from evidence: refused in production; `placeholder` are of no image yet."""
     covers: Covers
     computed_from: ComputedFrom | None = None
     builders: tuple[IdentityName, ...] = ()

@@ -136,6 +136,7 @@ def _alternative(values: ReferenceValues, index: int, alternative: Alternative) 
         ["spec", "alternatives", index],
         {
             "attester": values.spec.attester,
+            "blank": _blank(values, alternative),
             "measurements": sorted(alternative.measurements),
             "identifying": list(needs.identifying),
             "floors": sorted(alternative.floors),
@@ -145,6 +146,15 @@ def _alternative(values: ReferenceValues, index: int, alternative: Alternative) 
             "migrate": alternative.policy.get("migrate", needs.migrate) is not False,
         },
     )
+
+
+def _blank(values: ReferenceValues, alternative: Alternative) -> list[str]:
+    """Identifying registers without a value of an image; PCR12 of NitroTPM is zero where no command line came from outside."""
+    identifying = [name for name in _NEEDS[values.spec.attester].identifying if name in alternative.measurements]
+    if values.spec.origin == "placeholder":
+        return sorted(identifying)
+    zeros = (name for name in identifying if name != "pcr12" and not str(alternative.measurements[name]).strip("0"))
+    return sorted(zeros)
 
 
 def graces(context: Context) -> list[Located[GraceMember]]:

@@ -23,21 +23,26 @@ def _keys(hierarchy: KeyHierarchy, context: Context) -> Iterator[Located[KeyMemb
     spec, tier = hierarchy.spec, context.bar_of(hierarchy.spec.tenant)
     roots = (("wrapping-root", "wrappingRoot", spec.wrapping_root), ("signing-root", "signingRoot", spec.signing_root))
     for role, field, root in roots:
-        member = _key(role, "root", role, root.algorithm, root.custody, root.rotation, tier)
+        member = _key(
+            role, "root", role, root.algorithm, root.custody, root.rotation, tier, signs=role == "signing-root"
+        )
         yield Located(hierarchy.address, ("spec", field), member)
     for index, key in enumerate(spec.keys):
         signs = context.algorithm(key.algorithm).kind == "signature"
         custody = key.custody or (spec.signing_root if signs else spec.wrapping_root).custody
         role = key.name.partition("/")[0]
         class_ = role if role in KEY_CLASSES else "other"
-        member = _key(key.name, class_, role, key.algorithm, custody, key.rotation, tier)
+        member = _key(key.name, class_, role, key.algorithm, custody, key.rotation, tier, signs=signs)
         yield Located(hierarchy.address, ("spec", "keys", index), member)
 
 
-def _key(name: str, class_: str, role: str, algorithm: str, custody: str, rotation: Rotation, tier: str) -> KeyMember:
+def _key(
+    name: str, class_: str, role: str, algorithm: str, custody: str, rotation: Rotation, tier: str, *, signs: bool
+) -> KeyMember:
     event = "" if rotation.seconds is not None else str(rotation)
     return {
         "name": name,
+        "kmsEnvelope": custody == "kms" and role not in {"wrapping-root", "signing-root"} and not signs,
         "keyClass": class_,
         "role": role,
         "algorithm": algorithm,
@@ -88,6 +93,7 @@ def brokers(context: Context) -> list[Located[BrokerMember]]:
             [],
             {
                 "production": context.production,
+                "classicalFor": _classical_for(broker, context),
                 "mode": broker.spec.mode,
                 "unsealing": broker.spec.unsealing.method,
                 "insecureUnsealing": broker.spec.unsealing.method == "software-insecure",
@@ -100,6 +106,16 @@ def brokers(context: Context) -> list[Located[BrokerMember]]:
         )
         for broker in context.workspace.of_kind(KeyBroker)
     ]
+
+
+def _classical_for(broker: KeyBroker, context: Context) -> list[str]:
+    """Tenants whose tier forbids what an attested KMS answers with: an envelope whose key transport is RSA-OAEP."""
+    if broker.spec.unsealing.method != "attested-kms":
+        return []
+    tiers = ((tenant, context.tier_of(tenant)) for tenant in broker.spec.tenants)
+    return sorted(
+        str(tenant) for tenant, tier in tiers if tier.hybrid != "allowed" and "RSA-OAEP" not in tier.kem.allowed
+    )
 
 
 __all__ = ["brokers", "hierarchies", "keys"]
