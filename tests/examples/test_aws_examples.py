@@ -14,6 +14,7 @@ from qnsp_policy.errors import DocumentErrors, OperatorError
 from qnsp_policy.pipeline.plan.lowering.aws_attested import PREFIX
 from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT
 from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.review.plan_text import render_plan
 from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, NOW, initialised, planned, units_of
 from qnsp_policy.testing.iam_evaluator import Request, allowed
 from qnsp_policy.workflows.check import check
@@ -48,13 +49,29 @@ def test_an_example_plans_with_nothing_blocking(template: str, roots: Mapping[st
 
 
 @pytest.mark.parametrize("template", CLOUD_TEMPLATES)
-def test_every_unit_on_aws_says_what_it_rests_on(template: str, units: Mapping[str, Mapping[str, Unit]]) -> None:
-    """Who is trusted, what is measured and what is not, in the signed plan."""
-    for unit in units[template].values():
-        if unit.program.startswith("aws-"):
-            model = unit.inputs["trustModel"]
-            assert model["trusted"]
-            assert model["notProtected"]
+def test_every_unit_on_aws_says_what_it_rests_on(template: str, roots: Mapping[str, Path]) -> None:
+    """Who is trusted and who is not, what is measured and what is not: in the signed plan, and in what it prints."""
+    payload = planned(roots[template]).payload
+    assert payload["restsOn"].keys() == {unit["id"] for unit in payload["units"]}
+    text = render_plan(payload)
+    for unit, model in payload["restsOn"].items():
+        assert model["trusted"]
+        assert model["notTrusted"]
+        assert model["notProtected"]
+        assert unit in text.partition("Rests on")[2]
+        for told in (*model["trusted"], *model["notTrusted"], *model["notMeasured"], *model["notProtected"]):
+            assert told in text
+
+
+def test_what_aws_cannot_prove_is_not_said_better_than_it_is(roots: Mapping[str, Path]) -> None:
+    """NitroTPM is measured boot and no TEE; SEV-SNP of EC2 covers firmware; a key administrator can replace a policy."""
+    gpu = planned(roots["aws-nitrotpm-gpu"]).payload["restsOn"]
+    assert gpu["enclave/trainer"]["assurance"] == "measured-boot"
+    assert any("never a hardware TEE" in told for told in gpu["enclave/trainer"]["notProtected"])
+    assert any("key administrator" in told for told in gpu["aws-keys/clinic"]["trusted"])
+    snp = planned(roots["aws-snp"]).payload["restsOn"]["enclave/batch"]
+    assert any("firmware only" in told for told in snp["measured"])
+    assert any("keys of tenants" in told for told in snp["notProtected"])
 
 
 def _keys(units: Mapping[str, Unit]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed, lower
 from qnsp_policy.pipeline.plan.recoverability import Loss, losses, refuse_unnamed
 from qnsp_policy.pipeline.plan.rollout import rollout
 from qnsp_policy.pipeline.plan.selection import select, unit_ids
+from qnsp_policy.pipeline.plan.trust_models import rests_on
 from qnsp_policy.pipeline.plan.values import Action, Json, Op, Outline, Previews, Unit
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
 from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
@@ -220,6 +221,7 @@ def make_plan(
         "waivers": sorted(circumstances.waivers),
         "recoverability": [loss.to_json() for loss in lost],
         "approvalsNeeded": [need.to_json() for need in needs],
+        "restsOn": rests_on(remaining),
         **({"rollout": told} if told is not None else {}),
     }
     return Plan(payload, done, remaining, diff, needs, lost)

@@ -126,20 +126,18 @@ def _rollout(payload: Json, paint: Paint) -> Iterator[str]:
 
 
 def _rests_on(payload: Json, paint: Paint) -> Iterator[str]:
-    """What units that say so rest on, equal statements once: beside the trust diff, since a strong word needs its limits."""
+    """What every unit rests on, equal statements once: beside the trust diff, since a strong word needs its limits."""
     told: dict[str, tuple[Json, list[str]]] = {}
-    for unit in payload.get("units", ()):
-        model = unit["inputs"].get("trustModel")
-        if model is not None:
-            told.setdefault(str(model), (model, []))[1].append(str(unit["id"]))
+    for unit, model in payload.get("restsOn", {}).items():
+        told.setdefault(str(model), (model, []))[1].append(str(unit))
     if not told:
         return
     yield ""
     yield paint("strong", "Rests on")
     for model, units in told.values():
         yield f"  {terminal(', '.join(units))}: {terminal(str(model['assurance']))}"
-        for word, member in (("trusted", "trusted"), ("measured", "measured"), ("not measured", "notMeasured"),
-                             ("not protected", "notProtected")):  # fmt: skip
+        for word, member in (("trusted", "trusted"), ("not trusted", "notTrusted"), ("measured", "measured"),
+                             ("not measured", "notMeasured"), ("not protected", "notProtected")):  # fmt: skip
             if model[member]:
                 yield paint("dim", f"        {word}: {terminal('; '.join(model[member]))}")
 

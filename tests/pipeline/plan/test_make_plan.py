@@ -16,9 +16,12 @@ from qnsp_policy.errors import EngineError, OperatorError, Place, PlanRefused
 from qnsp_policy.kernel.crypto.canonical import jcs
 from qnsp_policy.pipeline.plan.actions import unit_of
 from qnsp_policy.pipeline.plan.envelope import verify_plan
+from qnsp_policy.pipeline.plan.lowering.lower import PROGRAMS
 from qnsp_policy.pipeline.plan.make import Circumstances, Plan, make_plan
 from qnsp_policy.pipeline.plan.structure import differences
+from qnsp_policy.pipeline.plan.trust_models import _STATEMENTS
 from qnsp_policy.pipeline.plan.values import Json, Op, PlannedStep, PreviewRequest, Unit
+from qnsp_policy.pipeline.review.plan_text import render_plan
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
 from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.world.recorded import RecordedState
@@ -440,3 +443,12 @@ def test_a_unit_that_cannot_be_made_anew_is_an_error(
     with pytest.raises(OperatorError) as caught:
         Clinic().plan(state, previews=FakePreviews(), **options)  # type: ignore[arg-type]
     assert caught.value.code == code
+
+
+def test_every_program_says_what_its_units_rest_on() -> None:
+    """Simulated hardware proves nothing, and says so beside every plan."""
+    payload = Clinic().plan(Clinic().genesis()).payload
+    assert payload["restsOn"].keys() == {unit["id"] for unit in payload["units"]}
+    assert payload["restsOn"]["enclave/clinic-cpu"]["assurance"] == "simulated"
+    assert "PROVES NOTHING" in render_plan(payload)
+    assert set(PROGRAMS) == set(_STATEMENTS)

@@ -21,7 +21,6 @@ from qnsp_policy.pipeline.plan.lowering.aws_attested import attested
 from qnsp_policy.pipeline.plan.lowering.aws_keys import grants_of, key_admin, kms_resources, unsealing_key
 from qnsp_policy.pipeline.plan.lowering.aws_machines import machine
 from qnsp_policy.pipeline.plan.lowering.aws_names import Names
-from qnsp_policy.pipeline.plan.lowering.aws_trust import fleet_statement
 from qnsp_policy.pipeline.plan.lowering.aws_user_data import enclave_parent, measured_image
 from qnsp_policy.pipeline.plan.lowering.brokers import broker_unit
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
@@ -70,8 +69,7 @@ def aws_enclave_unit(context: Lowering, enclave: Enclave) -> Unit:
     return Unit(
         local.id,
         "aws-enclave",
-        {**inputs, "fleet": fleet, "network": dict.fromkeys(name for name, _ in _NETWORK),
-         "trustModel": fleet_statement(enclave.spec.attester)},
+        {**inputs, "fleet": fleet, "network": dict.fromkeys(name for name, _ in _NETWORK)},
         tuple(depends),
         _references(platform),
         local.places,
@@ -114,7 +112,6 @@ def aws_broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
         "fleet": fleet,
         "balancer": _balancer(context, platform, f"broker-{broker.name}", str(broker.spec.listen)),
         "network": dict.fromkeys(name for name, _ in _NETWORK),
-        "trustModel": fleet_statement("nitro-enclave"),
     }
     if broker.spec.unsealing.method == "attested-kms":
         inputs |= {
@@ -138,7 +135,7 @@ def aws_endpoint_unit(context: Lowering, endpoint: Endpoint) -> Unit:
         "group": names.group(enclave.name),
         "balancer": _balancer(context, platform, endpoint.name, str(endpoint.spec.listen)),
         "network": dict.fromkeys(name for name, _ in _NETWORK),
-        "trustModel": fleet_statement(enclave.spec.attester),
+        "attester": enclave.spec.attester,
     }
     return replace(
         local,

@@ -25,7 +25,6 @@ from qnsp_policy.pipeline.plan.lowering.aws_key_policy import (
     signing_policy,
 )
 from qnsp_policy.pipeline.plan.lowering.aws_names import Names
-from qnsp_policy.pipeline.plan.lowering.aws_trust import keys_statement
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.trust import reference
@@ -54,7 +53,6 @@ def key_units(context: Lowering, hierarchy: KeyHierarchy) -> Sequence[Unit]:
         "platform": platform_shape(home),
         "keyAdmin": key_admin(context, home),
         "keys": keys,
-        "trustModel": keys_statement(),
     }
     places = LazyPlaces(
         {SELF: context.place(hierarchy.address), "keys": context.place(hierarchy.address, "spec", "keys")}

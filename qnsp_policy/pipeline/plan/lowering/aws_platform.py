@@ -9,7 +9,6 @@ from qnsp_policy.pipeline.plan.lowering.aws_attested import ATTESTED_ACTIONS
 from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT, organisation_policies
 from qnsp_policy.pipeline.plan.lowering.aws_keys import kms_resources, sealed_objects
 from qnsp_policy.pipeline.plan.lowering.aws_names import Names
-from qnsp_policy.pipeline.plan.lowering.aws_trust import foundation_statement
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
@@ -83,7 +82,6 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
                 **{str(k): str(v) for k, v in sorted(spec.tags.items())},
             },
         },
-        "trustModel": foundation_statement(),
     }
     return Unit(
         f"platform/{platform.name}",

@@ -1,0 +1,157 @@
+"""What each unit rests on, said plainly: who is trusted and who is not, what is measured, what is not, what is not protected.
+
+Comes in: units. Goes out: the member `restsOn` of a plan, which approvers see beside the trust diff. It follows from a unit's program and
+attester, so no document can say better of itself than it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qnsp_policy.pipeline.plan.values import Json, Unit
+
+ADMINISTRATORS = (
+    "whoever may act as the key administrator's role can replace a key policy, and with it let anybody decrypt; with the organisation "
+    "policies of this plan, put in force by the management account, that role is kept apart and plaintext takes an attestation "
+    "document whatever a key policy says; root of the management account stays trusted"
+)
+
+_FLEETS: dict[str, Json] = {
+    "nitro-enclave": {
+        "assurance": "provider-isolation",
+        "trusted": ["AWS: Nitro hypervisor, its attestation key and KMS", "the publisher of the enclave image"],
+        "notTrusted": ["administrators of this account", "the parent instance and whatever runs on it"],
+        "measured": ["PCR0 enclave image", "PCR1 kernel and boot ramdisk", "PCR2 application"],
+        "notMeasured": [
+            "initdata: what the enclave must pin (broker, tenant) is built into its image",
+            "the parent instance, its operating system and its user data",
+        ],
+        "notProtected": ["availability: the parent can stop the enclave", "traffic beyond the enclave's own TLS"],
+    },
+    "nitro-tpm": {
+        "assurance": "measured-boot",
+        "trusted": ["AWS: Nitro system, NitroTPM's key and KMS", "everything that the measured image starts"],
+        "notTrusted": ["administrators of this account who cannot change the image"],
+        "measured": ["PCR4 boot image (standard boot) or PCR7 Secure Boot keys", "PCR12 additions to the command line"],
+        "notMeasured": [
+            "what the running system loads later, unless its root is dm-verity",
+            "GPU firmware and driver state",
+        ],
+        "notProtected": [
+            "memory: there is no memory-encryption quote; this is measured boot, never a hardware TEE",
+            "the GPU: no confidential mode, no report of NVIDIA; weights cross the bus in clear inside AWS",
+            "TCB: the document carries no firmware versions",
+        ],
+    },
+    "sev-snp": {
+        "assurance": "hardware-tee",
+        "trusted": ["AMD for the confidentiality of memory", "AWS: the firmware that it starts, and its updates"],
+        "notTrusted": ["other guests of the host"],
+        "measured": ["the launch digest covers the provider's firmware only"],
+        "notMeasured": ["kernel, command line, root file system, workload: no path from the launch digest to them"],
+        "notProtected": ["keys of tenants: none is released here", "availability"],
+    },
+}
+
+
+def fleet_statement(attester: str) -> Json:
+    """The trust model of one fleet."""
+    return dict(_FLEETS[attester])
+
+
+def keys_statement() -> Json:
+    """The trust model of keys in KMS."""
+    return {
+        "assurance": "provider-isolation",
+        "trusted": ["AWS KMS: it compares the registers and keeps the key", ADMINISTRATORS],
+        "notTrusted": ["root and administrators of this account, the engine's own role, the fleets' parents"],
+        "measured": ["the registers of each statement, all of one tuple"],
+        "notMeasured": ["leases, quotas and TCB floors: KMS knows none; only dates stand in the policy"],
+        "notProtected": [
+            "availability: disabling a key stops its fleets; a key whose administrator's role was deleted has no administrator",
+            "signing keys: Sign takes no attestation",
+        ],
+    }
+
+
+def foundation_statement() -> Json:
+    """The trust model of the network and its records."""
+    return {
+        "assurance": "none",
+        "trusted": [
+            "AWS",
+            "administrators of this account, for availability and for records until object lock holds them",
+        ],
+        "notTrusted": ["the network: it carries TLS that ends inside attesters"],
+        "measured": [],
+        "notMeasured": ["everything here: it protects availability and records, never keys"],
+        "notProtected": ["records of CloudTrail before they are delivered"],
+    }
+
+
+def _broker_statement(inputs: Mapping[str, Any]) -> Json:
+    """A broker in a Nitro enclave: its fleet, and the key that opens its store."""
+    found = fleet_statement("nitro-enclave")
+    if inputs.get("keys"):
+        return {**found, "trusted": [*found["trusted"], ADMINISTRATORS]}
+    return {**found, "notProtected": [*found["notProtected"], "its store: no key of KMS opens it"]}
+
+
+def _tenant_statement() -> Json:
+    """What brokers hold of a tenant."""
+    return {
+        "assurance": "none",
+        "trusted": [
+            "the brokers that serve this tenant, and what they rest on",
+            "the TrustRoot's identities, as many as its thresholds ask for",
+        ],
+        "notTrusted": ["a broker's administrators: what they alone may do is read and tighten", "other tenants"],
+        "measured": [],
+        "notMeasured": ["the policies themselves: they are signed and approved, not measured"],
+        "notProtected": ["names of resources and of enclaves: every administrator of a broker reads them"],
+    }
+
+
+_MACHINE = "whoever is root on this machine, or runs as this user"
+
+
+def _local_statement(what: str) -> Json:
+    """Processes on this machine, with simulated hardware."""
+    return {
+        "assurance": "simulated",
+        "trusted": [_MACHINE],
+        "notTrusted": [],
+        "measured": ["what simulated hardware says of itself: SIMULATED HARDWARE PROVES NOTHING"]
+        if what == "fleet"
+        else [],
+        "notMeasured": ["everything that runs: no hardware stands behind it"],
+        "notProtected": {
+            "platform": ["processes and their files"],
+            "broker": ["its keys: files that this user reads", "its store and its memory"],
+            "fleet": ["models, prompts and keys in memory"],
+        }[what],
+    }
+
+
+_STATEMENTS: Mapping[str, Callable[[Mapping[str, Any]], Json]] = {
+    "platform": lambda _: _local_statement("platform"),
+    "broker": lambda _: _local_statement("broker"),
+    "tenant": lambda _: _tenant_statement(),
+    "enclave": lambda _: _local_statement("fleet"),
+    "endpoint": lambda _: _local_statement("fleet"),
+    "aws-platform": lambda _: foundation_statement(),
+    "aws-keys": lambda _: keys_statement(),
+    "aws-broker": _broker_statement,
+    "aws-enclave": lambda inputs: fleet_statement(inputs["enclave"]["attester"]),
+    "aws-endpoint": lambda inputs: fleet_statement(inputs["attester"]),
+}
+"""By program: every one has a statement."""
+
+
+def rests_on(units: Mapping[str, Unit]) -> dict[str, Json]:
+    """The statement of each unit, by id."""
+    return {unit.id: _STATEMENTS[unit.program](unit.inputs) for unit in units.values()}
+
+
+__all__ = ["ADMINISTRATORS", "fleet_statement", "foundation_statement", "keys_statement", "rests_on"]
