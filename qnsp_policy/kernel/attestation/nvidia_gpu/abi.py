@@ -101,7 +101,7 @@ class Report:
         return frozenset(part.hex() for part in parts if any(part))
 
     def vbios_version(self) -> str:
-        """VBIOS (GPU: little-endian word and a byte) or BIOS (switch: ASCII) version, e.g. `96.00.5E.00.01`, "" if absent."""
+        """VBIOS (GPU: little-endian word and a byte) or BIOS (switch: ASCII) version, e.g. `96.00.7A.00.02`, "" if absent."""
         value = self.opaque.get(VBIOS_VERSION)
         if value is None:
             return ""

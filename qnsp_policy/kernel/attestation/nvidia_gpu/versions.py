@@ -9,7 +9,7 @@ _LIMIT = 1024
 def version_number(text: str) -> int:
     """A dotted version as one integer: five parts of ten bits, hex where there are five, as VBIOS writes it.
 
-    `96.00.5E.00.01` and `550.54.15` both fit; a part that is not a number of that base, or a sixth part, is refused.
+    `96.00.7A.00.02` and `550.54.15` both fit; a part that is not a number of that base, or a sixth part, is refused.
 
     Raises:
         ValueError: not such a version.
