@@ -55,8 +55,8 @@ rules: $(STAMPS)/dev $(OPA) ## rebuild the shipped rules: wasm, metadata, schema
 rules-check: $(STAMPS)/dev $(OPA)
 	$(BIN)/python -m qnsp_policy.pipeline.rules.build_edge --check --opa $(OPA)
 
-bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside a named peer (OpenTofu) in the same run
-	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU)
+bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside named peers (OpenTofu, plain Pulumi) in the same run; QUICK=1: four minutes, prints only
+	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU) $(if $(QUICK),--quick --no-write)
 
 kills: $(STAMPS)/dev $(PULUMI) ## a hundred random kills of command, engine and supervisor (half an hour)
 	QNSP_KILLS=100 $(BIN)/pytest -q -p no:cacheprovider tests/faults/test_random_kills.py

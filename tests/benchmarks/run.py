@@ -22,12 +22,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from qnsp_policy.pipeline.engine import toolchain
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 from qnsp_policy.pipeline.world.recorded import Genesis
 from qnsp_policy.testing.generator import documents_of, generated_attachments, generated_files
 from qnsp_policy.workflows.runtime import open_backend, write_genesis
-from tests.benchmarks import attestation_bench, crypto_bench, documents_bench
+from tests.benchmarks import applied_bench, apply_bench, attestation_bench, crypto_bench, documents_bench
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = Console()
@@ -92,7 +93,7 @@ def tofu_folder(tofu: Path, folder: Path, resources: int) -> Path:
     return folder
 
 
-def documents(tofu: Path, work: Path, sizes: Sequence[int]) -> list[Row]:
+def documents(tofu: Path, work: Path, sizes: Sequence[int], runs: int) -> list[Row]:
     """validate and check of generated workspaces beside `tofu validate` of as many resources."""
     rows: list[Row] = []
     ours = [sys.executable, "-m", "qnsp_policy.cli.main"]
@@ -101,9 +102,9 @@ def documents(tofu: Path, work: Path, sizes: Sequence[int]) -> list[Row]:
         folder.mkdir()
         for name, data in generated_files(size).items():
             (folder / name).write_bytes(data)
-        peer = timed([str(tofu), "validate"], tofu_folder(tofu, work / f"tofu-{size}", size))
-        validate = timed([*ours, "validate"], folder)
-        check = timed([*ours, "check"], folder, expected=(0, 3))
+        peer = timed([str(tofu), "validate"], tofu_folder(tofu, work / f"tofu-{size}", size), runs=runs)
+        validate = timed([*ours, "validate"], folder, runs=runs)
+        check = timed([*ours, "check"], folder, runs=runs, expected=(0, 3))
         named = f"{size:,} documents"
         bars = ("<= 1, < 600 MB", "< 2") if size == 10_000 else ("", "")
         rows.append(Row(f"`validate` {named}", str(validate), f"`tofu validate` {peer}", validate.over(peer), bars[0]))
@@ -112,7 +113,7 @@ def documents(tofu: Path, work: Path, sizes: Sequence[int]) -> list[Row]:
     return rows
 
 
-def plans(tofu: Path, work: Path, sizes: Sequence[int]) -> list[Row]:
+def plans(tofu: Path, work: Path, sizes: Sequence[int], runs: int) -> list[Row]:
     """`plan` of workspaces that yield that many new resources, beside `tofu plan` of as many."""
     rows: list[Row] = []
     for size in sizes:
@@ -121,8 +122,8 @@ def plans(tofu: Path, work: Path, sizes: Sequence[int]) -> list[Row]:
         peer_folder = work / f"tofu-{size}"
         if not peer_folder.exists():
             tofu_folder(tofu, peer_folder, size)
-        peer = timed([str(tofu), "plan", "-input=false"], peer_folder)
-        ours = timed([sys.executable, "-m", "qnsp_policy.cli.main", "plan"], folder, expected=(0, 3))
+        peer = timed([str(tofu), "plan", "-input=false"], peer_folder, runs=runs)
+        ours = timed([sys.executable, "-m", "qnsp_policy.cli.main", "plan"], folder, runs=runs, expected=(0, 3))
         bar = {1_000: "< 1.5", 10_000: "<= 1"}.get(size, "")
         what = f"`plan` of {resources:,} new resources in {units:,} units"
         rows.append(Row(what, str(ours), f"`tofu plan` of {size:,} {peer}", ours.over(peer), bar))
@@ -164,6 +165,40 @@ def memory(work: Path, sizes: Sequence[int]) -> list[Row]:
         rows.append(Row(f"`validate` {size:,} documents", str(run), f"{sizes[0]:,} documents {first}", each, bar))
         CONSOLE.print(rows[-1])
     return rows
+
+
+def applies(tofu: Path, pulumi: Path, shapes: Sequence[tuple[int, int]]) -> list[Row]:
+    """`apply` of local processes in several units, beside the same processes as one plain stack and beside OpenTofu."""
+    resources = max(units * each for units, each in shapes)
+    peer = apply_bench.plain(resources, pulumi)
+    rows = []
+    for units, each in shapes:
+        ours = apply_bench.ours(units, each, pulumi)
+        what = f"`apply` of {units * each:,} processes in {units} units of {each}, preview under the lock included"
+        bar = {(4, 250): "<= 0.25", (20, 50): "<= 0.5"}.get((units, each), "")
+        rows.append(Row(what, str(ours), f"plain Pulumi, one stack of {resources:,}: {peer}", ours.over(peer), bar))
+        CONSOLE.print(rows[-1])
+    beside = apply_bench.tofu(resources, tofu)
+    rows.append(Row(f"the same, beside `tofu apply` of {resources:,}", str(ours), str(beside), ours.over(beside)))
+    return rows
+
+
+def unchanged(tofu: Path, work: Path, resources: int, runs: int) -> list[Row]:
+    """`plan` without changes of applied local resources that are read back, beside `tofu plan` without changes."""
+    folder = tofu_folder(tofu, work / "unchanged", resources)
+    subprocess.run([tofu, "apply", "-auto-approve", "-input=false"], cwd=folder, check=True, capture_output=True)
+    with applied_bench.applied(resources) as (root, units, steps):
+        peer = timed([str(tofu), "plan", "-input=false", "-detailed-exitcode"], folder, runs=runs)
+        line = [sys.executable, "-m", "qnsp_policy.cli.main", "plan", "--detailed-exitcode"]
+        ours = timed(line, root, runs=runs)
+    what = (
+        f"`plan` without changes of {steps:,} applied resources in {units} units, read back from supervisor and broker"
+    )
+    row = Row(
+        what, str(ours), f"`tofu plan` of {resources:,} {peer}", ours.over(peer), "< 2" if resources >= 1_000 else ""
+    )
+    CONSOLE.print(row)
+    return [row]
 
 
 def start_up() -> list[Row]:
@@ -214,19 +249,32 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--memory", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--fleet", type=int, default=10_000)
+    parser.add_argument("--shapes", nargs="+", default=["4x250", "20x50"], help="units x processes of `apply`")
+    parser.add_argument("--applied", type=int, default=1_000, help="resources of the `plan` without changes")
+    parser.add_argument("--runs", type=int, default=3, help="of each command; the median counts")
+    parser.add_argument("--quick", action="store_true", help="smaller numbers, one run each: four minutes")
     parser.add_argument("--no-write", action="store_true", help="print only")
     chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.runs, chosen.memory, chosen.fleet = 1, [1_000, 10_000], 1_000
+        chosen.shapes, chosen.applied = ["4x50", "10x20"], 200
+    pulumi = toolchain.find("pulumi", environment=os.environ)
+    if pulumi is None:
+        raise SystemExit("pulumi is not built: make setup")
     with tempfile.TemporaryDirectory() as name:
-        rows = [*start_up(), *documents(chosen.tofu, Path(name), chosen.sizes)]
+        rows = [*start_up(), *documents(chosen.tofu, Path(name), chosen.sizes, chosen.runs)]
         # Before plans are made here: the peak of a started process includes what this one held when it forked.
         grown = memory(Path(name), chosen.memory)
-        planned = plans(chosen.tofu, Path(name), chosen.sizes)
+        planned = plans(chosen.tofu, Path(name), chosen.sizes, chosen.runs)
+        planned += unchanged(chosen.tofu, Path(name), chosen.applied, chosen.runs)
+        done = applies(chosen.tofu, pulumi.path, apply_bench.shapes(chosen.shapes))
     page = "\n\n".join(
         (
             "# Benchmarks",
             f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. {_READING}",
             "## Documents and start-up (whole processes)\n\n" + table(rows),
             "## Plans (whole processes)\n\n" + table(planned),
+            "## Applies (processor time of every process that had a part)\n\n" + table(done),
             "## Growth\n\n" + table(grown),
             "## Documents, in process\n\n" + figures(documents_bench.measure(max(chosen.sizes))),
             "## Attestation, and its peer dcap-qvl\n\n" + figures(attestation_bench.measure(chosen.fleet)),

@@ -6,7 +6,10 @@ import contextlib
 import os
 import socket
 import sys
+import time
 from pathlib import Path
+
+_FULL_SECONDS = 0.02
 
 
 def ask(path: Path, line: bytes, *, timeout: float, limit: int) -> bytes:
@@ -33,6 +36,18 @@ def ask(path: Path, line: bytes, *, timeout: float, limit: int) -> bytes:
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
+    """Connect; a listener whose queue is full refuses at once, whatever the timeout, and is asked again until then."""
+    deadline = time.monotonic() + (connection.gettimeout() or 0)
+    while True:
+        try:
+            return _connect_once(connection, path)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_FULL_SECONDS)
+
+
+def _connect_once(connection: socket.socket, path: Path) -> None:
     if sys.platform != "linux":
         connection.connect(str(path))
         return

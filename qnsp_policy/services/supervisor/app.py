@@ -42,6 +42,8 @@ _log = logging.getLogger("qnsp.supervisor")
 LOCK_SECONDS = 10.0
 """How long to wait for another supervisor of the same folder that is just ending."""
 CHORES_SECONDS = 2.0
+BACKLOG = 1024
+"""Callers that may wait to be accepted: several engine runs ask for dozens of processes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ async def _serve(config: Config, lock: int, writer: int | None) -> None:
     old = os.umask(0o177)
     # The folder may lie deeper than the 108 bytes a socket's address holds; the current folder is the run folder.
     address = os.path.relpath(config.socket, config.run_dir)  # noqa: ASYNC240 - text only, no disk
-    server = await asyncio.start_unix_server(converse, path=address, limit=MAX_LINE)
+    server = await asyncio.start_unix_server(converse, path=address, limit=MAX_LINE, backlog=BACKLOG)
     os.umask(old)
     _say(writer, "ready")
     _log.info("process %d supervises %s", os.getpid(), config.run_dir)
