@@ -144,7 +144,7 @@ def approve(root: Path, path: Path, *, approver: str | None, ssh_key: Path | Non
 
         signer, name = ssh_signer(ssh_key, judge, approver)
     else:
-        signer = pick(root, judge, approver, unlike=author)
+        signer = pick(root, judge, approver, unlike=author, workspace=workspace)
         name = signer.name
     wanted = {str(who) for need in payload["approvalsNeeded"] for who in need["who"]}
     if name != author and name not in wanted:

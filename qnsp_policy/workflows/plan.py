@@ -90,7 +90,8 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
     workspace = load(root)
     recorded = recorded_state(root, workspace)
     _, in_force = recorded.judge()
-    signer = pick(root, in_force, options.author, role="author") if options.save or options.author else None
+    named = bool(options.save or options.author)
+    signer = pick(root, in_force, options.author, role="author", workspace=workspace) if named else None
     author = signer.name if signer else _likely_author(root, recorded)
     progress("checking the documents")
     level = severity_of(options.fail_on, workspace)

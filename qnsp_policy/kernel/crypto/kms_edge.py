@@ -1,0 +1,119 @@
+"""Signers whose keys are in a cloud's KMS: ML-DSA in AWS KMS. The private key never leaves the service's hardware.
+
+KMS takes messages of at most 4,096 bytes as they are (`RAW`); a plan is longer. So it is always given the message representative of
+FIPS 204, algorithm 7, line 6 (`EXTERNAL_MU`, 64 bytes), computed here with an empty context: the signature is the same, verifies as any ML-DSA
+signature, and the service never sees what was signed. What comes back is verified before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from qnsp_policy.errors import OperatorError, PeerError
+from qnsp_policy.kernel.crypto import signatures
+from qnsp_policy.kernel.crypto.keys import PublicKey
+from qnsp_policy.kernel.crypto.signer import KeySignature
+
+ML_DSA = frozenset({"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"})
+_URI = re.compile(r"awskms:///(arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:(?:key|alias)/[A-Za-z0-9/_-]+)")
+
+
+def message_representative(public: PublicKey, data: bytes) -> bytes:
+    """Mu of FIPS 204: SHAKE256 over the hash of the public key (64 bytes), the domain byte 0, an empty context and the message; 64 bytes."""
+    key_hash = hashlib.shake_256(public.raw).digest(64)
+    return hashlib.shake_256(key_hash + b"\x00\x00" + data).digest(64)
+
+
+def aws_client(region: str) -> Any:
+    """KMS of one region with the credentials of the environment.
+
+    Raises:
+        OperatorError: QNSP-OPS-120, boto3 is not installed.
+    """
+    try:
+        import boto3
+    except ImportError as error:
+        raise OperatorError(
+            "QNSP-OPS-120", f"{error.name} is not installed", next_step="pip install 'qnsp-policy[aws]'"
+        ) from error
+    return boto3.client("kms", region_name=region)
+
+
+@dataclass(frozen=True, slots=True)
+class KmsSigner:
+    """One ML-DSA key of AWS KMS.
+
+    Attributes:
+        name: whose key it is.
+        key: its public half, from the TrustRoot; what KMS answers is held against it.
+        uri: `awskms:///<ARN of the key or of its alias>`.
+        connect: makes a client for a region; replaceable by fakes.
+    """
+
+    name: str
+    key: PublicKey
+    uri: str
+    connect: Callable[[str], Any] = field(default=aws_client, repr=False)
+
+    def __post_init__(self) -> None:
+        if _URI.fullmatch(self.uri) is None or self.key.algorithm not in ML_DSA:
+            raise OperatorError(
+                "QNSP-KEY-020",
+                f"the KMS signer of {self.name} cannot be used: {self.key.algorithm} at {self.uri[:200]}",
+                subject=self.name,
+                expected="one ML-DSA key at awskms:///arn:aws:kms:<region>:<account>:key/<id> (or alias/<name>)",
+                next_step="name such a key in the TrustRoot, or another signer",
+            )
+
+    @property
+    def public_keys(self) -> tuple[PublicKey, ...]:
+        return (self.key,)
+
+    def sign(self, data: bytes) -> tuple[KeySignature, ...]:
+        """The signature by the key.
+
+        Raises:
+            OperatorError: QNSP-KEY-021, KMS did not sign, or with another key than the TrustRoot names.
+        """
+        return (KeySignature(self.key.key_id, self.sign_with(self.key, data)),)
+
+    def sign_with(self, key: PublicKey, data: bytes) -> bytes:
+        """The signature by the key; raises as `sign`, and `ValueError` for another key."""
+        if key != self.key:
+            raise ValueError(f"{self.name} has no key {key.key_id}")
+        found = _URI.fullmatch(self.uri)
+        assert found is not None
+        client = self.connect(found[2])
+        try:
+            signature = bytes(
+                client.sign(
+                    KeyId=found[1],
+                    Message=message_representative(self.key, data),
+                    MessageType="EXTERNAL_MU",
+                    SigningAlgorithm="ML_DSA_SHAKE_256",
+                )["Signature"]
+            )
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "botocore":
+                raise
+            raise self._failed(f"AWS KMS did not sign ({error})") from error
+        try:
+            signatures.verify(self.key, signature, data)
+        except PeerError as error:
+            raise self._failed(f"what {found[1]} signed does not verify by the key that the TrustRoot names") from error
+        return signature
+
+    def _failed(self, text: str) -> OperatorError:
+        return OperatorError(
+            "QNSP-KEY-021",
+            text,
+            subject=self.name,
+            next_step="check the credentials, the key's policy (kms:Sign) and the key that the TrustRoot names",
+        )
+
+
+__all__ = ["ML_DSA", "KmsSigner", "aws_client", "message_representative"]
