@@ -12,8 +12,10 @@ from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.kinds import Enclave, Endpoint, KeyBroker, Tenant
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.review.graph import Graph
+from qnsp_policy.pipeline.review.picture import Picture, picture_of
 from qnsp_policy.pipeline.trust.diff import conditions
 from qnsp_policy.pipeline.trust.grants import effective_grants
+from qnsp_policy.workflows.trust import trust_show
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,14 @@ def _mentions(value: object, address: str) -> bool:
     return value == address
 
 
+def picture_of_workspace(root: Path) -> tuple[Picture, list[str]]:
+    """Which enclave may get which key and what it serves, and what holds over all of it."""
+    workspace = load(root)
+    shown = trust_show(root)
+    served = [{"endpoint": {"name": str(e.name), "enclave": str(e.spec.enclave)}} for e in workspace.of_kind(Endpoint)]
+    return picture_of(shown.grants, (), served), list(shown.statements)
+
+
 def graph_of(root: Path) -> Graph:
     """Tenants, brokers, enclaves and endpoints, with the grants between them."""
     workspace: Workspace = load(root)
@@ -129,4 +139,4 @@ def graph_of(root: Path) -> Graph:
     return Graph(tuple(nodes), tuple(edges))
 
 
-__all__ = ["Explained", "explain", "graph_of"]
+__all__ = ["Explained", "explain", "graph_of", "picture_of_workspace"]

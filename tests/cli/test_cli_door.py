@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -73,12 +72,13 @@ def test_help_loads_nothing_heavy(line: str, allowed: set[str]) -> None:
 
 
 def test_help_is_fast() -> None:
-    """`--help` answers in under 0.2 s (the best of five, since the machine may be busy)."""
+    """`--help` takes less than 0.2 s of a processor (the best of five; by the wall a busy machine takes longer)."""
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = os.times()
         subprocess.run([sys.executable, "-m", "qnsp_policy.cli.main", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(times) < 0.2
 
 

@@ -51,7 +51,7 @@ def command(
     fail_on: Annotated[str | None, typer.Option(metavar="LEVEL", help="A severity, or weaken.")] = None,
     engine: Annotated[str, typer.Option(help="Rules engine: wasm or opa.")] = "wasm",
     opa_url: Annotated[str | None, typer.Option(help="Ask this OPA server for the rules.")] = None,
-    out: Annotated[list[str] | None, typer.Option(metavar="KIND=PATH", help="json, text or markdown.")] = None,
+    out: Annotated[list[str] | None, typer.Option(metavar="KIND=PATH", help="html, json, markdown or text.")] = None,
 ) -> None:
     """What would change: infrastructure and trust in one view."""
     from qnsp_policy.cli.progress import narrator
@@ -97,6 +97,7 @@ def command(
         session,
         out or [],
         {
+            "html": lambda: _page(made),
             "json": lambda: _json(made.to_json()),
             "text": lambda: render_plan(made.payload, full=full),
             "markdown": lambda: render_plan_markdown(made.payload),
@@ -107,6 +108,12 @@ def command(
     session.finish(
         worst(VIOLATIONS if made.blocked or refused else OK, CHANGES if detailed_exitcode and made.changes else OK)
     )
+
+
+def _page(made: MadePlan) -> str:
+    from qnsp_policy.pipeline.review.picture_page import render_plan_page
+
+    return render_plan_page(made.payload, digest=made.digest)
 
 
 def _next(made: MadePlan, saved: Path) -> str:
