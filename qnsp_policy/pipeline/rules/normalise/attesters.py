@@ -88,6 +88,8 @@ _NEEDS: Final[Mapping[Attester, _AttesterNeeds]] = {
 
 _GPU_ATTESTERS: Final = ("sev-snp", "tdx")
 _NOT_SAID: Final = "(not said)"
+_MAY_BE_ZERO: Final = frozenset({"pcr12", "hostData", "mrConfigId", "mrOwner", "mrOwnerConfig", "rtmr3"})
+"""Registers that are zero where nothing was put into them: PCR12 where no command line came from outside the image."""
 
 
 def reference_values(context: Context) -> list[Located[ReferenceValuesMember]]:
@@ -149,12 +151,11 @@ def _alternative(values: ReferenceValues, index: int, alternative: Alternative) 
 
 
 def _blank(values: ReferenceValues, alternative: Alternative) -> list[str]:
-    """Identifying registers without a value of an image; PCR12 of NitroTPM is zero where no command line came from outside."""
-    identifying = [name for name in _NEEDS[values.spec.attester].identifying if name in alternative.measurements]
+    """Registers without a value of an image: all of a placeholder, else zeros where none can be."""
     if values.spec.origin == "placeholder":
-        return sorted(identifying)
-    zeros = (name for name in identifying if name != "pcr12" and not str(alternative.measurements[name]).strip("0"))
-    return sorted(zeros)
+        return sorted(alternative.measurements)
+    measured = ((name, str(value)) for name, value in alternative.measurements.items() if name not in _MAY_BE_ZERO)
+    return sorted(name for name, value in measured if not value.strip("0"))
 
 
 def graces(context: Context) -> list[Located[GraceMember]]:
