@@ -80,7 +80,12 @@ def find_keys(root: Path, name: str) -> KeyFile:
 
 
 def show_key(root: Path, name: str) -> KeyEntry:
-    """The public keys of one file: of an identity's key file, or of an OpenSSH `.pub` file."""
+    """The public keys of one file: of an identity's key file, or of an OpenSSH `.pub` file; or the key behind a KMS's URI."""
+    if name.startswith("awskms:"):
+        from qnsp_policy.kernel.crypto.kms_edge import read_kms_key
+
+        remote = read_kms_key(name)
+        return KeyEntry(name, name, (remote.to_jwk(),), (remote.key_id,))
     if name.endswith(".pub"):
         from qnsp_policy.kernel.crypto.ssh_edge import read_public_key
 

@@ -58,7 +58,9 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command(epilog=examples("key show alice", "key show ~/.ssh/id_ed25519.pub"))
-def show(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whose keys, or an OpenSSH .pub file.")]) -> None:
+def show(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whose keys, an OpenSSH .pub file, or awskms:///ARN.")]
+) -> None:
     """Public keys of one file."""
     from qnsp_policy.workflows.keys import show_key
 

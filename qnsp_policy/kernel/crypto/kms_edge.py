@@ -20,6 +20,7 @@ from qnsp_policy.kernel.crypto.signer import KeySignature
 
 ML_DSA = frozenset({"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"})
 _URI = re.compile(r"awskms:///(arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:(?:key|alias)/[A-Za-z0-9/_-]+)")
+_FORM = "awskms:///arn:aws:kms:<region>:<account>:key/<id> (or alias/<name>)"
 
 
 def message_representative(public: PublicKey, data: bytes) -> bytes:
@@ -41,6 +42,33 @@ def aws_client(region: str) -> Any:
             "QNSP-OPS-120", f"{error.name} is not installed", next_step="pip install 'qnsp-policy[aws]'"
         ) from error
     return boto3.client("kms", region_name=region)
+
+
+def read_kms_key(uri: str, *, connect: Callable[[str], Any] = aws_client) -> PublicKey:
+    """The public key behind a URI, for a TrustRoot.
+
+    Raises:
+        OperatorError: QNSP-KEY-020 it is no such URI or no ML-DSA key, -021 KMS did not say.
+    """
+    found = _URI.fullmatch(uri)
+    if found is None:
+        raise OperatorError("QNSP-KEY-020", f"{uri[:200]} names no key of AWS KMS", subject=uri[:200], expected=_FORM)
+    try:
+        key = PublicKey.from_spki(bytes(connect(found[2]).get_public_key(KeyId=found[1])["PublicKey"]))
+    except PeerError as error:
+        raise OperatorError("QNSP-KEY-020", f"{uri} is no key that we know: {error}", subject=uri) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "botocore":
+            raise
+        raise OperatorError(
+            "QNSP-KEY-021",
+            f"AWS KMS did not say ({error})",
+            subject=uri,
+            next_step="check the credentials and kms:GetPublicKey",
+        ) from error
+    if key.algorithm not in ML_DSA:
+        raise OperatorError("QNSP-KEY-020", f"{uri} is {key.algorithm}", subject=uri, expected="an ML-DSA key")
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +93,7 @@ class KmsSigner:
                 "QNSP-KEY-020",
                 f"the KMS signer of {self.name} cannot be used: {self.key.algorithm} at {self.uri[:200]}",
                 subject=self.name,
-                expected="one ML-DSA key at awskms:///arn:aws:kms:<region>:<account>:key/<id> (or alias/<name>)",
+                expected=f"one ML-DSA key at {_FORM}",
                 next_step="name such a key in the TrustRoot, or another signer",
             )
 
@@ -116,4 +144,4 @@ class KmsSigner:
         )
 
 
-__all__ = ["ML_DSA", "KmsSigner", "aws_client", "message_representative"]
+__all__ = ["ML_DSA", "KmsSigner", "aws_client", "message_representative", "read_kms_key"]

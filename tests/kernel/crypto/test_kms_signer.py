@@ -13,7 +13,7 @@ from botocore.session import get_session
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto import dsse, signatures
 from qnsp_policy.kernel.crypto.keys import PrivateKey, generate
-from qnsp_policy.kernel.crypto.kms_edge import KmsSigner, message_representative
+from qnsp_policy.kernel.crypto.kms_edge import KmsSigner, message_representative, read_kms_key
 from qnsp_policy.kernel.crypto.signer import SoftwareSigner
 
 ARN = "arn:aws:kms:eu-west-1:012345678901:alias/qnsp/prod/clinic/signing-root"
@@ -114,6 +114,38 @@ def test_a_signer_that_kms_cannot_be_is_refused(algorithm: str, uri: str) -> Non
     with pytest.raises(OperatorError) as caught:
         KmsSigner("ci", generate(algorithm).public, uri)
     assert caught.value.code == "QNSP-KEY-020"
+
+
+class Registry:
+    """Answers GetPublicKey; hand-made."""
+
+    def __init__(self, der: bytes, error: Exception | None = None) -> None:
+        self._der, self._error = der, error
+
+    def __call__(self, region: str) -> Registry:
+        del region
+        return self
+
+    def get_public_key(self, **arguments: Any) -> dict[str, Any]:
+        assert arguments == {"KeyId": ARN}
+        if self._error is not None:
+            raise self._error
+        return {"PublicKey": self._der}
+
+
+def test_the_public_key_for_a_trust_root_is_read() -> None:
+    """What `key show awskms:///ARN` prints; another algorithm, another form and a silent service are refused."""
+    public, other = generate("ML-DSA-87").public, generate("ECDSA-P256").public
+    assert read_kms_key(URI, connect=Registry(public.to_spki())) == public
+    for uri, registry, code in (
+        (URI, Registry(other.to_spki()), "QNSP-KEY-020"),
+        (URI, Registry(b"no key"), "QNSP-KEY-020"),
+        ("awskms:///key", Registry(public.to_spki()), "QNSP-KEY-020"),
+        (URI, Registry(b"", NoCredentialsError()), "QNSP-KEY-021"),
+    ):
+        with pytest.raises(OperatorError) as caught:
+            read_kms_key(uri, connect=registry)
+        assert caught.value.code == code
 
 
 def test_it_signs_with_its_own_key_only() -> None:
