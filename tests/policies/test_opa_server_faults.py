@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.kernel.processes_edge import identify, is_running
 from qnsp_policy.pipeline.rules.opa_edge import OpaEngine, local_opa, modules_of
 from qnsp_policy.pipeline.rules.wasm_edge import shipped_rules
 
@@ -116,6 +119,27 @@ def test_a_module_of_others_in_our_packages_is_refused(opa: Path) -> None:
             OpaEngine(url, SETS).decide(b"{}")
     assert caught.value.code == "QNSP-RUL-053"
     assert caught.value.subject == "theirs"
+
+
+def test_the_local_server_ends_with_whoever_started_it(opa: Path) -> None:
+    """SIGKILL of the command leaves no server behind."""
+    code = (
+        "import sys, time, psutil\nfrom pathlib import Path\n"
+        "from qnsp_policy.pipeline.rules.opa_edge import local_opa\n"
+        "with local_opa(Path(sys.argv[1])):\n"
+        "    print(psutil.Process().children()[0].pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    line = [sys.executable, "-c", code, str(opa)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        server = identify(int(command.stdout.readline()))
+        assert server is not None
+        command.kill()
+    deadline = time.monotonic() + 10
+    while is_running(server) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(server)
 
 
 def test_the_local_server_answers_only_with_its_token(opa: Path) -> None:

@@ -351,12 +351,29 @@ class FileLedger(LedgerReader):
         growth = grow(edge, entries)
         head = sign_checkpoint(self.origin, growth.edge.size, growth.edge.root, self._signer, now)
         self._write(growth.files)
-        self._publish(head)
+        try:
+            self._publish(head)
+        except OSError as error:
+            if not self._stands(head):
+                raise
+            raise OperatorError(
+                "QNSP-LDG-010",
+                f"the ledger was written, but the disk did not confirm it: {error.strerror or error}",
+                subject=str(self.folder),
+                next_step="The records stand. Look after the disk, then `qnsp-policy ledger check`; do not record them again.",
+            ) from error
         self._edge, self._head = growth.edge, head
         for path in growth.superseded:
             with contextlib.suppress(OSError):
                 (self.folder / path).unlink(missing_ok=True)
         return tuple(AppendedRecord(edge.size + offset, leaf_hash(entry), head) for offset, entry in enumerate(entries))
+
+    def _stands(self, head: Checkpoint) -> bool:
+        """Whether a checkpoint is in its place after all; a disk that cannot even be read leaves that open."""
+        try:
+            return self._read(CHECKPOINT) == head.note
+        except OSError:
+            return False
 
     def _publish(self, head: Checkpoint) -> None:
         strong = tuple(key for key in self.public_keys if key.algorithm in {"ML-DSA-65", "ML-DSA-87"})

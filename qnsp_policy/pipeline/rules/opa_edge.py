@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.kernel.processes_edge import exec_argv
 from qnsp_policy.pipeline.rules.engine import RuleSet, require_distinct
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def local_opa(opa: Path, rule_sets: Sequence[RuleSet] = (), *, patience: float =
         with (root / "stderr").open("wb") as log:
             try:
                 # An empty environment: nothing of ours is there to be read by a rule.
-                process = subprocess.Popen(line, cwd=root, env={}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
+                # Killed without a word, we take it with us.
+                bound = exec_argv(line)
+                process = subprocess.Popen(bound, cwd=root, env={}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
             except OSError as problem:
                 raise EngineError(
                     "QNSP-RUL-054", f"opa cannot be started: {problem.strerror}", subject=str(opa)

@@ -24,7 +24,7 @@ from qnsp_policy.kernel.crypto.keys import generate
 from qnsp_policy.kernel.crypto.signer import SoftwareSigner
 from qnsp_policy.kernel.ledger.proof import parse_proof, verify_proof
 from qnsp_policy.kernel.ledger.record import LedgerRecord
-from qnsp_policy.kernel.ledger.store_edge import STATEMENT_TYPE, FileLedger, LedgerReader
+from qnsp_policy.kernel.ledger.store_edge import CHECKPOINT, STATEMENT_TYPE, FileLedger, LedgerReader
 from qnsp_policy.kernel.ledger.tree import verify_consistency
 
 ORIGIN = "qnsp.example/quickstart"
@@ -168,6 +168,25 @@ def test_a_crash_at_any_write_loses_nothing(tmp_path: Path, before: int, after: 
     assert [log.read(published + number).data["number"] for number in range(3)] == [1000, 1001, 1002]
     log.check()
     assert not list(tmp_path.rglob("*.new"))
+
+
+def test_a_disk_that_fails_after_the_checkpoint_stands_is_told_so(tmp_path: Path) -> None:
+    """The record is there, so the error does not say that nothing was recorded; it is not to be repeated."""
+
+    class Unconfirmed(FileLedger):
+        def _reveal(self, path: str) -> Path:
+            folder = super()._reveal(path)
+            if path == CHECKPOINT:
+                raise OSError(errno.EIO, "Input/output error")
+            return folder
+
+    fill(tmp_path, 5)
+    with pytest.raises(OperatorError, match="QNSP-LDG-010") as caught:
+        Unconfirmed(tmp_path, ORIGIN, SIGNER).append(record(5), NOW)
+    assert "The records stand" in str(caught.value.next_step)
+    log = FileLedger(tmp_path, ORIGIN, SIGNER)
+    assert log.size == 6
+    log.check()
 
 
 @pytest.mark.parametrize("after", range(6))
