@@ -7,6 +7,7 @@ tuple with what it covers. What cannot be computed is refused.
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,7 @@ def _snp(reader: _Reader) -> Values:
         computed |= {"kernelDigest": sha256_digest(kernel), "initrdDigest": sha256_digest(initrd or b"")}
         computed |= {"cmdline": cmdline} if cmdline else {}
     if initdata is not None:
-        measured["hostData"] = hashlib.sha256(initdata).hexdigest()
+        measured["hostData"] = _initdata(initdata, "sha256", 32).hex()
         covers["initdata"] = "hostData"
     alternative: dict[str, Any] = {"measurements": measured, "floors": floors, "policy": policy, "vmpl": vmpl}
     return Values("sev-snp", alternative, covers, computed)
@@ -178,10 +179,25 @@ def _tdx(reader: _Reader) -> Values:
         covers |= _logged(reader, events)
         origin = "trust-on-first-use"  # a log says what once ran, not what should
     if initdata is not None:
-        measured["mrConfigId"] = hashlib.sha384(initdata).hexdigest()
+        measured["mrConfigId"] = _initdata(initdata, "sha384", 48).hex()
         covers["initdata"] = "mrConfigId"
     alternative = {"measurements": measured, "policy": {"debug": False}}
     return Values("tdx", alternative, covers, {"firmwareDigest": sha256_digest(firmware)}, origin)
+
+
+def _initdata(data: bytes, usual: str, size: int) -> bytes:
+    """The digest of init data as the field carries it: by the algorithm that it names itself, padded with zeros or cut.
+
+    Source: Confidential Containers initdata specification 0.1.0.
+    """
+    try:
+        stated = tomllib.loads(data.decode("utf-8")).get("algorithm", usual)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        stated = usual
+    name = str(stated).replace("-", "").lower()
+    if name not in {"sha256", "sha384", "sha512"}:
+        raise LaunchError(f"the init data names the hash {str(stated)[:40]!r}; sha256, sha384 or sha512 are known")
+    return hashlib.new(name, data).digest()[:size].ljust(size, b"\0")
 
 
 def _logged(reader: _Reader, events: Sequence[event_log.Event]) -> dict[str, str]:

@@ -32,6 +32,7 @@ from qnsp_policy.kernel.attestation.nvidia_gpu import abi
 from qnsp_policy.kernel.attestation.second_opinion import NOT_JUDGED, OK, REFUSED, Opinion, Step, steps_of
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
 from qnsp_policy.kernel.attestation.vendors import anchors_of
+from qnsp_policy.kernel.attestation.x509 import CertificateError, load_certificate, split_pem
 from qnsp_policy.kernel.crypto.canonical import timestamp
 from qnsp_policy.kernel.outside_edge import Said, run_outside
 from qnsp_policy.workflows.tools import SUPPORT_NOTE, Sdk, find_nvattest, find_sdk
@@ -70,9 +71,16 @@ def second_opinions(
         )
     if name == SDK:
         sdk = _sdk(tool)
-        return tuple(_of_sdk(sdk, subject, one, material, nonce, seconds) for subject, one in gpus)
+        return tuple(_of_sdk(sdk, subject, one, material, _own(nonce, subject), seconds) for subject, one in gpus)
     path, version = (tool, "given") if tool else _nvattest()
-    return tuple(_of_nvattest(path, version, subject, one, material, nonce, seconds) for subject, one in gpus)
+    return tuple(
+        _of_nvattest(path, version, subject, one, material, _own(nonce, subject), seconds) for subject, one in gpus
+    )
+
+
+def _own(nonce: str | None, subject: str) -> str | None:
+    """The nonce as it is the evidence's own; that of a bound device is another, which the binding checks."""
+    return nonce if subject == "evidence" else None
 
 
 def _sdk(tool: Path | None) -> Sdk:
@@ -133,10 +141,14 @@ def _root(vendor: str, chain_or_rim: bytes, material: Material) -> str:
 
 
 def _architecture(one: Evidence) -> str:
+    """By the chip that the report names, or else the leaf of its chain; what cannot be read goes over as Hopper's."""
     try:
-        return "blackwell" if abi.parse(one.data).text(abi.CHIP).upper().startswith("GB") else "hopper"
-    except QnspError:
+        chip = abi.parse(one.data).text(abi.CHIP)
+        if not chip:
+            chip = load_certificate(split_pem(one.endorsements.get("device-chain", b""))[0]).subject_cn
+    except (QnspError, CertificateError, IndexError):
         return "hopper"
+    return "blackwell" if chip.upper().startswith("GB") else "hopper"
 
 
 def _of_sdk(sdk: Sdk, subject: str, one: Evidence, material: Material, nonce: str | None, seconds: float) -> Opinion:
@@ -228,6 +240,13 @@ def _claimed(code: Any, message: str, claims: object) -> Iterator[Step]:
         if values:
             bad = [name for name in names if first.get(name, True) is not True]
             yield Step(step, REFUSED if bad else OK, ", ".join(bad))
+    chain = first.get("x-nvidia-gpu-attestation-report-cert-chain")
+    if isinstance(chain, dict):
+        for step, name, good in (
+            ("chain", "x-nvidia-cert-status", "valid"),
+            ("revocation", "x-nvidia-cert-ocsp-status", "good"),
+        ):
+            yield Step(step, OK if chain.get(name) == good else REFUSED, f"{name} {chain.get(name)}"[:200])
     result = first.get("measres")
     verdict = NOT_JUDGED if result is None else OK if result == "success" else REFUSED
     yield Step("measurements", verdict, f"measres {result}"[:80])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,8 +17,10 @@ from qnsp_policy.cli.main import main
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation.batch import Batch, Material
 from qnsp_policy.kernel.attestation.batch_edge import DiskFiles
+from qnsp_policy.resources_edge import data_path
 from qnsp_policy.simulator import nvidia
 from qnsp_policy.workflows.attest_opinion import collect_gpus, second_opinions
+from qnsp_policy.workflows.tools import find_sdk, install_sdk
 
 NOW = datetime(2027, 3, 9, 8, 0, 0, tzinfo=UTC)
 NONCE = bytes(range(32))
@@ -119,24 +123,28 @@ assert entry["nonce"] == value("--nonce") and entry["arch"] == "HOPPER" and valu
 import os
 assert len(os.listdir(value("--rim-dir"))) == 4
 claims = [{"x-nvidia-gpu-attestation-report-signature-verified": True,
-           "x-nvidia-gpu-attestation-report-nonce-match": NONCE_MATCH, "measres": "success"}]
+           "x-nvidia-gpu-attestation-report-nonce-match": NONCE_MATCH, "measres": "success",
+           "x-nvidia-gpu-attestation-report-cert-chain":
+               {"x-nvidia-cert-status": "valid", "x-nvidia-cert-ocsp-status": OCSP}}]
 print(json.dumps({"result_code": CODE, "result_message": "as told", "claims": claims, "detached_eat": []}))
 """
 
 
 def test_nvattest_is_given_a_file_and_its_claims_are_read(material: Material, double: Callable[[str], Path]) -> None:
     """Evidence goes over as its documentation says; each claim stands for our step, the result for the whole."""
-    good = double(NVATTEST.replace("NONCE_MATCH", "True").replace("CODE", "0"))
+    good = double(NVATTEST.replace("NONCE_MATCH", "True").replace("CODE", "0").replace("OCSP", "'good'"))
     (found,) = second_opinions("nvattest", material, nonce=NONCE.hex(), tool=good)
     assert {one.step: one.verdict for one in found.steps} == {
         "signature": "ok",
         "freshness": "ok",
+        "chain": "ok",
+        "revocation": "ok",
         "measurements": "ok",
         "overall": "ok",
     }
-    bad = double(NVATTEST.replace("NONCE_MATCH", "False").replace("CODE", "7"))
+    bad = double(NVATTEST.replace("NONCE_MATCH", "False").replace("CODE", "7").replace("OCSP", "'revoked'"))
     (found,) = second_opinions("nvattest", material, nonce=NONCE.hex(), tool=bad)
-    assert {one.step for one in found.steps if one.verdict == "refused"} == {"freshness", "overall"}
+    assert {one.step for one in found.steps if one.verdict == "refused"} == {"freshness", "overall", "revocation"}
 
 
 def test_evidence_without_a_gpu(double: Callable[[str], Path]) -> None:
@@ -224,3 +232,45 @@ def test_list_of_tools(capsys: pytest.CaptureFixture[str], tmp_path: Path, monke
     assert listed["nvattest"]["digest"].startswith("sha256:")
     code, said = run(capsys, "tools", "install", "nvattest")
     assert (code, "QNSP-OPS-056" in said) == (1, True)
+
+
+def test_an_installation_that_is_not_whole(tmp_path: Path) -> None:
+    """Half an installation, one of another lock, and one whose interpreter went away are none."""
+    environment = {"XDG_CACHE_HOME": str(tmp_path)}
+    root = tmp_path / "qnsp-policy/tools/nvidia-sdk-2.7.3"
+    python = root / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    assert find_sdk(environment) is None
+    for text in ("{", "[]", '{"lock": "sha256:00"}'):
+        (root / "installed.json").write_text(text)
+        assert find_sdk(environment) is None
+    digest = hashlib.sha256(data_path("tools", "nvidia-sdk", "requirements.txt").read_bytes()).hexdigest()
+    (root / "installed.json").write_text(json.dumps({"lock": f"sha256:{digest}"}))
+    found = find_sdk(environment)
+    assert found is not None
+    assert found.python == python
+    python.unlink()
+    assert find_sdk(environment) is None
+
+
+@pytest.mark.slow
+def test_packages_that_cannot_be_had(tmp_path: Path) -> None:
+    """Without an index nothing is installed, nothing is left behind, and the reason is said."""
+    environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_RETRIES": "0"}
+    said: list[str] = []
+    with pytest.raises(OperatorError, match="cannot be installed") as error:
+        install_sdk(environment, progress=said.append)
+    assert error.value.code == "QNSP-OPS-111"
+    assert said
+    assert not (tmp_path / "qnsp-policy/tools/nvidia-sdk-2.7.3").exists()
+
+
+def test_the_lock_names_hashes_and_no_index() -> None:
+    """Every requirement is pinned with hashes; no address stands in the list."""
+    text = data_path("tools", "nvidia-sdk", "requirements.txt").read_text()
+    entries = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert all("==" in line for line in entries)
+    assert text.count("--hash=sha256:") >= len(entries)
+    assert "://" not in text
+    assert "--index" not in text

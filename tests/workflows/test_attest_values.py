@@ -188,6 +188,21 @@ def test_td_without_a_log_covers_firmware(make: Callable[..., Any]) -> None:
     assert spec["alternatives"][0]["measurements"]["mrConfigId"] == hashlib.sha384(b"i").hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("initdata", "expected"),
+    [
+        (b'algorithm = "sha256"', hashlib.sha256(b'algorithm = "sha256"').digest() + bytes(16)),
+        (b'algorithm = "sha512"', hashlib.sha512(b'algorithm = "sha512"').digest()[:48]),
+        (b"x = 1", hashlib.sha384(b"x = 1").digest()),
+    ],
+)
+def test_init_data_by_its_own_algorithm(make: Callable[..., Any], initdata: bytes, expected: bytes) -> None:
+    """MRCONFIGID holds the digest that the init data names, padded or cut, as the runtime puts it there."""
+    inputs = {"attester": "tdx", "firmware": "td.fd", "initdata": "i"}
+    spec = make({"td.fd": firmware(tdx=TDX_SECTIONS), "i": initdata, "launch.json": inputs}, "launch.json")
+    assert spec["alternatives"][0]["measurements"]["mrConfigId"] == expected.hex()
+
+
 def boot_log() -> bytes:
     """A CC event log as Linux's EFI stub writes it: kernel, command line, initrd, each with a separator before it."""
     body = b"Spec ID Event03\0" + struct.pack("<IBBBBI", 0, 0, 2, 0, 2, 1) + struct.pack("<HH", 0x000C, 48) + b"\0"
@@ -283,6 +298,7 @@ def test_instance_that_boots_one_program(make: Callable[..., Any]) -> None:
         ({"attester": "tdx", "firmware": "td", "eventLog": "log", "kernel": "uki"}, "measures another kernel"),
         ({"attester": "tdx", "firmware": "td", "eventLog": "log", "cmdline": "other"}, "measures another cmdline"),
         ({"attester": "tdx", "firmware": "td", "kernel": "uki"}, "unknown members"),
+        ({"attester": "tdx", "firmware": "td", "initdata": "md5"}, "names the hash 'md5'"),
         ({"attester": "nitro-tpm", "boot": ["uki"], "variables": {"Boot0000": "on"}}, "no Secure Boot variable"),
         ({"attester": "sev-snp", "firmware": "nowhere", "vcpus": 1}, "nowhere"),
     ],
@@ -295,7 +311,12 @@ def test_what_cannot_be_computed_is_refused(make: Callable[..., Any], inputs: di
         "on": b"\x01",
         "launch.json": inputs,
     }
-    files |= {"td": firmware(tdx=TDX_SECTIONS), "log": boot_log(), "debug": sigstruct(debug=True)}
+    files |= {
+        "td": firmware(tdx=TDX_SECTIONS),
+        "log": boot_log(),
+        "debug": sigstruct(debug=True),
+        "md5": b'algorithm = "md5"',
+    }
     assert text in make(files, "launch.json", code=1)
 
 
