@@ -143,7 +143,7 @@ class Batch:
         return self._material(self._with_policy(request))[0]
 
     def _material(self, request: Mapping[str, Any]) -> tuple[Material, _Binding | None]:
-        now = read.moment(request["now"]) if "now" in request else self.now
+        now = (read.moment(request["now"]) if "now" in request else self.now).replace(microsecond=0)
         binding = self._binding_of(request)
         evidence = self._evidence(request, binding)
         collateral = self._collateral_of(request.get("collateral"))

@@ -26,11 +26,25 @@ _CUT_HEX: Final = re.compile(rb"[0-9a-fA-F]{64,}")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 _SPACE: Final = bytes.maketrans(b"", b"")
 _JSON_KINDS: Final = frozenset({EvidenceKind.NRAS, EvidenceKind.COCO_SAMPLE})
-_NAMES: Final = ("evidence", "attestation_report", "attestationReport", "report", "quote", "document", "attestation")
+_NAMES: Final = (
+    "evidence",
+    "hcl_report",
+    "attestation_report",
+    "attestationReport",
+    "report",
+    "quote",
+    "document",
+    "attestation",
+)
 """Members of a JSON document that hold evidence, in the order in which they are looked for."""
+_CHAINS: Final = ("chain", "certs", "certificate", "certificates", "cert-chain")
+_BESIDE: Final = frozenset({"vcek", "vlek", "ask", "asvk", "ark", "certificate"})
+"""Members beside the evidence that producers put certificates into."""
+_LISTS: Final = ("evidences", "evidence_list")
+"""Members that hold one object for each device; read where there is one device."""
 _ALIASES: Final[Mapping[EvidenceKind, Mapping[str, str]]] = {
-    EvidenceKind.NVIDIA_GPU: dict.fromkeys(("chain", "certs", "certificates", "cert-chain"), "device-chain"),
-    EvidenceKind.NVSWITCH: dict.fromkeys(("chain", "certs", "certificates", "cert-chain"), "device-chain"),
+    EvidenceKind.NVIDIA_GPU: dict.fromkeys(_CHAINS, "device-chain"),
+    EvidenceKind.NVSWITCH: dict.fromkeys(_CHAINS, "device-chain"),
     EvidenceKind.NITRO_TPM: {"tpm-signature": "tpm-quote-signature", "quote": "tpm-quote"},
     EvidenceKind.TDX: {"ccel": "event-log", "eventlog": "event-log"},
 }
@@ -119,6 +133,11 @@ def _of_object(value: Mapping[str, Any], kind: EvidenceKind | None, depth: int) 
         for name, item in value[member].items()
         if (found := _bytes(item)) is not None
     }
+    along |= {name: found for name in sorted(_BESIDE & value.keys()) if (found := _bytes(value[name])) is not None}
+    for name in _LISTS:
+        listed = value.get(name)
+        if isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], dict) and depth < 3:
+            return _of_object(listed[0], kind, depth + 1)
     for name in _NAMES:
         member = value.get(name)
         if isinstance(member, dict) and depth < 3:

@@ -84,6 +84,7 @@ def verify_any(
     Raises:
         EvidenceError: the first failing step, of the CPU evidence before its devices.
     """
+    now = now.replace(microsecond=0)  # every validity is of whole seconds, the last of them included
     claims = verifier_of(evidence.kind)(evidence, collateral=collateral, anchors=anchors, now=now)
     if not evidence.devices:
         return claims

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from qnsp_policy.kernel.attestation.batch import Batch
 from qnsp_policy.kernel.attestation.batch_edge import judge_file
+from qnsp_policy.kernel.attestation.encodings import decode
 from qnsp_policy.kernel.attestation.inspection import inspect, recognise
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.values import EvidenceKind
@@ -207,3 +208,11 @@ def test_inspection_raises_only_our_errors(data: bytes) -> None:
             inspect(data, kind)
         except EvidenceError:
             continue
+
+
+@pytest.mark.parametrize("name", ["report", "attestation_report", "hcl_report", "evidence"])
+def test_certificates_beside_a_report(vector: Callable[[str], bytes], name: str) -> None:
+    """A JSON document with a report and its VCEK beside it is both evidence and endorsement."""
+    report, vcek = vector("snp/ms_milan_attestation_report.bin"), vector("snp/ms_milan_vcek.pem")
+    found = decode(json.dumps({name: list(report), "vcek": vcek.decode()}).encode())
+    assert (found.data, found.endorsements) == (report, {"vcek": vcek})

@@ -2,7 +2,8 @@
 
 Comes in: `Collateral`. Goes out: signed documents with the exact bytes that their signature covers, CRLs and certificates. Read are:
 the PCS body `{"tcbInfo": {...}, "signature": hex}` and `{"enclaveIdentity": {...}, "signature": hex}`; a bundle (quote collateral
-version 3) with `tcb_info`, `tcb_info_signature`, `tcb_info_issuer_chain`, `qe_identity`..., `pck_crl` and `root_ca_crl` (hex); issuer
+version 3) with `tcb_info`, `tcb_info_signature`, `tcb_info_issuer_chain`, `qe_identity`..., `pck_crl` and `root_ca_crl` (hex or PEM), or whole PCS bodies in the
+first two, as Intel's library hands them over; issuer
 chains from PEM files, bundles, response headers saved beside or with the body (URL-encoded), or any JSON that holds them as text. Source: Intel PCS API version 4.
 """
 
@@ -122,7 +123,7 @@ def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[byt
             signed = _slice(data.decode(), member)
             found.append(Signed(what, signed, _signature(value.get("signature")), _inner(signed), ()))
     for member, what in (("tcb_info", "tcb"), ("qe_identity", "qe")):
-        if isinstance(value.get(member), str):
+        if isinstance(value.get(member), str) and not value[member].lstrip().startswith(_BODIES):
             signed = value[member].encode()
             chain = _chain(str(value.get(f"{member}_issuer_chain", "")).encode())
             found.append(
@@ -132,8 +133,9 @@ def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[byt
         raise DocumentFormError("a signed document that is neither TCB info nor QE identity")
     for member in ("pck_crl", "root_ca_crl"):
         if isinstance(value.get(member), str):
+            text = value[member].strip()
             try:
-                crls.append(bytes.fromhex(value[member]))
+                crls.append(text.encode() if text.startswith("-----BEGIN") else bytes.fromhex(text))
             except ValueError as error:
                 raise DocumentFormError(f"{member} is not hex") from error
     for text in _texts(value, 4):
@@ -141,7 +143,7 @@ def _read(data: bytes) -> tuple[tuple[Signed, ...], tuple[bytes, ...], tuple[byt
             certificates += _chain(unquote_to_bytes(text))
         elif "BEGIN CERTIFICATE" in text:
             certificates += _chain(text.encode())
-        elif text.startswith(_BODIES):
+        elif text.lstrip().startswith(_BODIES):
             inner, inner_crls, inner_certificates = _read(text.encode())
             found += inner
             crls += inner_crls

@@ -36,34 +36,50 @@ from qnsp_policy.kernel.attestation.values import (
     VerifiedClaims,
 )
 from qnsp_policy.kernel.attestation.vendors import anchors_of
-from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, split_pem
+from qnsp_policy.kernel.attestation.x509 import Certificate, CertificateError, load_certificate, split_pem
 
 CHAIN: Final = "device-chain"
 """Name of the endorsement that holds the device chain, PEM, leaf first."""
 OCSP_NONCE: Final = "ocsp-nonce.hex"
 """Name of the collateral document that holds the nonce with which the OCSP answers were asked for."""
+_MAX_CHAINS: Final = 256
 _NVDEC_INDEX: Final = 35
 _VBIOS_NAME: Final = re.compile(r"([0-9A-Z]{4})_([0-9A-Z]{4})_([0-9A-Z]{3})_([0-9A-F]{10})", re.IGNORECASE)
 _ARCHITECTURES: Final = {"GH1": "hopper", "GB1": "blackwell", "GB2": "blackwell", "LS1": "ls10"}
 _FEATURES: Final = {b"\0": "spt", b"\1": "mpt", b"\2": "ppcie"}
 
 
-def _device_chain(evidence: Evidence, collateral: Collateral) -> list[bytes]:
+def _device_chain(evidence: Evidence, report: abi.Report, collateral: Collateral) -> list[bytes]:
+    """The chain that came along; else the one of the collateral whose leaf signed the report, or the first."""
     pem = evidence.endorsements.get(CHAIN)
-    if pem is None:
-        files = [
-            data
-            for data in collateral.documents.values()
-            if b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith(b"<")
-        ]
-        counted = [data for data in files if data.count(b"-----BEGIN CERTIFICATE-----") >= LENGTH] or files
-        if not counted:
-            raise EvidenceError(codes.NO_CHAIN)
-        pem = counted[0]
+    if pem is not None:
+        return _split(pem)
+    files = [
+        data
+        for data in collateral.documents.values()
+        if b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"<", b"{"))
+    ]
+    counted = [data for data in files if data.count(b"-----BEGIN CERTIFICATE-----") >= LENGTH] or files
+    if not counted:
+        raise EvidenceError(codes.NO_CHAIN)
+    chains = [_split(data) for data in counted]
+    return next((chain for chain in chains[:_MAX_CHAINS] if len(chains) > 1 and _is_by(report, chain)), chains[0])
+
+
+def _split(pem: bytes) -> list[bytes]:
     try:
         return split_pem(pem)
     except CertificateError as error:
         raise EvidenceError(codes.CERTIFICATE, str(error)) from error
+
+
+def _is_by(report: abi.Report, chain: Sequence[bytes]) -> bool:
+    """Whether the first certificate of a chain signed a report; used only to choose among several."""
+    try:
+        verify_signature(report, load_certificate(chain[0]))
+    except (EvidenceError, CertificateError, IndexError):
+        return False
+    return True
 
 
 def _firmware(report: abi.Report, leaf: Certificate) -> Statement | None:
@@ -311,7 +327,9 @@ def verify_device(
     roots, rim_anchors = anchors_of("nvidia", anchors), anchors_of("nvidia-rim", anchors)
     if abi.is_switch(report.opaque) is not switch:
         raise EvidenceError(codes.DEVICE, expected="NVSwitch" if switch else "GPU")
-    chain = verify_chain(_device_chain(evidence, collateral), roots=[anchor.certificate for anchor in roots], now=now)
+    chain = verify_chain(
+        _device_chain(evidence, report, collateral), roots=[anchor.certificate for anchor in roots], now=now
+    )
     root = next(anchor for anchor in roots if anchor.certificate == chain[-1].der)
     verify_signature(report, chain[0])
     firmware = _firmware(report, chain[0])

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from qnsp_policy.kernel.attestation.values import Verdict
+from qnsp_policy.kernel.attestation.x509 import to_pem
 from qnsp_policy.simulator import mint
 from qnsp_policy.simulator.dcap import (
     iso,
@@ -197,3 +198,26 @@ def test_signed_document_that_lost_its_name(machine: Machine) -> None:
         40, None, {**files, "qe-identity.json": files["qe-identity.json"].replace(b"enclaveI", b"enclavei")}
     )
     machine.refused(40, None, {**files, "tcb-info.json": b"x" + files["tcb-info.json"]})
+
+
+def test_collateral_as_the_library_hands_it_over(machine: Machine) -> None:
+    """A bundle whose documents are whole PCS bodies and whose CRLs are PEM or hex is read like one of separate signatures."""
+    files = machine.files()
+    crl = to_pem(files["pck.crl"]).replace(b"CERTIFICATE", b"X509 CRL")
+    bundle = {
+        "tcb_info": files["tcb-info.json"].decode(),
+        "tcb_info_issuer_chain": files["tcb-signing-chain.pem"].decode(),
+        "qe_identity": files["qe-identity.json"].decode(),
+        "pck_crl": crl.decode(),
+        "root_ca_crl": files["root-ca.crl"].hex(),
+    }
+    claims = machine.judge(None, {"collateral.json": json.dumps(bundle).encode()})
+    assert claims.claims["tcbStatus"] == "UpToDate"
+    assert {one.name: one.verdict for one in claims.statements}["revocation"] is Verdict.SIMULATED
+
+
+def test_the_last_second_is_whole(machine: Machine) -> None:
+    """A time within the last second of a document is still within it."""
+    end = machine.now + DAY
+    machine.judge(now=end.replace(microsecond=999_999))
+    machine.refused(47, now=end + SECOND)

@@ -1,8 +1,10 @@
-"""OCSP answers in the forms that RFC 6960 gives them, for devices and for the signers of RIMs; RIMs of several chips in one folder."""
+"""OCSP answers in the forms that RFC 6960 gives them, for devices and for the signers of RIMs; folders of a whole fleet."""
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +16,7 @@ from cryptography.x509 import ocsp
 
 from qnsp_policy.kernel.attestation import der
 from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.encodings import decode, named
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.registry import verify_any
 from qnsp_policy.kernel.attestation.values import (
@@ -172,3 +175,33 @@ def test_stray_bits_in_a_rim(device: Device) -> None:
     stray = text[: at - 1] + alphabet[alphabet.index(text[at - 1]) + 1] + text[at:]
     with pytest.raises(EvidenceError, match="QNSP-ATT-NV-040"):
         judge(device, {**files, name: stray.encode()})
+
+
+def test_chain_among_those_of_a_whole_fleet(pki: nvidia.NvidiaPki) -> None:
+    """Where a folder holds the chains of many devices, the one whose leaf signed the report is taken."""
+    devices = [nvidia.make_device(pki) for _ in range(3)]
+    chains = {f"{index}.pem": one.chain_pem for index, one in enumerate(devices)}
+    roots = (pki.device_root, pki.rim_chain[0])
+    for device in devices:
+        claims = verify_any(
+            Evidence(EvidenceKind.NVIDIA_GPU, device.report(bytes(range(32)))),
+            collateral=Collateral.from_files({**chains, **nvidia.rims_for(device)}),
+            anchors=[Anchor("simulator", root.certificate, AssuranceClass.SIMULATED) for root in roots],
+            now=NOW,
+        )
+        assert verdicts(claims)["signature"] is Verdict.SIMULATED
+
+
+@pytest.mark.parametrize("member", ["evidences", "evidence_list"])
+def test_one_device_as_collectors_write_it(device: Device, member: str) -> None:
+    """The JSON of a collector, a list of one device with its certificates, is read; a list of two is not guessed at."""
+    one = {
+        "arch": "HOPPER",
+        "certificate": base64.b64encode(device.chain_pem).decode(),
+        "evidence": base64.b64encode(device.report(bytes(32))).decode(),
+    }
+    found = decode(json.dumps({member: [one], "result_code": 0}).encode())
+    assert found.data == base64.b64decode(one["evidence"])
+    assert found.endorsements == {"certificate": device.chain_pem}
+    assert named(EvidenceKind.NVIDIA_GPU, found.endorsements) == {"device-chain": device.chain_pem}
+    assert decode(json.dumps({member: [one, one]}).encode()).form == "raw"
