@@ -75,6 +75,7 @@ class GatewayWorld:
         document = evidence_document(Evidence(EvidenceKind.SEV_SNP, report.data, report.certificates), runtime)
         return GatewaySettings(
             endpoint=endpoint,
+            bind="127.0.0.1",
             upstream_socket="",
             upstream_port=0,
             evidence=document,

@@ -17,6 +17,7 @@ class GatewaySettings:
     """Parsed settings; private keys never show in a repr."""
 
     endpoint: EndpointConfiguration
+    bind: str
     upstream_socket: str
     upstream_port: int
     evidence: Mapping[str, Any]
@@ -37,8 +38,10 @@ def read_settings(data: bytes) -> GatewaySettings:
     try:
         value = parse_object(data)
         tls, ledger = value["tlsKey"], value["ledger"]
+        endpoint = EndpointConfiguration.from_json(value["endpoint"])
         return GatewaySettings(
-            endpoint=EndpointConfiguration.from_json(value["endpoint"]),
+            endpoint=endpoint,
+            bind=value.get("bind") or endpoint.host,
             upstream_socket=value["upstream"]["socket"],
             upstream_port=value["upstream"]["port"],
             evidence=value["evidence"],

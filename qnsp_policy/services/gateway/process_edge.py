@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         endpoint = settings.endpoint
         log.info("endpoint %s listens on %s (%s)", endpoint.name, endpoint.listen, endpoint.tls_mode)
         config = uvicorn_config(
-            build(settings).asgi(), host=endpoint.host, port=endpoint.port, tls=tls, log_level="warning", lifespan="off"
+            build(settings).asgi(), host=settings.bind, port=endpoint.port, tls=tls, log_level="warning", lifespan="off"
         )
         uvicorn.Server(config).run()
     except (QnspError, OSError, ValueError) as error:

@@ -134,6 +134,7 @@ class Agent:
             payload=self._unpacked_image(),
             workdir=Path(self._configuration.workdir),
             upstream_seconds=self._configuration.upstream_seconds,
+            bind=self._configuration.bind,
         )
         self._served[reference.name] = _Served(running, self._clock() + (lease or 300))
         log.info("%s serves on %s; lease %d s", reference.name, endpoint.listen, lease)

@@ -120,6 +120,8 @@ class GuestConfiguration(_Part):
     image: str | None = None
     endpoints: tuple[EndpointReference, ...] = ()
     workdir: str
+    bind: str | None = None
+    """Address on which gateways listen instead of their document's: the enclave's loopback, behind a bridge."""
     artefacts: str = "."
     tee_key: Literal["ML-KEM-768", "X-Wing", "ML-KEM-1024", "MLKEM1024-P384", "ECDH-P256"] = "ML-KEM-768"
     poll_seconds: float = Field(default=15.0, ge=0.1)

@@ -48,11 +48,12 @@ class RunningEndpoint:
         payload: Path,
         workdir: Path,
         upstream_seconds: float,
+        bind: str | None = None,
     ) -> None:
         self.configuration = configuration
         self._children: list[Child] = []
         self._sockets = Path(tempfile.mkdtemp(prefix="qnsp-"))
-        self._workdir = workdir
+        self._workdir, self._bind = workdir, bind
         try:
             upstream = self._start_upstream(data_key, artefacts, payload, upstream_seconds)
             self._start_gateway(upstream, get_report)
@@ -119,6 +120,7 @@ class RunningEndpoint:
         evidence = Evidence(report.kind, report.data, report.certificates)
         settings = {
             "endpoint": dict(endpoint.raw),
+            "bind": self._bind,
             "upstream": upstream.to_json(),
             "evidence": evidence_document(evidence, runtime),
             "responseKey": response_key.to_jwk_insecure(),

@@ -27,6 +27,7 @@ from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_
 from qnsp_policy.pipeline.plan.lowering.enclaves import enclave_unit, endpoint_unit
 from qnsp_policy.pipeline.plan.values import Reference, Unit
 from qnsp_policy.pipeline.trust import reference
+from qnsp_policy.pipeline.trust.initdata import broker_url, brokers_of
 
 _ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
 _AMI = re.compile(r"ami-[0-9a-f]{8,17}")
@@ -223,6 +224,7 @@ def _fleet(context: Lowering, enclave: Enclave, name: str, ports: list[int], mem
             vcpus=spec.size.vcpus,
             mebibytes=-(-spec.size.memory.bytes // 2**20),
             ports=ports,
+            broker=_broker_of(context, enclave),
             region=names.region,
             suffix=names.service_suffix,
             group=names.group(name),
@@ -265,6 +267,15 @@ def _fleet(context: Lowering, enclave: Enclave, name: str, ports: list[int], mem
         "cidr": cidr,
         "tags": ours | {str(k): str(v) for k, v in sorted(platform.spec.tags.items())},
     }
+
+
+def _broker_of(context: Lowering, enclave: Enclave) -> tuple[str, int] | None:
+    """Where the broker of an enclave is reached; a broker's own enclave asks none."""
+    brokers = brokers_of(context.workspace, enclave)
+    if not brokers or any(broker.spec.enclave == enclave.address for broker in brokers):
+        return None
+    host, _, port = broker_url(brokers[0]).partition("://")[2].rpartition(":")
+    return host, int(port)
 
 
 def _size_path(enclave: Enclave) -> tuple[str, ...]:

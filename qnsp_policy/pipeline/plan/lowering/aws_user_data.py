@@ -1,7 +1,8 @@
 """What instances are told at boot. Nothing here is secret or trusted: a parent instance is the adversary of its enclave.
 
 A Nitro parent fetches the enclave image from S3, holds it to its digest (for a clear error only; what counts is PCR0), runs it
-without debug mode, carries its bytes, and reports it as in service once the enclave's own gateway answers with evidence.
+without debug mode, carries its bytes (docs/howto/build-an-enclave-image.md lists the vsock ports), hands it the fleet's own
+temporary credentials, and reports it as in service once the enclave's own gateway answers with evidence.
 A measured image (NitroTPM, SEV-SNP) takes its configuration from itself and reads two names for its report from here.
 """
 
@@ -9,6 +10,18 @@ from __future__ import annotations
 
 import shlex
 
+KMS_PORT, CREDENTIALS_PORT = 8000, 8001
+"""vsock ports of the parent: a way to KMS, and the fleet's temporary credentials as the metadata service writes them."""
+
+_METADATA = "http://169.254.169.254/latest"
+_CREDENTIALS = f"""cat > /run/qnsp/credentials <<'END'
+#!/bin/bash
+token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {_METADATA}/api/token) || exit 1
+roles={_METADATA}/meta-data/iam/security-credentials/
+role=$(curl -sf -H "X-aws-ec2-metadata-token: $token" "$roles") || exit 1
+exec curl -sf -H "X-aws-ec2-metadata-token: $token" "$roles$role"
+END
+chmod 0755 /run/qnsp/credentials"""
 _HEAD = "#!/bin/bash\nset -euo pipefail\n"
 
 
@@ -19,12 +32,13 @@ def enclave_parent(
     vcpus: int,
     mebibytes: int,
     ports: list[int],
+    broker: tuple[str, int] | None,
     region: str,
     suffix: str,
     group: str,
     hook: str,
 ) -> str:
-    """The script of a parent instance."""
+    """The script of a parent instance; `broker` is where its enclave's key broker is reached, None for a broker's own."""
     algorithm, _, value = digest.partition(":")
     lines = [
         "dnf install -y -q aws-nitro-enclaves-cli socat",
@@ -34,7 +48,18 @@ def enclave_parent(
         f"aws s3 cp --quiet {shlex.quote(location)} /run/qnsp/image.eif",
         f"echo {shlex.quote(f'{value}  /run/qnsp/image.eif')} | {algorithm}sum -c --quiet -",
         f"printf 'allowlist:\\n- {{address: kms.{region}.{suffix}, port: 443}}\\n' > /run/qnsp/vsock-proxy.yaml",
-        _kept("kms", f"/usr/bin/vsock-proxy 8000 kms.{region}.{suffix} 443 --config /run/qnsp/vsock-proxy.yaml"),
+        _kept("kms", f"/usr/bin/vsock-proxy {KMS_PORT} kms.{region}.{suffix} 443 --config /run/qnsp/vsock-proxy.yaml"),
+        _CREDENTIALS,
+        _kept(
+            "credentials", f"/usr/bin/socat VSOCK-LISTEN:{CREDENTIALS_PORT},fork,reuseaddr EXEC:/run/qnsp/credentials"
+        ),
+    ]
+    if broker is not None:
+        host, port = broker
+        lines.append(
+            _kept("broker", f"/usr/bin/socat VSOCK-LISTEN:{port},fork,reuseaddr TCP:{shlex.quote(host)}:{port}")
+        )
+    lines += [
         f"nitro-cli run-enclave --eif-path /run/qnsp/image.eif --cpu-count {vcpus} --memory {mebibytes} --enclave-cid 16",
     ]
     lines += [
@@ -44,11 +69,11 @@ def enclave_parent(
     if ports:
         # In service means that the enclave has attested: before that its gateway has no key and answers nobody.
         url = f"https://127.0.0.1:{ports[0]}/.well-known/qnsp/evidence"
-        broker = f"https://127.0.0.1:{ports[0]}/healthz"
-        lines.append(f"until curl -skf -o /dev/null {url} || curl -skf -o /dev/null {broker}; do sleep 5; done")
+        health = f"https://127.0.0.1:{ports[0]}/healthz"
+        lines.append(f"until curl -skf -o /dev/null {url} || curl -skf -o /dev/null {health}; do sleep 5; done")
     lines += [
-        "token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)",
-        'id=$(curl -sf -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id)',
+        f"token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {_METADATA}/api/token)",
+        f'id=$(curl -sf -H "X-aws-ec2-metadata-token: $token" {_METADATA}/meta-data/instance-id)',
         (
             f"aws --region {region} autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE"
             f' --instance-id "$id" --auto-scaling-group-name {group} --lifecycle-hook-name {hook}'

@@ -1,0 +1,72 @@
+"""The script of a Nitro parent: shell that parses, carriers for what its enclave needs, nothing that a name could break out of."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from qnsp_policy.pipeline.plan.lowering.aws_user_data import CREDENTIALS_PORT, KMS_PORT, enclave_parent
+
+
+def script(
+    broker: tuple[str, int] | None = ("broker.clinic.example", 8555), location: str = "s3://b/triage.eif"
+) -> str:
+    return enclave_parent(
+        location=location,
+        digest="sha256:" + "0" * 64,
+        vcpus=4,
+        mebibytes=8192,
+        ports=[8443],
+        broker=broker,
+        region="eu-west-1",
+        suffix="amazonaws.com",
+        group="qnsp-triage",
+        hook="attested-triage",
+    )
+
+
+@pytest.mark.parametrize("broker", [("broker.clinic.example", 8555), None])
+def test_it_is_a_script(broker: tuple[str, int] | None) -> None:
+    """bash reads it without a complaint."""
+    bash = shutil.which("bash")
+    assert bash is not None
+    subprocess.run([bash, "-n"], input=script(broker).encode(), check=True)
+
+
+def test_carriers_stand_before_the_enclave_starts() -> None:
+    """KMS, credentials and the broker are there when the guest first asks for them; its ports after it runs."""
+    text = script()
+    started = text.index("nitro-cli run-enclave")
+    for carrier in (f"vsock-proxy {KMS_PORT} kms.eu-west-1", f"VSOCK-LISTEN:{CREDENTIALS_PORT}", "VSOCK-LISTEN:8555"):
+        assert text.index(carrier) < started
+    assert text.index("VSOCK-CONNECT:16:8443") > started
+    assert "--debug-mode" not in text
+
+
+def test_a_broker_s_own_parent_leads_to_no_broker() -> None:
+    """Its enclave asks none."""
+    assert "8555" not in script(None)
+
+
+def test_a_name_stays_a_word() -> None:
+    """What a document says cannot become a command."""
+    text = script(("b; reboot", 1), "s3://b/$(reboot)")
+    assert "'b; reboot'" in text
+    assert "'s3://b/$(reboot)'" in text
+
+
+def test_credentials_are_the_metadata_service_s() -> None:
+    """The helper writes what the service answers, and fails where the service does."""
+    text = script()
+    helper = text[text.index("#!/bin/bash\ntoken") : text.index("\nEND\n")]
+    bash = shutil.which("bash")
+    assert bash is not None
+    fake = 'curl() { case "$*" in *api/token*) echo t;; */qnsp-role) echo "{\\"AccessKeyId\\":1}";; *security-credentials/) echo qnsp-role;; esac; }\n'
+    said = subprocess.run(
+        [bash, "-c", fake + helper.replace("exec curl", "curl")], capture_output=True, check=True, text=True
+    )
+    assert said.stdout == '{"AccessKeyId":1}\n'
+    failed = subprocess.run([bash, "-c", "curl() { return 7; }\n" + helper], capture_output=True, check=False)
+    assert (failed.returncode, failed.stdout) == (1, b"")
