@@ -168,8 +168,7 @@ class Lab:
         for process in self.processes():
             try:
                 mark = process.environ().get("QNSP_SUPERVISED", "")
-                parent = process.parent()
-                if mark and (parent is None or parent.environ().get("QNSP_SUPERVISED", "") != mark):
+                if mark and _mark(process.parent()) != mark:
                     found.setdefault(mark.split("/")[1], []).append(process)
             except (psutil.Error, OSError):
                 continue
@@ -279,6 +278,13 @@ class Lab:
                 process.send_signal(signal.SIGKILL)
             except psutil.Error:
                 continue
+
+
+def _mark(process: psutil.Process | None) -> str:
+    try:
+        return "" if process is None else str(process.environ().get("QNSP_SUPERVISED", ""))
+    except (psutil.Error, OSError):  # the first process of a container is nobody's to ask
+        return ""
 
 
 __all__ = ["CLINIC", "ENDPOINT", "QUICKSTART", "Ended", "Lab"]

@@ -12,7 +12,7 @@ import contextlib
 import json
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,7 +145,7 @@ class StackDriver:
 
         self._operate("preview", [*self._urns(replace), *(["--refresh"] if refresh else [])], told, program=True)
         if not ended:
-            raise EngineError("QNSP-ENG-033", f"the preview of {self.unit.id} ended without a summary")
+            raise self._no_engine(f"the preview of {self.unit.id} ended without a summary")
         return merge_replacements(steps)
 
     def up(self, *, refresh: bool, replace: Sequence[Step] = (), held: Sequence[PlannedStep] | None = None) -> None:
@@ -166,6 +166,9 @@ class StackDriver:
             steps = [{"type": item.step.type, "name": item.step.name, "security": item.step.security} for item in held]
             write_whole(bounds, json.dumps(steps).encode())
         self._operate("up", [*words, "--parallel", str(STEPS)], self._step, program=True, held=bounds)
+        held_now = set(self.export().resources)
+        outline = programs.outlines()[self.unit.program](self.unit)
+        self._as_it_says([f"{s.type} {s.name}" for s in outline if (s.type, s.name) not in held_now], "lacks")
 
     def refresh(self, *, clear_pending_creates: bool) -> None:
         """Take what the world says into the stack's state."""
@@ -178,6 +181,22 @@ class StackDriver:
         self._settle_journal()
         with contextlib.suppress(StackMissing):
             self._operate("destroy", ["--yes", "--skip-preview", "--remove", "--parallel", str(STEPS)], self._step)
+        self._as_it_says([" ".join(resource) for resource in self.export().resources], "still holds")
+
+    def _as_it_says(self, wrong: Sequence[str], how: str) -> None:
+        """An engine that ends well without having done its work is none: another program in its place, or a broken one."""
+        if wrong:
+            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            said = f"the engine said that {self.unit.id} is done, but its state {how} {', '.join(wrong[:5])}{more}"
+            raise self._no_engine(said)
+
+    def _no_engine(self, text: str) -> EngineError:
+        return EngineError(
+            "QNSP-ENG-033",
+            f"{text}; see whether {self.settings.pulumi} is pulumi",
+            subject=self.unit.id,
+            next_step="`qnsp-policy doctor` says which engine is used; then run the same command again",
+        )
 
     @property
     def interrupted(self) -> bool:
@@ -198,6 +217,42 @@ class StackDriver:
             return left
         self.refresh(clear_pending_creates=True)
         return True
+
+    def take_on(self, found: Mapping[tuple[str, str], str]) -> None:
+        """Take resources that exist into the stack's state, by type and name -> id; the next `up` makes them what they should be.
+
+        Raises:
+            EngineError: QNSP-ENG-046, nothing was made in this stack yet, so it has no place for them; -032, the engine refused.
+        """
+        exported = (self._exported().get("deployment") or {}).get("resources") or []
+        named = {str(one["urn"]).rsplit("::", 1)[-1]: one for one in exported}
+        table, listed = dict[str, str](), list[Json]()
+        for (kind, name), id_ in sorted(found.items()):
+            step = next(
+                (s for s in programs.outlines()[self.unit.program](self.unit) if (s.type, s.name) == (kind, name)), None
+            )
+            parent = named.get(step.parent) if step is not None and step.parent else None
+            provider = named.get("aws")
+            if step is None or provider is None or (step.parent and parent is None):
+                raise EngineError(
+                    "QNSP-ENG-046",
+                    f"the stack of {self.unit.id} has no place for {kind} {name} yet",
+                    subject=self.unit.id,
+                    next_step="apply the plan once, so that its stack is begun",
+                )
+            entry = {"type": kind, "name": name, "id": id_, "provider": "provider"}
+            table["provider"] = provider["urn"]
+            if parent is not None:
+                entry["parent"] = "parent"
+                table["parent"] = parent["urn"]
+            listed.append(entry)
+        file = self._work_folder() / "import.json"
+        write_whole(file, json.dumps({"nameTable": table, "resources": listed}).encode())
+        words = ["--file", str(file), "--yes", "--skip-preview", "--generate-code=false", "--protect=false"]
+        try:
+            self._operate("import", words, self._step)
+        finally:
+            file.unlink(missing_ok=True)
 
     def unprotect(self) -> None:
         """Lift Pulumi's protection from every resource; only for what a plan destroys by name."""
@@ -390,7 +445,10 @@ class StackDriver:
                     "QNSP-ENG-034", f"{what} of {self.unit.id} was interrupted; its state is saved"
                 ) from error
             raise EngineError(
-                "QNSP-ENG-032", f"{what} of {self.unit.id} failed: " + "; ".join(said)[:2000], subject=self.unit.id
+                "QNSP-ENG-032",
+                f"{what} of {self.unit.id} failed: " + "; ".join(said)[:2000],
+                subject=self.unit.id,
+                next_step="run the same command again; `qnsp-policy doctor` says which engine is used",
             ) from error
         except QnspError:
             raise
