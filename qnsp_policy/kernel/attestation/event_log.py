@@ -81,9 +81,9 @@ def parse(data: bytes) -> tuple[Event, ...]:
     sizes = _sizes(reader)
     events: list[Event] = []
     while reader.at < len(data):
-        rest = data[reader.at :]
-        if rest[:4] == _END[0] or rest[:8] == _END[1]:
-            if rest.strip(rest[:1]):
+        ahead = data[reader.at : reader.at + 8]
+        if ahead[:4] == _END[0] or ahead == _END[1]:
+            if data[reader.at :].strip(ahead[:1]):
                 raise EventLogError("something follows the filler")
             break
         if len(events) >= MAX_EVENTS:

@@ -197,18 +197,22 @@ def read(collateral: Collateral) -> PcsCollateral:
     Raises:
         DocumentFormError: a document of Intel's names is not of their form.
     """
+    return _sorted(tuple(collateral.documents.values()), collateral.crls, collateral.certificates)
+
+
+@lru_cache(maxsize=64)
+def _sorted(files: tuple[bytes, ...], crls: tuple[bytes, ...], certificates: tuple[bytes, ...]) -> PcsCollateral:
     documents: list[Signed] = []
-    crls = list(collateral.crls)
-    certificates = list(collateral.certificates)
-    for data in collateral.documents.values():
+    all_crls, all_certificates = list(crls), list(certificates)
+    for data in files:
         try:
             some, more_crls, more_certificates = _read(data)
         except (ValueError, IndexError) as error:
             raise DocumentFormError(str(error)) from error
         documents += some
-        crls += more_crls
-        certificates += more_certificates
-    return PcsCollateral(tuple(documents), tuple(dict.fromkeys(crls)), _loaded(tuple(certificates)))
+        all_crls += more_crls
+        all_certificates += more_certificates
+    return PcsCollateral(tuple(documents), tuple(dict.fromkeys(all_crls)), _loaded(tuple(all_certificates)))
 
 
 @lru_cache(maxsize=4096)

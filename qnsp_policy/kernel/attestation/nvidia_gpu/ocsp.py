@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -35,7 +35,6 @@ from qnsp_policy.kernel.attestation.x509 import (
 )
 
 MAX_ANSWER: Final = 64 * 1024
-_MAX_ANSWERS: Final = 256
 _MAX_SINGLES: Final = 64
 _EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 
@@ -59,7 +58,7 @@ _UNREADABLE = (
 """What the library raises for an answer that it cannot read."""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def parse(data: bytes) -> Answer:
     """Reads an answer about one certificate or several.
 
@@ -75,9 +74,21 @@ def parse(data: bytes) -> Answer:
         singles = tuple(itertools.islice(response.responses, _MAX_SINGLES + 1))
         if not 1 <= len(singles) <= _MAX_SINGLES:
             raise EvidenceError(codes.OCSP_FORM, f"about {len(singles)} certificates; 1 to {_MAX_SINGLES} are read")
+        for single in singles:  # the library reads parts only when they are asked for
+            _ = single.serial_number, single.issuer_name_hash, single.issuer_key_hash, single.hash_algorithm.name
         return Answer(response, singles)
     except _UNREADABLE as error:
         raise EvidenceError(codes.OCSP_FORM, str(error).splitlines()[0][:120] if str(error) else "") from error
+
+
+@lru_cache(maxsize=64)
+def by_serial(answers: tuple[Answer, ...]) -> Mapping[int, tuple[Answer, ...]]:
+    """The answers by the serials that they speak of; a folder may hold those of a whole fleet."""
+    found: dict[int, dict[Answer, None]] = {}
+    for answer in answers:
+        for single in answer.singles:
+            found.setdefault(single.serial_number, {})[answer] = None
+    return {serial: tuple(own) for serial, own in found.items()}
 
 
 def _key_bits(issuer: Certificate) -> bytes:
@@ -148,7 +159,7 @@ def _verify(answer: Answer, issuer: Certificate, now: datetime) -> None:
 
 
 def check(
-    child: Certificate, issuer: Certificate, answers: Sequence[Answer], *, now: datetime, nonce: bytes | None = None
+    child: Certificate, issuer: Certificate, answers: tuple[Answer, ...], *, now: datetime, nonce: bytes | None = None
 ) -> datetime | None:
     """Judges one certificate by the answers that are about it.
 
@@ -165,10 +176,10 @@ def check(
 
 
 def _judge(
-    child: Certificate, issuer: Certificate, answers: Sequence[Answer], *, now: datetime, nonce: bytes | None
+    child: Certificate, issuer: Certificate, answers: tuple[Answer, ...], *, now: datetime, nonce: bytes | None
 ) -> datetime | None:
     until: datetime | None = None
-    for answer in answers[:_MAX_ANSWERS]:
+    for answer in by_serial(answers).get(child.serial, ()):
         found = [single for single in answer.singles if _is_about(single, child, issuer)]
         if not found:
             continue
@@ -206,4 +217,4 @@ def _has_nonce(answer: Answer, nonce: bytes) -> bool:
     return found == nonce
 
 
-__all__ = ["MAX_ANSWER", "Answer", "check", "is_about_any", "parse"]
+__all__ = ["MAX_ANSWER", "Answer", "by_serial", "check", "is_about_any", "parse"]

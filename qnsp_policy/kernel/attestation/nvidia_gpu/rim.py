@@ -216,7 +216,7 @@ def _entries(root: etree._Element) -> dict[int, frozenset[bytes]]:
     return active
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def _signed(data: bytes) -> _Signed:
     """Steps 1 to 3, 5 and 6 and the signer's links, which do not depend on time or anchors."""
     root = _tree(data)

@@ -42,7 +42,7 @@ CHAIN: Final = "device-chain"
 """Name of the endorsement that holds the device chain, PEM, leaf first."""
 OCSP_NONCE: Final = "ocsp-nonce.hex"
 """Name of the collateral document that holds the nonce with which the OCSP answers were asked for."""
-_MAX_CHAINS: Final = 256
+_MAX_CHAINS: Final = 4096
 _NVDEC_INDEX: Final = 35
 _VBIOS_NAME: Final = re.compile(r"([0-9A-Z]{4})_([0-9A-Z]{4})_([0-9A-Z]{3})_([0-9A-F]{10})", re.IGNORECASE)
 _ARCHITECTURES: Final = {"GH1": "hopper", "GB1": "blackwell", "GB2": "blackwell", "LS1": "ls10"}

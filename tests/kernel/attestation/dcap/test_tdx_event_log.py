@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -99,3 +100,14 @@ def test_log_parser_raises_only_its_error(data: bytes) -> None:
             replay(parse(head + data))
         except EventLogError:
             continue
+
+
+def test_time_grows_with_the_log_and_no_faster() -> None:
+    """A log of the largest size is read in the time that its bytes take, not in their square."""
+    small, large = (first() + event(1, 13, b"") * count for count in (6_000, 60_000))
+    spent = []
+    for data, count in ((small, 6_000), (large, 60_000)):
+        started = time.process_time()
+        assert len(parse(data)) == count
+        spent.append(time.process_time() - started)
+    assert spent[1] < 30 * max(spent[0], 0.02)

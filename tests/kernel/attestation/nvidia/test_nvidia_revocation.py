@@ -205,3 +205,21 @@ def test_one_device_as_collectors_write_it(device: Device, member: str) -> None:
     assert found.endorsements == {"certificate": device.chain_pem}
     assert named(EvidenceKind.NVIDIA_GPU, found.endorsements) == {"device-chain": device.chain_pem}
     assert decode(json.dumps({member: [one, one]}).encode()).form == "raw"
+
+
+def test_a_revoked_device_among_the_answers_of_a_fleet(device: Device) -> None:
+    """However many answers a folder holds, the one about this device is found."""
+    _, brom, provisioner, _, _ = device.chain
+    others = {f"{index:03}.ocsp": answer_about(index, provisioner) for index in range(300)}
+    files = {**nvidia.rims_for(device), **others}
+    files["zzz.ocsp"] = nvidia.ocsp_answer(brom, provisioner, NOW, status=REVOKED)
+    with pytest.raises(EvidenceError, match="QNSP-ATT-NV-030"):
+        judge(device, files)
+
+
+def answer_about(serial: int, issuer: mint.Authority) -> bytes:
+    """A good answer about some other certificate of the issuer."""
+    name, key = mint.name(f"other {serial}"), issuer.key.public_key()
+    window = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=1)}
+    encoded = mint.certificate(name, key, issuer.name, issuer.key, serial=serial + 1, **window)
+    return nvidia.ocsp_answer(mint.Authority(issuer.key, encoded, name), issuer, NOW)
