@@ -71,6 +71,7 @@ def keys_statement() -> Json:
         "notProtected": [
             "availability: disabling a key stops its fleets; a key whose administrator's role was deleted has no administrator",
             "signing keys: Sign takes no attestation",
+            "what KMS hands out, against whoever records it and later breaks RSA: its envelope is RSA-OAEP, classical",
         ],
     }
 
