@@ -7,6 +7,7 @@ vectors; nothing else is kept.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from qnsp_policy.errors import QnspError
 from qnsp_policy.kernel.attestation import additional, der, encodings, event_log, registry, tpm, x509
@@ -32,6 +35,7 @@ from qnsp_policy.kernel.attestation.nvidia_gpu import ocsp, rim
 from qnsp_policy.kernel.attestation.sev_snp import abi as snp_abi
 from qnsp_policy.kernel.attestation.sev_snp import hcl, table
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
+from qnsp_policy.simulator import nvidia
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
 _ANSWERS: Final = (
@@ -158,9 +162,26 @@ def _tables() -> list[bytes]:
     return [table.build({"vcek": vcek, "ask": ask}), bytes(24)]
 
 
-def _ocsp_answers() -> list[bytes]:
-    """A short answer without meaning: the fuzzer finds the rest by coverage of the reader around the library."""
-    return [bytes.fromhex("30030a0106"), bytes.fromhex("30820122") + b"\x0a\x01\x00" + bytes(64)]
+@cache
+def _device() -> nvidia.Device:
+    return nvidia.make_device(nvidia.mint_pki(_NOW))
+
+
+@cache
+def _ocsp_answers() -> tuple[bytes, ...]:
+    """No vector holds one: answers of a minted vendor, good and revoked, one with a nonce."""
+    child, issuer = _device().chain[1:3]
+    revoked = nvidia.ocsp_answer(child, issuer, _NOW, status=OCSPCertStatus.REVOKED)
+    return nvidia.ocsp_answer(child, issuer, _NOW, nonce=b"n" * 16), revoked
+
+
+def _answered(data: bytes) -> None:
+    """An answer is read and held against the chain of the minted device."""
+    answer = ocsp.parse(data)
+    chain = [x509.load_certificate(one.certificate) for one in _device().chain]
+    ocsp.is_about_any(answer, [chain])
+    for child, issuer in itertools.pairwise(chain):
+        ocsp.check(child, issuer, (answer,), now=_NOW, nonce=b"n" * 16)
 
 
 def _texts() -> list[bytes]:
@@ -240,7 +261,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "certificate": Target(x509.load_certificate, _certificates),
     "crl": Target(x509.load_crl, _files("snp/kds_milan_20260819.crl.der")),
     "pem": Target(lambda data: (x509.only_pem(data), x509.split_pem(data)), _files("snp/ms_milan_vcek.pem", "nvidia/nvtrust_hopperCertChain.txt")),
-    "ocsp": Target(ocsp.parse, _ocsp_answers),
+    "ocsp": Target(_answered, _ocsp_answers),
     "rim": Target(rim.identify_rim, _files("nvidia/nvtrust_Driver_RIM_test_no_gpu.swidtag", "nvidia/nvat_incorrect_signature_driver_rim.xml")),
     "spdm": Target(nvidia_abi.parse, lambda: [_hex("nvidia/gonvtrust_attestationReport.txt"), vector("nvidia/nvat_switchAttestationReport.txt")]),
     "nitro-enclave": Target(lambda data: nitro_abi.parse(data, EvidenceKind.NITRO_ENCLAVE), _files("nitro/anjuna_attestdoc_sample_prod_doc.bin", "nitro/base_sample_attestation.bin")),

@@ -220,6 +220,6 @@ def test_a_revoked_device_among_the_answers_of_a_fleet(device: Device) -> None:
 def answer_about(serial: int, issuer: mint.Authority) -> bytes:
     """A good answer about some other certificate of the issuer."""
     name, key = mint.name(f"other {serial}"), issuer.key.public_key()
-    window = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=1)}
-    encoded = mint.certificate(name, key, issuer.name, issuer.key, serial=serial + 1, **window)
+    begin, end = NOW - timedelta(days=1), NOW + timedelta(days=1)
+    encoded = mint.certificate(name, key, issuer.name, issuer.key, serial=serial + 1, not_before=begin, not_after=end)
     return nvidia.ocsp_answer(mint.Authority(issuer.key, encoded, name), issuer, NOW)
