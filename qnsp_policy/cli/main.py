@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TextIO
 
+from qnsp_policy.cli.completion import VARIABLE, first_words, named_command
 from qnsp_policy.cli.options import Finish, Session, UsageProblem, split_line
 from qnsp_policy.cli.table import ENTRIES, SECTIONS
 
@@ -27,7 +28,7 @@ _OPTIONS = """\
 Options, anywhere on the line:
   -C DIR                    the workspace folder (default: the current folder)
   --format text|json|ndjson every list has a JSON twin with stable names
-  --color auto|always|never colour adds, never carries, meaning (NO_COLOR is honoured)
+  --color auto|always|never colour only adds (NO_COLOR is honoured)
   -q, -v                    less, more
   --debug                   show tracebacks
   --now TIME                take this moment for now (tests, replay)
@@ -56,8 +57,8 @@ def help_text() -> str:
         lines.append("")
     lines.append(_OPTIONS)
     lines.append(_EXAMPLES)
-    lines.append("Exit codes: 0 fine, 1 error, 2 changes or drift, 3 violations, 4 plan refused, 5 locked,")
-    lines.append("6 partly applied, 7 answer or evidence refused, 64 usage, 130 interrupted.")
+    lines.append("Exit codes: 0 fine, 1 error, 2 changes or drift, 3 violations, 4 plan refused,")
+    lines.append("5 locked, 6 partly applied, 7 answer or evidence refused, 64 usage, 130 Ctrl-C.")
     return "\n".join(lines)
 
 
@@ -124,7 +125,10 @@ def _give_up(stream: TextIO) -> None:
 
 
 def _run(line: list[str], session: Session) -> int:
-    completing = "_QNSP_POLICY_COMPLETE" in os.environ
+    completing = VARIABLE in os.environ
+    if completing and (words := first_words(os.environ)) is not None:
+        session.say(words)
+        return 0
     try:
         left = line if completing else split_line(line, session)
     except UsageProblem as problem:
@@ -146,7 +150,7 @@ def _dispatch(line: list[str], session: Session) -> int:
     from qnsp_policy.cli.tree import build_tree
     from qnsp_policy.errors import QnspError
 
-    command = typer.main.get_command(build_tree(line[0] if line else None))
+    command = typer.main.get_command(build_tree(line[0] if line else named_command(os.environ)))
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]  # UsageError; typer does not export it
     try:
         result = command.main(args=line, prog_name=PROGRAM, standalone_mode=False, obj=session)

@@ -30,7 +30,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Write and review",
         (
             Entry("init", "init", "Make a workspace, or adopt a cloned one."),
-            Entry("validate", "validate", "Hold the documents against schema and references; all errors at once."),
+            Entry("validate", "validate", "Hold the documents against schema and references."),
             Entry("fmt", "fmt", "Bring the documents into their one layout."),
             Entry("check", "check", "Hold the documents against the rules."),
             Entry("policy", "policy", "List, explain and test rules.", group=True),
@@ -38,7 +38,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry(
                 "explain",
                 "explain",
-                "Everything that is known of one document, with defaults filled in; or the page of a rule.",
+                "All that is known of a document, or the page of a rule.",
             ),
             Entry("graph", "graph", "The units and grants as a drawing."),
             Entry("schema", "schema", "The JSON Schema of the documents, for editors.", group=True),
@@ -53,7 +53,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("apply", "apply", "Do what a signed and approved plan says, nothing else."),
             Entry("destroy", "destroy", "Plan, sign and apply the end of every unit."),
             Entry("refresh", "refresh", "Write what the world says into the recorded state."),
-            Entry("drift", "drift", "Compare the running world with what was applied; changes nothing."),
+            Entry("drift", "drift", "Compare the running world with what was applied."),
             Entry("state", "state", "What was applied, unit by unit.", group=True),
             Entry("lock", "lock", "Who holds the workspace.", group=True),
         ),

@@ -1,4 +1,4 @@
-"""The typer tree: only the command that the line names, or all of them for completion."""
+"""The typer tree: only the command that the line names, or the names of all for completion."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ from qnsp_policy.cli.table import ENTRIES
 
 
 def build_tree(name: str | None = None) -> typer.Typer:
-    """A typer application with the named command, or with every command where the name is not one."""
+    """A typer application with the named command, or with the names of all where it is none."""
     app = typer.Typer(add_completion=True, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
     @app.callback()
     def _root() -> None:
         """Plan/apply for trust."""
 
-    for entry in [ENTRIES[name]] if name in ENTRIES else ENTRIES.values():
-        module = import_module(f"qnsp_policy.cli.commands.{entry.module}")
-        if entry.group:
-            app.add_typer(module.app, name=entry.name, help=entry.help, rich_help_panel=None)
-        else:
-            app.command(entry.name, epilog=module.EXAMPLES)(module.command)
+    if name not in ENTRIES:
+        for entry in ENTRIES.values():
+            app.command(entry.name, help=entry.help)(_stub)
+        return app
+    entry = ENTRIES[name]
+    module = import_module(f"qnsp_policy.cli.commands.{entry.module}")
+    if entry.group:
+        app.add_typer(module.app, name=entry.name, help=entry.help, rich_help_panel=None)
+    else:
+        app.command(entry.name, epilog=module.EXAMPLES)(module.command)
     return app
+
+
+def _stub() -> None:
+    """A command of which only the name is asked."""
 
 
 def examples(*lines: str) -> str:

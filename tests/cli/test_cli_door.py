@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -108,24 +109,47 @@ def test_first_page_lists_every_command() -> None:
     assert "64 usage" in text
 
 
-def test_whole_tree_builds() -> None:
-    """Completion needs the whole tree: every command and group registers."""
-    tree = build_tree()
-    names = {command.name for command in tree.registered_commands} | {group.name for group in tree.registered_groups}
-    assert names == set(ENTRIES)
+def test_every_page_fits_a_terminal() -> None:
+    """The first help page has no line over 80 columns."""
+    assert [line for line in help_text().split("\n") if len(line) > 80] == []
 
 
-def test_completion_offers_commands() -> None:
-    """Bash completion of the first word offers the commands."""
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_tree_holds_the_command_it_is_asked_for(name: str) -> None:
+    """One command or group with its own words; without a name the names of all."""
+    tree = build_tree(name)
+    names = [command.name for command in tree.registered_commands] + [group.name for group in tree.registered_groups]
+    assert names == [name]
+    assert {command.name for command in build_tree().registered_commands} == set(ENTRIES)
+
+
+@pytest.mark.parametrize(
+    ("shell", "words", "offered"),
+    [
+        ("complete_bash", "qnsp-policy pl", {"plan"}),
+        ("complete_bash", "qnsp-policy trust sh", {"show"}),
+        ("complete_bash", "qnsp-policy plan --detai", {"--detailed-exitcode"}),
+        ("complete_zsh", "qnsp-policy pl", {"plan"}),
+    ],
+)
+def test_completion(shell: str, words: str, offered: set[str]) -> None:
+    """Commands, sub-commands and options; the first word of bash without typer or any command."""
     environment = {
-        "_QNSP_POLICY_COMPLETE": "complete_bash",
-        "COMP_WORDS": "qnsp-policy pl",
-        "COMP_CWORD": "1",
+        "_QNSP_POLICY_COMPLETE": shell,
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+        "_TYPER_COMPLETE_ARGS": words,
         "PATH": "",
     }
-    code = "import sys; from qnsp_policy.cli.main import main; sys.exit(main([]))"
+    code = (
+        "import sys; from qnsp_policy.cli.main import main; code = main([]);"
+        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    assert "plan" in done.stdout.split()
+    assert offered <= set(re.findall(r"[\w-]+", done.stdout))
+    if words == "qnsp-policy pl" and shell == "complete_bash":
+        assert done.stdout.split() == ["plan"]
+        assert not {"typer", "qnsp_policy.cli.commands.plan"} & set(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ def command(
     fail_on: Annotated[str, typer.Option(metavar="any|security", help="What makes the exit code 2.")] = "any",
     heal_plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a plan that puts it right.")] = None,
 ) -> None:
-    """Compare the running world with what was applied; changes nothing."""
+    """Compare the running world with what was applied.
+
+    Reads only: nothing is changed, no lock is taken.
+    """
     from qnsp_policy.pipeline.review.drift_text import render_drift
     from qnsp_policy.workflows.drift import drift
 

@@ -17,7 +17,10 @@ def command(
     ctx: typer.Context,
     address: Annotated[str, typer.Argument(help="Kind/name of a document, or category/name of a rule.")],
 ) -> None:
-    """Everything that is known of one document, with defaults filled in; or the page of a rule."""
+    """All that is known of a document, or the page of a rule.
+
+    Defaults are filled in and named; what follows for keys stands below.
+    """
     from qnsp_policy.workflows.explain import explain
 
     session: Session = ctx.obj

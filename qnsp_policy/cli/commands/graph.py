@@ -19,7 +19,7 @@ def command(
     html: Annotated[bool, typer.Option("--html", help="A page with a picture, for a browser.")] = False,
 ) -> None:
     """The units and grants as a drawing."""
-    if html:
+    if html and ctx.obj.text:
         from qnsp_policy.pipeline.review.picture_page import render_trust_page
         from qnsp_policy.workflows.explain import picture_of_workspace
 

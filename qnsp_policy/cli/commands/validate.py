@@ -12,7 +12,10 @@ EXAMPLES = examples("validate", "validate --format json")
 
 
 def command(ctx: typer.Context) -> None:
-    """Hold the documents against schema and references; all errors at once."""
+    """Hold the documents against schema and references.
+
+    All errors are told at once, each at its place.
+    """
     from qnsp_policy.workflows.validate import validate
 
     session: Session = ctx.obj
