@@ -48,7 +48,7 @@ PROGRAMS = {
     "another version": (b"#!/bin/sh\necho v3.249.0\n", "QNSP-ENG-020"),
     "another program": (b"#!/bin/sh\necho hello\n", "QNSP-ENG-021"),
     "another architecture": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01", "Exec format error"),
-    "refuses": (b'#!/bin/sh\n[ "$1" = version ] && exec echo v3.250.0\necho nonsense; exit 3\n', "QNSP-ENG-032"),
+    "refuses": (b'#!/bin/sh\n[ "$1" = version ] && exec echo v3.250.0\necho nonsense; exit 3\n', "failed: nonsense"),
     "crashes": (b'#!/bin/sh\n[ "$1" = version ] && exec echo v3.250.0\nkill -SEGV $$\n', "SIGSEGV"),
     "does nothing and is content": (b"#!/bin/sh\necho v3.250.0\n", "see whether"),
 }

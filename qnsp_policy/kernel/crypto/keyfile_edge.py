@@ -85,7 +85,12 @@ def write_key_file(path: Path, name: str, keys: tuple[PrivateKey, ...], *, repla
             "QNSP-KEY-005", f"{path} exists already; keys are never overwritten", subject=str(path)
         ) from None
     except OSError as error:
-        raise OperatorError("QNSP-KEY-002", f"cannot write {path}: {error.strerror}", subject=str(path)) from error
+        raise OperatorError(
+            "QNSP-KEY-002",
+            f"cannot write {path}: {error.strerror}",
+            subject=str(path),
+            next_step="free space or make the folder writable, then run the command again; no key was changed",
+        ) from error
     return KeyFile(name, keys)
 
 

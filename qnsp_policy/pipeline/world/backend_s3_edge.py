@@ -18,6 +18,29 @@ from qnsp_policy.pipeline.world.backend import ABSENT, Absent, Conflict, check_k
 _ABSENT_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
 _CONFLICT_CODES = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 _PROOF = "conditions.txt"
+_REACH = "see that the bucket exists and credentials reach it"
+_NEW_CREDENTIALS = (
+    "knows these credentials no more or not yet",
+    "take new credentials (`aws sso login`, a new role session)",
+)
+_REFUSALS = {
+    "AccessDenied": ("denies access", "let this identity get, put, list and delete objects under the prefix"),
+    "403": ("denies access", "let this identity get, put, list and delete objects under the prefix"),
+    "InvalidAccessKeyId": _NEW_CREDENTIALS,
+    "SignatureDoesNotMatch": _NEW_CREDENTIALS,
+    "ExpiredToken": _NEW_CREDENTIALS,
+    "RequestTimeTooSkewed": ("says that this machine's clock is wrong", "set the clock"),
+    "NoSuchBucket": ("has no such bucket", "make the bucket, or name another in `backend.url`"),
+    "SlowDown": ("asks for patience", "wait"),
+    "ServiceUnavailable": ("is not available", "wait until it is"),
+    "503": ("is not available", "wait until it is"),
+}
+_NO_ANSWER = {
+    "NoCredentialsError": "give credentials as for every AWS tool (environment, profile, role)",
+    "EndpointConnectionError": "see that the server runs and can be reached",
+    "ConnectTimeoutError": "see that the server runs and can be reached",
+    "ReadTimeoutError": "see that the server answers",
+}
 
 
 class S3Backend:
@@ -151,16 +174,17 @@ class S3Backend:
         try:
             yield
         except _client_error() as error:
-            raise self._unusable(f"the server refuses ({_code(error)})") from error
+            why = _REFUSALS.get(_code(error), ("refuses", _REACH))
+            raise self._unusable(f"the server {why[0]} ({_code(error)})", why[1]) from error
         except BotoCoreError as error:
-            raise self._unusable(str(error)) from error
+            raise self._unusable(str(error), _NO_ANSWER.get(type(error).__name__, _REACH)) from error
 
-    def _unusable(self, why: str) -> OperatorError:
+    def _unusable(self, why: str, next_step: str) -> OperatorError:
         return OperatorError(
             "QNSP-ENG-014",
             f"state at s3://{self._bucket}/{self._prefix}: {why}",
             subject=self._bucket,
-            next_step="see that the bucket exists and credentials reach it, and run the command again; nothing was lost",
+            next_step=f"{next_step}, and run the command again; nothing was lost",
         )
 
 
@@ -177,9 +201,18 @@ def _client(query: Mapping[str, str]) -> Any:
     if endpoint is not None and "://" not in endpoint:
         endpoint = f"{'http' if plain else 'https'}://{endpoint}"
     style = "path" if query.get("s3ForcePathStyle") == "true" else "auto"
-    session = boto3.session.Session(profile_name=query.get("profile"), region_name=query.get("region"))
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard"}, s3={"addressing_style": style})
-    return session.client("s3", endpoint_url=endpoint, use_ssl=not plain, config=config)
+    try:
+        session = boto3.session.Session(profile_name=query.get("profile"), region_name=query.get("region"))
+        return session.client("s3", endpoint_url=endpoint, use_ssl=not plain, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise OperatorError(
+            "QNSP-ENG-016",
+            f"an s3:// backend cannot be used so: {error}",
+            next_step="put right the profile, region or endpoint in the URL, in AWS_* variables or in ~/.aws",
+        ) from error
 
 
 def _client_error() -> type[Exception]:
