@@ -44,6 +44,15 @@ def aws_client(region: str) -> Any:
     return boto3.client("kms", region_name=region)
 
 
+def _service_errors() -> tuple[type[Exception], ...]:
+    """What AWS's library raises where the service cannot be asked or says no; nothing where the library is not there."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return ()
+    return BotoCoreError, ClientError
+
+
 def read_kms_key(uri: str, *, connect: Callable[[str], Any] = aws_client) -> PublicKey:
     """The public key behind a URI, for a TrustRoot.
 
@@ -57,9 +66,7 @@ def read_kms_key(uri: str, *, connect: Callable[[str], Any] = aws_client) -> Pub
         key = PublicKey.from_spki(bytes(connect(found[2]).get_public_key(KeyId=found[1])["PublicKey"]))
     except PeerError as error:
         raise OperatorError("QNSP-KEY-020", f"{uri} is no key that we know: {error}", subject=uri) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "botocore":
-            raise
+    except _service_errors() as error:
         raise OperatorError(
             "QNSP-KEY-021",
             f"AWS KMS did not say ({error})",
@@ -125,9 +132,7 @@ class KmsSigner:
                     SigningAlgorithm="ML_DSA_SHAKE_256",
                 )["Signature"]
             )
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] != "botocore":
-                raise
+        except _service_errors() as error:
             raise self._failed(f"AWS KMS did not sign ({error})") from error
         try:
             signatures.verify(self.key, signature, data)
