@@ -47,7 +47,7 @@ def aws_client(region: str) -> Any:
 def _service_errors() -> tuple[type[Exception], ...]:
     """What AWS's library raises where the service cannot be asked or says no; nothing where the library is not there."""
     try:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - of an extra
     except ImportError:
         return ()
     return BotoCoreError, ClientError
