@@ -380,7 +380,7 @@ def test_flipped_collateral_never_changes_a_verdict_unseen(fleet: Fleet, kind: s
     refused = 0
     for name in names:
         data = fleet.files[name]
-        for at in range(0, len(data), max(1, len(data) // 150)):
+        for at in range(0, len(data), 1 if STEP == 1 else max(1, len(data) // 70)):
             bad = data[:at] + bytes([data[at] ^ 0x04]) + data[at + 1 :]
             answer = judge(fleet, kind, files={name: bad})
             if answer["verdict"] == "accepted":
