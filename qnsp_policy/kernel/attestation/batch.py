@@ -18,7 +18,7 @@ from qnsp_policy.kernel.attestation import appraisal_codes, composite
 from qnsp_policy.kernel.attestation import batch_request as read
 from qnsp_policy.kernel.attestation.additional import devices_of
 from qnsp_policy.kernel.attestation.appraise import appraise
-from qnsp_policy.kernel.attestation.batch_request import ANCHOR, FAILED, FILE, LINE, MAX_LINE, MEMBER
+from qnsp_policy.kernel.attestation.batch_request import ANCHOR, FAILED, FILE, KIND, LINE, MAX_LINE, MEMBER
 from qnsp_policy.kernel.attestation.coco_sample.verify import INSECURE_VENDOR
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.encodings import decode, named
@@ -38,7 +38,7 @@ from qnsp_policy.kernel.attestation.values import (
 )
 from qnsp_policy.kernel.attestation.x509 import CertificateError, certificates_of, load_certificate
 
-CODES = collect({code.code: code for code in (LINE, MEMBER, FILE, ANCHOR, FAILED)})
+CODES = collect({code.code: code for code in (LINE, MEMBER, FILE, ANCHOR, FAILED, KIND)})
 """All of them, by code."""
 
 _T = TypeVar("_T")
@@ -192,7 +192,7 @@ class Batch:
         decoded = decode(raw, None if stated == "auto" else read.kind_of(stated))
         kind = decoded.kind or recognise(decoded.data) if stated == "auto" else read.kind_of(stated)
         if kind is None:
-            raise EvidenceError(MEMBER, "the kind cannot be told from the bytes", subject="kind")
+            raise EvidenceError(KIND)
         given = {name: self._read(path) for name, path in read.texts_by_name(request, "endorsements").items()}
         return Evidence(kind, decoded.data, named(kind, {**decoded.endorsements, **given}))
 

@@ -28,6 +28,8 @@ FILE = Code("QNSP-ATT-BAT-003", 0, "request", "a file that the line names cannot
 ANCHOR = Code("QNSP-ATT-BAT-004", 0, "request", "an anchor that the line names is not a certificate")
 FAILED = Code("QNSP-ATT-BAT-005", 0, "request", "a part of ours failed on this line, which is therefore refused")
 
+KIND = Code("QNSP-ATT-BAT-006", 0, "request", "the kind of the evidence cannot be told from its bytes: name it")
+
 MAX_LINE: Final = 1024 * 1024
 MAX_ALTERNATIVES: Final = 256
 POLICY_MEMBERS: Final = frozenset(
@@ -244,6 +246,7 @@ __all__ = [
     "ANCHOR",
     "FAILED",
     "FILE",
+    "KIND",
     "LINE",
     "MAX_LINE",
     "MEMBER",

@@ -148,6 +148,14 @@ def _reference(info: etree._Element) -> bytes:
     return _binary(_only(reference, "DigestValue"))
 
 
+def _canonical(element: etree._Element) -> bytes:
+    """Inclusive C14N without comments; a document that has none (a relative namespace) is refused."""
+    try:
+        return etree.tostring(element, method="c14n", exclusive=False, with_comments=False)
+    except etree.LxmlError as error:
+        raise EvidenceError(codes.RIM_FORM, str(error)) from error
+
+
 def _without_signature(root: etree._Element) -> etree._Element:
     """A copy without the Signature element; the text after it stays, as the enveloped-signature transform has it."""
     bare = copy.deepcopy(root)
@@ -240,13 +248,13 @@ def _signed(data: bytes) -> _Signed:
     try:
         key.verify(
             encode_dss_signature(int.from_bytes(value[:48], "big"), int.from_bytes(value[48:], "big")),
-            etree.tostring(info, method="c14n", exclusive=False, with_comments=False),
+            _canonical(info),
             ec.ECDSA(hashes.SHA384()),
         )
     except InvalidSignature as error:
         raise EvidenceError(codes.RIM_SIGNATURE) from error
     bare = _without_signature(root)
-    if hashlib.sha384(etree.tostring(bare, method="c14n", exclusive=False, with_comments=False)).digest() != digest:
+    if hashlib.sha384(_canonical(bare)).digest() != digest:
         raise EvidenceError(codes.RIM_DIGEST)
     metas = bare.findall(f"{_SWID}Meta")
     if len(metas) != 1:

@@ -223,3 +223,12 @@ def answer_about(serial: int, issuer: mint.Authority) -> bytes:
     begin, end = NOW - timedelta(days=1), NOW + timedelta(days=1)
     encoded = mint.certificate(name, key, issuer.name, issuer.key, serial=serial + 1, not_before=begin, not_after=end)
     return nvidia.ocsp_answer(mint.Authority(issuer.key, encoded, name), issuer, NOW)
+
+
+def test_rim_without_a_canonical_form(device: Device) -> None:
+    """A relative namespace, which canonical XML does not have, is refused like any other form that a RIM cannot have."""
+    files = files_of(device)
+    name = next(name for name in files if "DRIVER" in name)
+    odd = files[name].replace(b"http://www.w3.org/2001/04/xmlenc#sha384", b"httq//www.w3.org/2001/04/xmlenc#sha384")
+    with pytest.raises(EvidenceError, match="QNSP-ATT-NV-040"):
+        judge(device, {**files, name: odd})
