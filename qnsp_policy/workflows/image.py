@@ -137,8 +137,11 @@ def build_image(
         data = _enclave(recipe, inputs, lambda: _settled(recipe_path, recipe, inputs, pin=pin))
         registers, signed = _registers(data, recipe_path), recipe.signature is not None
         _write(out, data, progress)
-        document = reference_values(out, name=name, expires=expires, evidence_line={}, allow_simulated=False, now=now)
+        document = None
     if values is not None:
+        document = document or reference_values(
+            out, name=name, expires=expires, evidence_line={}, allow_simulated=False, now=now
+        )
         _write(values, as_yaml(document).encode(), progress)
     return BuiltImage(out, sha256_digest(data), len(data), registers, signed, values)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import os
+import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -235,3 +238,67 @@ def program() -> bytes:
     head[optional + 60 : optional + 64] = (0x200).to_bytes(4, "little")
     head[optional + 108 : optional + 112] = (16).to_bytes(4, "little")
     return bytes(head)
+
+
+def layout(folder: Path) -> str:
+    """An OCI layout in a tar; its manifest's digest."""
+    blobs: dict[str, bytes] = {}
+
+    def blob(data: bytes, kind: str) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[digest] = data
+        return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
+
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        info = tarfile.TarInfo("srv/app.py")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"app"))
+    settings = {"architecture": "amd64", "config": {"Cmd": ["python3", "/srv/app.py"], "Env": ["A=image", "B=image"]}}
+    config = blob(json.dumps(settings).encode(), "application/vnd.oci.image.config.v1+json")
+    layers = [blob(gzip.compress(layer.getvalue()), "application/vnd.oci.image.layer.v1.tar+gzip")]
+    manifest = blob(
+        json.dumps({"config": config, "layers": layers}).encode(), "application/vnd.oci.image.manifest.v1+json"
+    )
+    files = {"index.json": json.dumps({"manifests": [manifest]}).encode()}
+    files |= {f"blobs/sha256/{digest}": data for digest, data in blobs.items()}
+    with tarfile.open(folder / "rootfs.tar", "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return str(manifest["digest"])
+
+
+def test_a_signed_image_of_an_oci_layout_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Command and environment are the image's where the recipe says nothing; PCR8 is the certificate's; JSON twins."""
+    from qnsp_policy.cli.main import main
+
+    digest, folder = layout(tmp_path), inputs(tmp_path)
+    vector = json.loads((Path(__file__).parents[1] / "vectors" / "eif" / "aws_builder.json").read_text())
+    (folder / "key.pem").write_text(vector["keyInsecure"])
+    (folder / "cert.pem").write_text(vector["certificate"])
+    path = recipe(
+        folder,
+        root={"oci": "rootfs.tar"},
+        command=None,
+        environment={"B": "recipe"},
+        signature={"key": "key.pem", "certificate": "cert.pem"},
+    )
+    line = ["image", "build", str(path), "--out", str(folder / "out.eif"), "--format", "json"]
+    assert main([*line, "--pin"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["signed"]
+    assert made["registers"]["pcr8"] == vector["registers"]["pcr8"]
+    assert json.loads(path.read_text())["root"]["digest"] == digest
+    application = cpio.read(eif.parse((folder / "out.eif").read_bytes()).of("ramdisk")[1])
+    files = {name: entry.data for name, entry in application if entry.kind == "file"}
+    assert (files["cmd"], files["env"]) == (b"python3\n/srv/app.py\n", b"A=image\nB=recipe\n")
+    assert main(["image", "measure", str(folder / "out.eif"), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["registers"] == made["registers"]
+    assert main(["image", "inspect", str(folder / "out.eif")]) == 0
+    assert "signed: the signature holds" in capsys.readouterr().out
+    assert main(line) == 0
+    assert json.loads(capsys.readouterr().out) == made

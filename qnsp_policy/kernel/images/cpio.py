@@ -7,6 +7,7 @@ buffer-format.rst.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from qnsp_policy.kernel.images.tree import Entry, Tree, TreeError
@@ -15,6 +16,7 @@ _MAGIC: Final = b"070701"
 _TRAILER: Final = "TRAILER!!!"
 _BLOCK: Final = 512
 _FIELDS: Final = 13
+_DIGITS: Final = re.compile(rb"[0-9a-fA-F]+")
 
 
 def _padded(data: bytes) -> bytes:
@@ -49,10 +51,9 @@ def read(data: bytes) -> Tree:
         head = data[at : at + 6 + 8 * _FIELDS]
         if len(head) != 6 + 8 * _FIELDS or head[:6] != _MAGIC:
             raise TreeError("no cpio archive in the form newc")
-        try:
-            values = [int(head[start : start + 8], 16) for start in range(6, len(head), 8)]
-        except ValueError:
-            raise TreeError("a cpio header that holds no numbers") from None
+        if not _DIGITS.fullmatch(head, 6):
+            raise TreeError("a cpio header that holds no numbers")
+        values = [int(head[start : start + 8], 16) for start in range(6, len(head), 8)]
         mode, size, name_size = values[1], values[6], values[11]
         at += len(head)
         name = data[at : at + name_size]

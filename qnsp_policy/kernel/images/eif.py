@@ -140,6 +140,13 @@ def _signed(signer: Signer, pcr0: bytes) -> bytes:
     return cbor2.dumps([{"signing_certificate": list(signer.certificate), "signature": list(cose)}])
 
 
+def _octets(value: Any) -> bytes:
+    """Bytes, or the list of numbers that AWS's builder writes; never a number, which `bytes` would take for a size."""
+    if not isinstance(value, (bytes, list)):
+        raise TypeError("neither bytes nor a list of numbers")
+    return bytes(value)
+
+
 def verify_signature(image: eif.Image) -> bool:
     """Whether the image is signed; a signature that is there must hold.
 
@@ -152,14 +159,14 @@ def verify_signature(image: eif.Image) -> bool:
     if not sections:
         return False
     try:
-        listed = cbor.decode(sections[0])
-        certificate, cose = bytes(listed[0]["signing_certificate"]), bytes(listed[0]["signature"])
+        (listed,) = cbor.decode(sections[0])
+        certificate, cose = _octets(listed["signing_certificate"]), _octets(listed["signature"])
         protected, _, payload, signature = cbor.decode(cose)
-        signed = cbor.decode(payload)
-        register, value = signed["register_index"], bytes(signed["register_value"])
+        signed = cbor.decode(_octets(payload))
+        register, value = signed["register_index"], _octets(signed["register_value"])
     except (cbor.CborError, LookupError, TypeError, ValueError) as error:
         raise EifSignatureError("the signature section cannot be read") from error
-    if protected != _ES384 or len(signature) != 2 * _SIZE or len(listed) != 1:
+    if protected != _ES384 or not isinstance(signature, bytes) or len(signature) != 2 * _SIZE:
         raise EifSignatureError("the signature is not one of ES384")
     r, s = (int.from_bytes(signature[start : start + _SIZE], "big") for start in (0, _SIZE))
     try:

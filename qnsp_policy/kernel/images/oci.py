@@ -14,7 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from qnsp_policy.kernel.images.tree import MAX_TOTAL, Entry, Tree, TreeError
 
@@ -53,7 +53,7 @@ def manifests(layout: bytes) -> tuple[str, ...]:
         TreeError: not a layout.
     """
     index = _json(_Layout(layout).file("index.json"))
-    return tuple(str(one.get("digest")) for one in index.get("manifests", ()) if isinstance(one, dict))
+    return tuple(str(one.get("digest")) for one in _list_of(index, "manifests", dict))
 
 
 def read(layout: bytes, digest: str) -> OciImage:
@@ -67,18 +67,35 @@ def read(layout: bytes, digest: str) -> OciImage:
     if digest not in named:
         raise TreeError(f"the layout holds {', '.join(named) or 'no manifest'}, not {digest}")
     manifest = _json(files.blob(digest))
-    config = _json(files.blob(str(manifest.get("config", {}).get("digest"))))
-    tree = Tree()
-    layers = manifest.get("layers")
-    if not isinstance(layers, list) or not layers:
+    layers = _list_of(manifest, "layers", dict)
+    if not layers:
         raise TreeError("the manifest names no layers (an index of several platforms: name one platform's manifest)")
+    config = _json(files.blob(str(_object(manifest, "config").get("digest"))))
+    tree = Tree()
     for layer in layers:
         if layer.get("mediaType") not in _LAYERS:
             raise TreeError(f"layers of type {layer.get('mediaType')!r} are not read; gzip and plain tar are")
         _apply(tree, files.blob(str(layer.get("digest"))))
-    settings = config.get("config") or {}
-    command = tuple(settings.get("Entrypoint") or ()) + tuple(settings.get("Cmd") or ())
-    return OciImage(tree, command, tuple(settings.get("Env") or ()), str(config.get("architecture", "")))
+    settings = _object(config, "config")
+    command = (*_list_of(settings, "Entrypoint", str), *_list_of(settings, "Cmd", str))
+    return OciImage(tree, command, tuple(_list_of(settings, "Env", str)), str(config.get("architecture", "")))
+
+
+T = TypeVar("T")
+
+
+def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = value.get(name) or {}
+    if not isinstance(found, dict):
+        raise TreeError(f"{name} is no object")
+    return found
+
+
+def _list_of(value: Mapping[str, Any], name: str, kind: type[T]) -> list[T]:
+    found = value.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(one, kind) for one in found):
+        raise TreeError(f"{name} is no list of {kind.__name__}")
+    return found
 
 
 class _Layout:

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -80,6 +81,25 @@ def test_a_changed_signature_does_not_hold() -> None:
             }
             assert differing <= {"pcr8"}
     assert refused > 30
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        cbor2.dumps([{"signing_certificate": 10**15, "signature": 10**15}]),
+        cbor2.dumps([{"signing_certificate": [300], "signature": []}]),
+        cbor2.dumps([{"signing_certificate": [], "signature": cbor2.dumps([1, 2, 3, 4])}]),
+        cbor2.dumps([]),
+        cbor2.dumps({"a": 1}),
+        b"\xff",
+    ],
+    ids=["sizes-for-bytes", "no-octets", "numbers", "empty", "map", "garbage"],
+)
+def test_a_signature_section_of_another_shape_is_refused(section: bytes) -> None:
+    """A number is never taken for a size."""
+    sections = [(1, b"k"), (2, b"x"), (3, b"r"), (4, section)]
+    with pytest.raises(eif.EifSignatureError):
+        eif.verify_signature(reader.parse(eif._assembled(sections, 0, 1, 1)))
 
 
 def test_a_key_of_another_certificate_signs_nothing() -> None:

@@ -102,6 +102,15 @@ def test_what_is_no_archive_is_refused(data: bytes) -> None:
         cpio.read(data)
 
 
+@pytest.mark.parametrize("number", [b"-0000001", b"+0000001", b" 0000001", b"0000_001", b"0x000001"])
+def test_a_number_of_another_form_is_refused(number: bytes) -> None:
+    """A size below zero would lead backwards for ever."""
+    data = bytearray(cpio.write(tree_of(a=file(b"x"))))
+    data[6 + 6 * 8 : 6 + 7 * 8] = number
+    with pytest.raises(TreeError, match="no numbers"):
+        cpio.read(bytes(data))
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_tree_error(data: bytes) -> None:
     """A reader raises only its own error."""
@@ -176,6 +185,31 @@ def test_layers_are_laid_over_each_other() -> None:
 def test_plain_layers_are_read_too() -> None:
     """Not every builder compresses."""
     assert oci.read(*layout(layer(("a", b"a")), change="plain")).tree.get("a") == file(b"a", executable=True)
+
+
+BENT: dict[str, dict[str, object]] = {
+    "config-as-text": {"config": "x"},
+    "layers-as-object": {"layers": {}},
+    "layer-as-text": {"layers": ["x"]},
+    "digest-as-number": {"config": {"digest": 1}},
+    "digest-leads-outside": {"config": {"digest": "sha256:../../../etc/passwd"}},
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_a_manifest_of_another_shape_is_refused(name: str) -> None:
+    """Whatever JSON it is."""
+    manifest = json.dumps({"config": {"digest": "sha256:" + "0" * 64}, "layers": [{}], **BENT[name]}).encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    index = json.dumps({"manifests": [{"digest": f"sha256:{digest}"}]}).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, data in {"index.json": index, f"blobs/sha256/{digest}": manifest}.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    with pytest.raises(TreeError):
+        oci.read(buffer.getvalue(), f"sha256:{digest}")
 
 
 @pytest.mark.parametrize("change", ["blob", "no-manifest", "zstd"])
