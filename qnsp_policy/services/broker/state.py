@@ -134,8 +134,6 @@ class BrokerStore(Protocol):
 
     def remember_plan(self, digest: str, envelope: bytes, now: datetime) -> None: ...
 
-    def plan_envelope(self, digest: str) -> bytes | None: ...
-
 
 class BrokerLedger(Protocol):
     """The broker's own log."""

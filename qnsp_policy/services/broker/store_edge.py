@@ -234,11 +234,6 @@ class SqlStore:
             db.execute(_PLANS.delete().where(_PLANS.c.digest == digest))
             db.execute(_PLANS.insert().values(digest=digest, envelope=envelope, accepted=int(now.timestamp())))
 
-    def plan_envelope(self, digest: str) -> bytes | None:
-        with self._engine.connect() as db:
-            found: bytes | None = db.execute(sa.select(_PLANS.c.envelope).where(_PLANS.c.digest == digest)).scalar()
-        return found
-
 
 def _sqlite_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
