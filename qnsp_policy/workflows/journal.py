@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import QnspError
+from qnsp_policy.errors import OperatorError, QnspError
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.kernel.ledger.store_edge import AppendedRecord
 from qnsp_policy.pipeline.engine import records
@@ -23,7 +23,7 @@ from qnsp_policy.pipeline.trust.authorisation import read_plan_file
 from qnsp_policy.pipeline.world.backend import Backend
 from qnsp_policy.workflows.runtime import WorkspaceLedger, open_backend, open_ledger
 
-_KINDS = frozenset({"apply", "destroy"})
+_KINDS = frozenset({"apply", "destroy", "restore"})
 _NAMED = 400
 """Units that a record names one by one; an entry of the ledger holds 64 KiB."""
 
@@ -62,9 +62,22 @@ def catch_up(ledger: WorkspaceLedger, backend: Backend, *, now: datetime) -> App
 
     Returns:
         The record, None if there was nothing to add.
+
+    Raises:
+        OperatorError: QNSP-OPS-076, the state is older than what the ledger says was applied.
     """
     run = records.read_run(backend)
-    if run.serial == 0 or _stands(ledger, run):
+    last = last_known(ledger)
+    if last > run.serial:
+        raise OperatorError(
+            "QNSP-OPS-076",
+            f"the state went back: it says that apply {run.serial} was the last, the ledger knows apply {last}",
+            expected=f"serial {last}",
+            got=f"serial {run.serial}",
+            next_step="put back the newer state; only where it is lost: `qnsp-policy state import BACKUP --force`, which the "
+            "ledger records, then plan again",
+        )
+    if last == run.serial:
         return None
     record = records.read_apply(backend, run.serial)
     data = summary(record) if record is not None else {"serial": run.serial, "interrupted": True}
@@ -97,13 +110,19 @@ def summary(record: ApplyRecord) -> dict[str, Any]:
     return data
 
 
-def _stands(ledger: WorkspaceLedger, run: records.RunState) -> bool:
+def restored(ledger: WorkspaceLedger, serial: int, workspace_id: str, *, now: datetime) -> AppendedRecord:
+    """Record that a backup took the state's place; from here on its serial is the last."""
+    return ledger.note("restore", actor="state import", subject=workspace_id, data={"serial": serial}, now=now)
+
+
+def last_known(ledger: WorkspaceLedger) -> int:
+    """The serial of the last run or restore that the ledger knows, 0 if there was none."""
     log = ledger.log
     for start in reversed(range(0, log.size, 256)):
-        for _, record in log.records(start, start + 256):
-            if record.type in _KINDS and record.subject == run.plan_digest and record.data.get("serial") == run.serial:
-                return True
-    return False
+        for _, record in reversed(list(log.records(start, start + 256))):
+            if record.type in _KINDS and "serial" in record.data:
+                return int(record.data["serial"])
+    return 0
 
 
 def _kind(backend: Backend, plan_digest: str) -> str:
@@ -115,4 +134,4 @@ def _kind(backend: Backend, plan_digest: str) -> str:
         return "apply"
 
 
-__all__ = ["Journal", "catch_up", "settle", "summary"]
+__all__ = ["Journal", "catch_up", "last_known", "restored", "settle", "summary"]

@@ -15,6 +15,7 @@ from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.engine import lease, records
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.workflows.journal import last_known, restored
 from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, recorded_state
 
 EXPORT_FORMAT = "qnsp.state-export/v1"
@@ -101,13 +102,13 @@ def state_export(root: Path, path: Path, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def state_import(root: Path, path: Path, *, force: bool) -> dict[str, Any]:
+def state_import(root: Path, path: Path, *, force: bool, now: datetime) -> dict[str, Any]:
     """Put an exported state into this workspace's backend.
 
     Raises:
         LockHeld: somebody is at work.
         OperatorError: QNSP-OPS-074, the file is no whole export; QNSP-OPS-075, the backend holds another workspace; or,
-            without `force`, a newer state, which brokers have seen already.
+            without `force`, it or the ledger knows a newer state, which brokers have seen already.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -124,17 +125,21 @@ def state_import(root: Path, path: Path, *, force: bool) -> dict[str, Any]:
             expected=EXPORT_FORMAT,
             next_step="take another backup; `qnsp-policy state export FILE` makes them",
         )
-    backend = open_backend(root, load(root))
+    workspace = load(root)
+    backend = open_backend(root, workspace)
     with lease.Lease.acquire(backend, purpose="state import"):
+        ledger = open_ledger(root, workspace)
         present = records.read_genesis(backend)
-        held = records.read_state(backend).serial if present is not None else 0
-        if present is not None and (present.workspace_id != workspace_id or (held > serial and not force)):
-            other = present.workspace_id != workspace_id
+        held = max(records.read_state(backend).serial if present is not None else 0, last_known(ledger))
+        other = present is not None and present.workspace_id != workspace_id
+        if other or (held > serial and not force):
             raise OperatorError(
                 "QNSP-OPS-075",
-                "this backend holds the state of another workspace" if other else "this backend holds a newer state",
+                "this backend holds the state of another workspace"
+                if other
+                else "this backend or the ledger knows a newer state",
                 subject=str(path),
-                expected=present.workspace_id if other else f"serial {held} or later",
+                expected=present.workspace_id if other and present else f"serial {held} or later",
                 got=workspace_id if other else f"serial {serial}",
                 next_step="name another backend in qnsp.yaml"
                 if other
@@ -143,6 +148,7 @@ def state_import(root: Path, path: Path, *, force: bool) -> dict[str, Any]:
         for key in set(backend.list("units/")) - {name.removeprefix("qnsp/") for name in files}:
             backend.delete(key)
         backend.put_files(files)
+        restored(ledger, serial, workspace_id, now=now)
     return {"file": str(path), "workspaceId": workspace_id, "serial": serial, "entries": len(files)}
 
 

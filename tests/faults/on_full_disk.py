@@ -2,6 +2,8 @@
 
     unshare -rm python -m tests.faults.on_full_disk FOLDER KILOBYTES...
 
+    unshare -rm python -m tests.faults.on_full_disk FOLDER read-only
+
 FOLDER holds a prepared workspace `lab`. For every number a plan is applied with so much space left; it must end with a code of
 ours and a word about the disk, and go on when there is space again.
 """
@@ -30,8 +32,38 @@ def fill(disk: Path, left: int) -> Path:
     return ballast
 
 
+def read_only(folder: Path) -> int:
+    """Try every kind of command on a workspace whose file system may not be written."""
+    lab = Lab(folder / "lab", temporary=folder)
+    plan = folder / "lab" / "one.plan"
+    told: list[str] = []
+    lab.settled("plan", "--save", str(plan), "--as", "alice", told=told)
+    lab.settled("approve", str(plan), "--as", "bob", "--yes", told=told)
+    subprocess.run(["mount", "--bind", str(lab.root), str(lab.root)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(lab.root)], check=True)
+    lines = {
+        **{name: name for name in ("validate", "check", "plan", "state list", "lock list", "ledger verify", "drift")},
+        "trust show": "trust show",
+        "plan --save": f"plan --save {lab.root}/two.plan --as alice",
+        "approve": f"approve {plan} --as bob --yes",
+        "apply": f"apply {plan}",
+        "state export": f"state export {lab.root}/b.json",
+        "key new": "key new zoe",
+    }
+    answers = {}
+    for name, words in lines.items():
+        ended = lab.run(*words.split())
+        lab.decent(ended)
+        answers[name] = {"code": ended.code, "said": ended.said[-600:]}
+    print(json.dumps(answers))  # noqa: T201
+    return 0
+
+
 def main() -> int:
-    folder, spaces = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
+    folder = Path(sys.argv[1])
+    if sys.argv[2] == "read-only":
+        return read_only(folder)
+    spaces = [int(word) for word in sys.argv[2:]]
     disk = folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(disk)], check=True)

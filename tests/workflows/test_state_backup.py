@@ -50,7 +50,7 @@ def test_a_lost_state_folder_is_restored(tmp_path: Path) -> None:
     assert made["units"] == 1
     assert (tmp_path / "backup.json").stat().st_mode & 0o777 == 0o600
     shutil.rmtree(root / ".qnsp/state")
-    state_import(root, tmp_path / "backup.json", force=False)
+    state_import(root, tmp_path / "backup.json", force=False, now=NOW)
     assert state_list(root) == before
     assert (root / ".qnsp/state/pulumi/.pulumi/stacks/qnsp/platform.lab.json").read_text() == '{"version": 3}'
     assert not (root / ".qnsp/state/pulumi/.pulumi/locks").exists()
@@ -65,9 +65,9 @@ def test_an_older_state_comes_back_only_by_force(tmp_path: Path) -> None:
     records.write_unit(backend, RecordedUnit("broker/main", "broker", "sha256:" + "3" * 64, {}))
     records.write_run(backend, records.RunState(4, records.APPLIED, "sha256:" + "4" * 64, "", None))
     with pytest.raises(OperatorError, match="QNSP-OPS-075"):
-        state_import(root, tmp_path / "backup.json", force=False)
+        state_import(root, tmp_path / "backup.json", force=False, now=NOW)
     assert recorded_state(root, load(root)).serial == 4
-    state_import(root, tmp_path / "backup.json", force=True)
+    state_import(root, tmp_path / "backup.json", force=True, now=NOW)
     assert [unit["id"] for unit in state_list(root)["units"]] == ["platform/lab"]
 
 
@@ -76,7 +76,7 @@ def test_another_workspace_is_never_overwritten(tmp_path: Path) -> None:
     state_export(make(tmp_path / "lab"), tmp_path / "backup.json", now=NOW)
     other = make(tmp_path / "other", workspace_id="other", serial=1)
     with pytest.raises(OperatorError, match="QNSP-OPS-075"):
-        state_import(other, tmp_path / "backup.json", force=True)
+        state_import(other, tmp_path / "backup.json", force=True, now=NOW)
 
 
 @pytest.mark.parametrize("damage", ["torn", "changed", "escape", "format"])
@@ -96,7 +96,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_written(tmp_path: Path, 
     backup.write_text(text[: len(text) // 2] if damage == "torn" else text)
     before = open_backend(root, load(root)).files()
     with pytest.raises(OperatorError, match="QNSP-OPS-074"):
-        state_import(root, backup, force=True)
+        state_import(root, backup, force=True, now=NOW)
     assert open_backend(root, load(root)).files() == before
 
 
@@ -117,7 +117,7 @@ def test_what_the_first_version_exported_is_still_restored(tmp_path: Path) -> No
     root.mkdir()
     for name, data in generated_files(8).items():
         (root / name).write_bytes(data)
-    found = state_import(root, GOLDEN / "export.json", force=False)
+    found = state_import(root, GOLDEN / "export.json", force=False, now=NOW)
     assert found["serial"] == 3
     assert state_list(root) == json.loads((GOLDEN / "listed.json").read_bytes())
     unit = recorded_state(root, load(root)).units["enclave/clinic"]

@@ -69,6 +69,6 @@ def import_(
     from qnsp_policy.workflows.state import state_import
 
     session: Session = ctx.obj
-    found = state_import(session.directory, file, force=force)
+    found = state_import(session.directory, file, force=force, now=session.now)
     text = f"Restored serial {found['serial']} ({found['entries']} entries).   Next: qnsp-policy plan"
     emit(session, found, lambda: text)
