@@ -1,15 +1,39 @@
-"""Replaces a file whole or not at all, durable on return, and clears up what a killed writer left beside it."""
+"""Reads a plain file of bounded size; replaces one whole or not at all, durable on return, and clears up what a killed writer left."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from qnsp_policy.errors import OperatorError
+
 _PART = ".part"
 _swept: set[Path] = set()
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file: a device or a pipe might never end.
+
+    Raises:
+        OSError: it cannot be read.
+        OperatorError: QNSP-OPS-093: it is no regular file, or larger than the limit.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OperatorError("QNSP-OPS-093", f"{path} is not a regular file", subject=str(path))
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OperatorError("QNSP-OPS-093", f"{path} is larger than {limit} bytes", subject=str(path))
+    return data
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600, before: Callable[[], object] = lambda: None) -> None:
@@ -68,4 +92,4 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-__all__ = ["sweep", "sync_folder", "write_whole"]
+__all__ = ["read_plain", "sweep", "sync_folder", "write_whole"]

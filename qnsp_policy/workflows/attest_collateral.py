@@ -11,11 +11,12 @@ from typing import Any
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation.collateral_edge import read_folder
 from qnsp_policy.kernel.attestation.collateral_times import window_of
-from qnsp_policy.kernel.attestation.encodings import decode, named
+from qnsp_policy.kernel.attestation.encodings import MAX_FILE, decode, named
 from qnsp_policy.kernel.attestation.fetch_edge import Cache, fetch, manifest, pack, unpack, write_folder
 from qnsp_policy.kernel.attestation.inspection import recognise
 from qnsp_policy.kernel.attestation.needs import ENDPOINTS, needs_of, needs_of_rim
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
+from qnsp_policy.kernel.files_edge import read_plain
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
@@ -46,7 +47,7 @@ def fetch_collateral(
             f"there is no endpoint {', '.join(sorted(unknown))}",
             next_step=f"use one of: {', '.join(ENDPOINTS)}",
         )
-    endorsements = {name: path.read_bytes() for name, path in along.items()}
+    endorsements = {name: read_plain(path, MAX_FILE) for name, path in along.items()}
     addresses = {**ENDPOINTS, **endpoints}
     needs = [need for path in paths for need in needs_of(_evidence(path, kind, endorsements), addresses)]
     cache = Cache(cache_folder(os.environ), -1.0 if refresh else 86400.0)
@@ -58,7 +59,7 @@ def fetch_collateral(
 
 
 def _evidence(path: Path, kind: str, endorsements: Mapping[str, bytes]) -> Evidence:
-    data = path.read_bytes()
+    data = read_plain(path, MAX_FILE)
     wanted = None if kind == "auto" else EvidenceKind(kind)
     decoded = decode(data, wanted)
     found = wanted or decoded.kind or recognise(decoded.data)
@@ -73,7 +74,18 @@ def _evidence(path: Path, kind: str, endorsements: Mapping[str, bytes]) -> Evide
 
 
 def pack_bundle(folder: Path, out: Path, *, now: datetime) -> dict[str, Any]:
-    """A tar of the folder with manifest and digests."""
+    """A tar of the folder with manifest and digests.
+
+    Raises:
+        OperatorError: QNSP-OPS-041, no folder, or nothing in it.
+    """
+    if not read_folder(folder):
+        raise OperatorError(
+            "QNSP-OPS-041",
+            f"there is no collateral in {folder}",
+            subject=str(folder),
+            next_step=f"fill it: qnsp-policy attest collateral fetch EVIDENCE --out {folder}",
+        )
     return _with_state(pack(folder, out, now), folder, now)
 
 

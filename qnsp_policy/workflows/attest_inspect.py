@@ -10,6 +10,7 @@ from qnsp_policy.kernel.attestation.collateral_times import window_of
 from qnsp_policy.kernel.attestation.encodings import MAX_FILE, decode
 from qnsp_policy.kernel.attestation.inspection import inspect, recognise
 from qnsp_policy.kernel.attestation.values import EvidenceKind
+from qnsp_policy.kernel.files_edge import read_plain
 
 
 def inspect_evidence(path: Path, kind: str = "auto") -> dict[str, Any]:
@@ -19,9 +20,7 @@ def inspect_evidence(path: Path, kind: str = "auto") -> dict[str, Any]:
         OperatorError: the file is too large, or the kind cannot be told from its bytes.
         EvidenceError: the evidence is malformed (a code of its kind).
     """
-    if path.stat().st_size > MAX_FILE:
-        raise OperatorError("QNSP-OPS-093", f"{path} is larger than {MAX_FILE} bytes", subject=str(path))
-    raw = path.read_bytes()
+    raw = read_plain(path, MAX_FILE)
     wanted = None if kind == "auto" else EvidenceKind(kind)
     decoded = decode(raw, wanted)
     found = wanted or decoded.kind or recognise(decoded.data)

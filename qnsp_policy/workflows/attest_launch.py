@@ -21,6 +21,7 @@ from qnsp_policy.kernel.attestation.sev_snp.launch import Hypervisor, Kernel, La
 from qnsp_policy.kernel.attestation.sgx import sigstruct
 from qnsp_policy.kernel.attestation.tdx.mrtd import mrtd
 from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object, sha256_digest
+from qnsp_policy.kernel.files_edge import read_plain
 
 _MODELS: Final[Mapping[str, tuple[tuple[int, int, int], int]]] = {
     "EPYC": ((23, 1, 2), 5),
@@ -35,6 +36,8 @@ CPUS: Final[Mapping[str, tuple[int, int, int]]] = {
     for model, (signature, versions) in _MODELS.items()
     for name in (model, *(f"{model}-v{number + 1}" for number in range(versions)))
 } | {"EPYC-IBPB": (23, 1, 2)}
+MAX_INPUT: Final = 4 * 1024 * 1024 * 1024
+"""Bytes of one input."""
 _BOOT_APPLICATION: Final = 0x80000003
 _KERNEL_REGISTER, _OPTIONS_REGISTER = 2, 3
 """Numbers of RTMR1 and RTMR2 in a CC event log."""
@@ -83,7 +86,7 @@ class _Reader:
             return None
         if not isinstance(path, str):
             raise self.refuse(f"`{member}` must name a file")
-        return (self.source.parent / path).read_bytes()
+        return read_plain(self.source.parent / path, MAX_INPUT)
 
     def needed(self, member: str) -> bytes:
         data = self.file(member)
@@ -247,8 +250,8 @@ def _tpm(reader: _Reader) -> Values:
     variables, cmdline = reader.take("variables", dict, {}), reader.take("cmdline", str)
     if not boot or not all(isinstance(path, str) for path in boot):
         raise reader.refuse("`boot` must list the boot programs (PE images) in the order in which they start")
-    programs = [(reader.source.parent / path).read_bytes() for path in boot]
-    given = {str(name): (reader.source.parent / str(path)).read_bytes() for name, path in variables.items()}
+    programs = [read_plain(reader.source.parent / path, MAX_INPUT) for path in boot]
+    given = {str(name): read_plain(reader.source.parent / str(path), MAX_INPUT) for name, path in variables.items()}
     measured = {
         "pcr4": tpm_pcrs.pcr4(programs, given).hex(),
         "pcr7": tpm_pcrs.pcr7(given, programs).hex(),
@@ -275,4 +278,4 @@ def _sgx(reader: _Reader) -> Values:
     return Values("sgx", alternative, {"workload": "mrEnclave"}, computed, "vendor")
 
 
-__all__ = ["CPUS", "Values", "launch_inputs", "of_image", "of_inputs"]
+__all__ = ["CPUS", "MAX_INPUT", "Values", "launch_inputs", "of_image", "of_inputs"]

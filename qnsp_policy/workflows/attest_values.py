@@ -21,11 +21,11 @@ from qnsp_policy.kernel.attestation.sev_snp.launch import LaunchError
 from qnsp_policy.kernel.attestation.sgx.sigstruct import SigstructError
 from qnsp_policy.kernel.attestation.values import AttestationResult, EvidenceKind, Verdict
 from qnsp_policy.kernel.crypto.canonical import sha256_digest
-from qnsp_policy.workflows.attest_launch import Values, launch_inputs, of_image, of_inputs
+from qnsp_policy.kernel.files_edge import read_plain
+from qnsp_policy.workflows.attest_launch import MAX_INPUT, Values, launch_inputs, of_image, of_inputs
 
 _HALF_YEAR: Final = timedelta(days=182)
 _TOOL: Final = "qnsp-policy attest reference-values"
-_MAX_INPUT: Final = 4 * 1024 * 1024 * 1024
 _SNP_FLOORS: Final = ("bootloader", "tee", "snp", "microcode", "fmc")
 
 
@@ -52,9 +52,7 @@ def reference_values(
         OperatorError: the inputs cannot be read, or values cannot be computed from them.
         PeerError: the evidence does not verify.
     """
-    if source.stat().st_size > _MAX_INPUT:
-        raise OperatorError("QNSP-OPS-095", f"{source} is larger than {_MAX_INPUT} bytes", subject=str(source))
-    data = source.read_bytes()
+    data = read_plain(source, MAX_INPUT)
     try:
         if eif.is_image(data):
             found = of_image(data)
@@ -143,7 +141,7 @@ def _of_evidence(source: Path, line: Mapping[str, Any], *, allow_simulated: bool
         claims.kind.value,
         alternative,
         covers,
-        {"imageDigest": sha256_digest(source.read_bytes())},
+        {"imageDigest": sha256_digest(read_plain(source, MAX_INPUT))},
         "trust-on-first-use",
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.attestation.batch import Batch, answer_of
+from qnsp_policy.kernel.attestation.batch import MAX_LINE, Batch, answer_of
 from qnsp_policy.kernel.attestation.batch_edge import DiskFiles, judge_file
 from qnsp_policy.kernel.attestation.batch_request import POLICY_MEMBERS, read_object
 from qnsp_policy.kernel.attestation.ear import ear_claims, sign_ear
@@ -24,6 +24,7 @@ from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Attest
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
 from qnsp_policy.kernel.crypto.keys import PrivateKey
+from qnsp_policy.kernel.files_edge import read_plain
 
 EAR_ALGORITHMS = ("ML-DSA-87", "ML-DSA-65", "ML-DSA-44", "ECDSA-P256")
 
@@ -107,7 +108,13 @@ def _with_opinion(batch: Batch, request: Mapping[str, Any], asked: Asked, answer
 
 
 def verify_list(root: Path, listing: Path, *, allow_simulated: bool, now: datetime) -> Iterator[str]:
-    """One JSON text for each line of a list, in order."""
+    """One JSON text for each line of a list, in order.
+
+    Raises:
+        OperatorError: QNSP-OPS-093, the list is no regular file.
+    """
+    if listing.exists() and not (listing.is_file() or listing.is_dir()):
+        raise OperatorError("QNSP-OPS-093", f"{listing} is not a regular file", subject=str(listing))
     extra = _declared(root) if allow_simulated else ()
     yield from judge_file(listing, now, anchors=extra)
 
@@ -158,7 +165,7 @@ def _ear_key(path: Path) -> PrivateKey:
 
 
 def _policy(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
+    data = read_plain(path, MAX_LINE)
     if b"apiVersion" in data[:65536]:
         return _reference_values(path, data)
     try:

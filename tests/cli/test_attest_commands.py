@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -217,3 +218,42 @@ def test_a_misspelt_kind(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["attest", "inspect", "x", "--kind", "sev-smp"]) == 64
     assert "did you mean sev-snp?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["inspect", "{}"],
+        ["verify", "{}"],
+        ["verify", "--batch", "{}"],
+        ["verify", str(VECTORS / "snp/ms_milan_attestation_report.bin"), "--policy", "{}"],
+        ["verify", str(VECTORS / "snp/ms_milan_attestation_report.bin"), "--collateral", "{}"],
+        ["reference-values", "{}"],
+        ["collateral", "fetch", "{}"],
+    ],
+    ids=lambda line: " ".join(word for word in line if "/" not in word),
+)
+def test_what_never_ends_is_not_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, line: list[str], path: str
+) -> None:
+    """A device or a pipe in place of a file is refused at once."""
+    if path == "pipe":
+        path = str(tmp_path / "pipe")
+        os.mkfifo(path)
+    capsys.readouterr()
+    code = main(["attest", *(word.format(path) for word in line)])
+    said = capsys.readouterr()
+    assert code in {1, 7}
+    assert "not a regular file" in " ".join((said.out + said.err).split())
+
+
+def test_nothing_to_judge(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """An empty list proves nothing; an empty folder is no bundle; evidence of no kind is told so."""
+    (tmp_path / "empty").touch()
+    run(capsys, "attest", "verify", "--batch", str(tmp_path / "empty"), code=7)
+    assert "QNSP-ATT-BAT-006" in run(capsys, "attest", "verify", str(tmp_path / "empty"), code=7)
+    (tmp_path / "folder").mkdir()
+    line = ["attest", "collateral", "bundle", str(tmp_path / "folder"), "--out", str(tmp_path / "b.tar")]
+    run(capsys, *line, code=1)
+    assert not (tmp_path / "b.tar").exists()

@@ -212,7 +212,7 @@ def _verify_list(session: Session, batch: Path, *, allow_simulated: bool) -> Non
     if session.format == "json":
         emit(session, collected, lambda: "")
     session.note(f"{accepted} accepted, {refused} refused of {accepted + refused}")
-    session.finish(UNPROVEN if refused else OK)
+    session.finish(UNPROVEN if refused or not accepted else OK)
 
 
 def _verdict(found: dict[str, Any], session: Session, *, with_ear: bool) -> str:

@@ -133,7 +133,7 @@ def test_kind_is_told_from_the_bytes(memory: Memory, vector: Callable[[str], byt
     accepted, unknown = judge(
         memory, {key: value for key, value in MILAN.items() if key != "kind"}, {"evidence": "milan.pem"}
     )
-    assert (accepted["kind"], unknown["code"]) == ("sev-snp", "QNSP-ATT-BAT-002")
+    assert (accepted["kind"], unknown["code"]) == ("sev-snp", "QNSP-ATT-BAT-006")
     for name, kind in (
         ("sgx/phala_sgx_quote", EvidenceKind.SGX),
         ("tdx/trustee_tdx_quote_5.dat", EvidenceKind.TDX),
