@@ -53,6 +53,11 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("apply", "apply", "Do what a signed and approved plan says, nothing else."),
             Entry("destroy", "destroy", "Plan, sign and apply the end of every unit."),
             Entry("refresh", "refresh", "Write what the world says into the recorded state."),
+            Entry(
+                "import",
+                "import_",
+                "Put a resource that exists into a unit's recorded state; nothing in the world is changed.",
+            ),
             Entry("drift", "drift", "Compare the running world with what was applied."),
             Entry("state", "state", "What was applied, unit by unit.", group=True),
             Entry("lock", "lock", "Who holds the workspace.", group=True),

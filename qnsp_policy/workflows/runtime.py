@@ -6,7 +6,7 @@ The engine and the world's reader are imported where they are used: most verbs n
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,12 +24,13 @@ from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.world.backend import Backend, Portable
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
-from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState
+from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState, RecordedUnit
 from qnsp_policy.workflows.keys import KEYS, list_keys
 from qnsp_policy.workflows.progress import Progress, in_tenths
 
 if TYPE_CHECKING:
     from qnsp_policy.pipeline.engine.settings import EngineSettings
+    from qnsp_policy.pipeline.world.declared import Left, Resource
     from qnsp_policy.pipeline.world.observed import Observation
 
 LEDGER_KEYS = KEYS / "ledger.json"
@@ -142,6 +143,7 @@ def engine_settings(
     from qnsp_policy.pipeline.engine.settings import EngineSettings
     from qnsp_policy.pipeline.engine.toolchain import require
 
+    refuse_plain_endpoints(workspace)
     return EngineSettings(
         workspace=root.resolve(),
         backend=open_backend(root.resolve(), workspace),
@@ -151,7 +153,33 @@ def engine_settings(
         operator_key=operator_key(root, workspace, operator),
         parallel=parallel,
         settled=_await_members,
+        left=_left_behind,
     )
+
+
+def refuse_plain_endpoints(workspace: Workspace) -> None:
+    """In production nobody reads what is said to AWS, nor answers in its place.
+
+    Raises:
+        OperatorError: QNSP-OPS-140, an AWS_ENDPOINT_URL of the environment is plain HTTP.
+    """
+    if workspace.project.spec.environment != "production":
+        return
+    for name, url in sorted(os.environ.items()):
+        if name.startswith("AWS_ENDPOINT_URL") and not url.startswith("https://"):
+            raise OperatorError(
+                "QNSP-OPS-140",
+                f"{name} is {url}: in production AWS is asked over TLS only",
+                subject=name,
+                next_step=f"unset {name}, or name an https:// endpoint",
+            )
+
+
+def _left_behind(unit: RecordedUnit, resources: Sequence[Resource], held: Mapping[tuple[str, str], str]) -> Left:
+    """What an earlier run made on AWS; elsewhere every create takes on what is there."""
+    from qnsp_policy.pipeline.world.aws_left_edge import left_behind
+
+    return left_behind(unit, resources, held)
 
 
 def _await_members(inputs: Mapping[str, Any], interrupted: Event) -> None:
@@ -169,6 +197,7 @@ def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observ
     on_aws = [unit.id for unit in recorded.units.values() if unit.program.startswith("aws-")]
     if not on_aws:
         return seen
+    refuse_plain_endpoints(workspace)
     try:
         from qnsp_policy.pipeline.engine.programs import resources
         from qnsp_policy.pipeline.world.aws_edge import AwsReader

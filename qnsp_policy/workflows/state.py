@@ -213,8 +213,26 @@ def refresh(root: Path, *, now: datetime, events: Listener) -> dict[str, Any]:
     }
 
 
+def import_resource(root: Path, unit: str, name: str, id_: str, *, now: datetime, events: Listener) -> dict[str, Any]:
+    """Put a resource that exists into a unit's stack; the ledger says so.
+
+    Raises:
+        LockHeld: somebody else holds the lease.
+        OperatorError: there is no such unit, resource or id.
+    """
+    from qnsp_policy.pipeline.engine.importing import import_resource as put_in
+
+    workspace = load(root)
+    settings = engine_settings(root, workspace, progress=lambda text: events(Event(EventKind.MESSAGE, text=text)))
+    kind = put_in(settings, unit, name, id_, events=events)
+    data = {"resource": name, "type": kind, "id": id_}
+    open_ledger(root, workspace).note("import", actor="import", subject=unit, data=data, now=now)
+    return {"formatVersion": "1.0", "unit": unit, **data}
+
+
 __all__ = [
     "EXPORT_FORMAT",
+    "import_resource",
     "lock_list",
     "lock_release",
     "refresh",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -68,8 +69,16 @@ class Providers:
     @staticmethod
     def _provider(name: str, platform: Mapping[str, Any], role: str | None) -> pulumi_aws.Provider:
         assumed = [pulumi_aws.ProviderAssumeRoleArgs(role_arn=role, session_name="qnsp-policy")] if role else None
+        elsewhere = sorted(value for key, value in os.environ.items() if key.startswith("AWS_ENDPOINT_URL"))
+        if elsewhere:
+            pulumi.log.warn(f"AWS is asked at {', '.join(elsewhere)}: whoever answers there is trusted as AWS is")
         return pulumi_aws.Provider(
-            name, region=platform["region"], allowed_account_ids=[platform["account"]], assume_roles=assumed
+            name,
+            region=platform["region"],
+            allowed_account_ids=[platform["account"]],
+            assume_roles=assumed,
+            # A server at an address has no name for each bucket.
+            s3_use_path_style=True if elsewhere else None,
         )
 
 

@@ -30,6 +30,7 @@ from qnsp_policy.pipeline.engine.deviations import deviations
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
+from qnsp_policy.pipeline.engine.left import take_on_left
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord, Status, UnitOutcome
 from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
@@ -224,6 +225,8 @@ class _Run:
                 driver.unprotect()
             if (self.unclean or driver.interrupted) and driver.recover():
                 before = before or RecordedUnit(action.unit, driver.unit.program, "", {})
+            if before is not None and not before.digest:
+                take_on_left(driver, self.settings, self.events)
             anew = _made_anew(action, driver.unit)
             steps = driver.preview(refresh=before is not None, replace=_held(anew, driver))
             planned = (*action.steps, *(PlannedStep(Op.REPLACE, step) for step in anew))

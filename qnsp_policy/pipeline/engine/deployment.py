@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
@@ -37,6 +37,7 @@ class Deployment:
         resources: type and name of each resource of ours.
         held: broker objects by resource name, with the digest that was handed over.
         pending: operations that an interrupted run left open.
+        ids: of each resource of ours, by type and name.
     """
 
     digest: str
@@ -44,6 +45,7 @@ class Deployment:
     resources: tuple[tuple[str, str], ...]
     held: Mapping[str, str]
     pending: int
+    ids: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def deployment_of(exported: Any) -> Deployment:
@@ -52,7 +54,7 @@ def deployment_of(exported: Any) -> Deployment:
     resources = deployment.get("resources") or []
     outputs: Json = {}
     ours = []
-    held = {}
+    held, ids = {}, {}
     for resource in resources:
         kind = str(resource.get("type", ""))
         if kind == "pulumi:pulumi:Stack":
@@ -60,10 +62,11 @@ def deployment_of(exported: Any) -> Deployment:
         elif not kind.startswith(_OWN_TYPES):
             name = str(resource["urn"]).rsplit("::", 1)[-1]
             ours.append((kind, name))
+            ids[kind, name] = str(resource.get("id", ""))
             if kind.startswith("qnsp:broker:"):
                 held[name] = str((resource.get("outputs") or {}).get("digest", ""))
     pending = len(deployment.get("pending_operations") or [])
-    return Deployment(sha256_digest(jcs(_lasting(deployment))), outputs, tuple(ours), held, pending)
+    return Deployment(sha256_digest(jcs(_lasting(deployment))), outputs, tuple(ours), held, pending, ids)
 
 
 def _lasting(deployment: Json) -> Json:
@@ -73,6 +76,46 @@ def _lasting(deployment: Json) -> Json:
         for resource in deployment.get("resources") or []
     ]
     return {name: member for name, member in deployment.items() if name != "manifest"} | {"resources": resources}
+
+
+def with_found(deployment: Json, found: Mapping[tuple[str, str], str], outline: Sequence[Step]) -> Json:
+    """An exported deployment with resources that exist, which its provider has yet to read.
+
+    Args:
+        deployment: member `deployment` of `stack export`.
+        found: type and name -> id.
+        outline: of the unit, which says what stands under what.
+
+    Raises:
+        ValueError: the outline has no such resource, or its component or provider is not in the stack yet.
+    """
+    resources = [*(deployment.get("resources") or [])]
+    by_name = {str(item["urn"]).rsplit("::", 1)[-1]: item for item in resources}
+    root = next((item for item in resources if item["type"] == "pulumi:pulumi:Stack"), None)
+    provider = next((item for item in resources if item["type"] == "pulumi:providers:aws"), None)
+    steps = {(step.type, step.name): step for step in outline}
+    for (kind, name), id_ in sorted(found.items()):
+        step = steps.get((kind, name))
+        if step is None:
+            raise ValueError(f"its plan holds no {kind} {name}")
+        parent = by_name.get(step.parent) if step.parent else root
+        if parent is None or root is None or provider is None:
+            raise ValueError(f"its stack has no place for {name} yet")
+        stack, project, under = str(parent["urn"]).split("::")[:3]
+        token = f"{under}${kind}" if step.parent else kind
+        resources.append(
+            {
+                "urn": f"{stack}::{project}::{token}::{name}",
+                "custom": True,
+                "id": id_,
+                "type": kind,
+                "inputs": {},
+                "outputs": {},
+                "parent": parent["urn"],
+                "provider": f"{provider['urn']}::{provider['id']}",
+            }
+        )
+    return {**deployment, "resources": resources}
 
 
 def planned_step(metadata: Mapping[str, Any]) -> PlannedStep | None:
@@ -142,5 +185,6 @@ __all__ = [
     "merge_replacements",
     "own_inputs",
     "planned_step",
+    "with_found",
     "without_boilerplate",
 ]

@@ -84,7 +84,9 @@ def resources(unit: Unit | RecordedUnit) -> Sequence[Resource]:
     Raises:
         OperatorError: QNSP-ENG-030, its program is not installed.
     """
-    declares: Callable[[Unit | RecordedUnit], Sequence[Resource]] | None = getattr(_module(unit.program), "resources", None)
+    declares: Callable[[Unit | RecordedUnit], Sequence[Resource]] | None = getattr(
+        _module(unit.program), "resources", None
+    )
     return declares(unit) if declares is not None else ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.engine.toolchain import TOOLS
 from qnsp_policy.pipeline.world.backend import Backend
+from qnsp_policy.pipeline.world.declared import Left, Resource
+from qnsp_policy.pipeline.world.recorded import RecordedUnit
 
 PARALLEL_UNITS = 8
 _KEPT_LOGS = 40
@@ -47,6 +49,10 @@ Settled = Callable[[Mapping[str, Any], Event], None]
 """Given a unit's inputs with everything resolved, and an event that is set when the run is interrupted."""
 
 
+LeftBehind = Callable[[RecordedUnit, Sequence[Resource], Mapping[tuple[str, str], str]], Left]
+"""Given a unit with everything resolved, what it declares, and the ids of what its stack holds, by type and name."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """One workspace's engine.
@@ -61,6 +67,7 @@ class EngineSettings:
         secrets_provider: Pulumi's, "" for the passphrase.
         parallel: units at work at once.
         settled: waits until every member of a fleet attested (`QnspError` where one does not); None where nothing is to be waited for.
+        left: tells what an earlier run made without hearing so; None where every create takes on what is there.
     """
 
     workspace: Path
@@ -72,6 +79,7 @@ class EngineSettings:
     secrets_provider: str = ""
     parallel: int = PARALLEL_UNITS
     settled: Settled | None = None
+    left: LeftBehind | None = None
 
     @property
     def folder(self) -> Path:

@@ -36,6 +36,7 @@ from qnsp_policy.pipeline.engine.deployment import (
     last_lines,
     merge_replacements,
     planned_step,
+    with_found,
     without_boilerplate,
 )
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
@@ -219,40 +220,26 @@ class StackDriver:
         return True
 
     def take_on(self, found: Mapping[tuple[str, str], str]) -> None:
-        """Take resources that exist into the stack's state, by type and name -> id; the next `up` makes them what they should be.
+        """Put resources that exist into the stack's state, by type and name -> id; the next `up` reads them and makes them right.
 
         Raises:
-            EngineError: QNSP-ENG-046, nothing was made in this stack yet, so it has no place for them; -032, the engine refused.
+            EngineError: QNSP-ENG-046, the stack has no place for them yet.
         """
-        exported = (self._exported().get("deployment") or {}).get("resources") or []
-        named = {str(one["urn"]).rsplit("::", 1)[-1]: one for one in exported}
-        table, listed = dict[str, str](), list[Json]()
-        for (kind, name), id_ in sorted(found.items()):
-            step = next(
-                (s for s in programs.outlines()[self.unit.program](self.unit) if (s.type, s.name) == (kind, name)), None
-            )
-            parent = named.get(step.parent) if step is not None and step.parent else None
-            provider = named.get("aws")
-            if step is None or provider is None or (step.parent and parent is None):
-                raise EngineError(
-                    "QNSP-ENG-046",
-                    f"the stack of {self.unit.id} has no place for {kind} {name} yet",
-                    subject=self.unit.id,
-                    next_step="apply the plan once, so that its stack is begun",
-                )
-            entry = {"type": kind, "name": name, "id": id_, "provider": "provider"}
-            table["provider"] = provider["urn"]
-            if parent is not None:
-                entry["parent"] = "parent"
-                table["parent"] = parent["urn"]
-            listed.append(entry)
-        file = self._work_folder() / "import.json"
-        write_whole(file, json.dumps({"nameTable": table, "resources": listed}).encode())
-        words = ["--file", str(file), "--yes", "--skip-preview", "--generate-code=false", "--protect=false"]
+        exported = json.loads(self._told("stack export", lambda: self._run("stack", "export", *self._named)))
+        outline = programs.outlines()[self.unit.program](self.unit)
         try:
-            self._operate("import", words, self._step)
-        finally:
-            file.unlink(missing_ok=True)
+            deployment = with_found(exported.get("deployment") or {}, found, outline)
+        except ValueError as error:
+            raise EngineError(
+                "QNSP-ENG-046",
+                f"{self.unit.id}: {error}",
+                subject=self.unit.id,
+                next_step="apply the plan once, so that its stack is begun, then say it again",
+            ) from error
+        file = self._work_folder() / "found.json"
+        write_whole(file, json.dumps({"version": 3, "deployment": deployment}).encode())
+        self._locking("stack import", lambda: self._run("stack", "import", "--file", str(file), *self._named))
+        file.unlink()
 
     def unprotect(self) -> None:
         """Lift Pulumi's protection from every resource; only for what a plan destroys by name."""

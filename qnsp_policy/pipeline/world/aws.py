@@ -112,6 +112,22 @@ def compare(unit: RecordedUnit, resources: Sequence[Resource], seen: Seen) -> tu
     return run.found, list(dict.fromkeys(run.unchecked))
 
 
+def located(unit: RecordedUnit, resources: Sequence[Resource], seen: Seen) -> Mapping[str, Found]:
+    """Those resources of a unit that are there, by name; what was not read, or leans on what is not there, is not told."""
+    run = _Comparison(unit, seen, _known(unit, resources, seen))
+    found: dict[str, Found] = {}
+    for resource in resources:
+        kind = KINDS.get(resource.type)
+        try:
+            one = None if kind is None else run.find(resource, kind)
+        except NotCheckedError:
+            one = None
+        run.held[resource.name] = one.outputs if one is not None else {}
+        if one is not None:
+            found[resource.name] = one
+    return found
+
+
 def _known(unit: RecordedUnit, resources: Sequence[Resource], seen: Seen) -> dict[str, Any]:
     """What is recorded of a unit, or follows from its resources together."""
     inline: dict[str, list[str]] = {}
@@ -135,15 +151,25 @@ class _Comparison:
     found: list[Deviation] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
+    def find(self, resource: Resource, kind: Kind) -> Found | None:
+        """The resource as it is; None also for what stands on something that is not there."""
+        if self._leans(resource):
+            return None
+        wanted = {name: self._linked(value) for name, value in resource.inputs.items()}
+        known = self.known | ({"key": self._key(resource)} if resource.type == "aws:kms/key:Key" else {})
+        return kind.look(wanted, self.seen, known)
+
+    def _leans(self, resource: Resource) -> bool:
+        return any(isinstance(value, Link) and not self.held.get(value.name) for value in resource.inputs.values())
+
     def one(self, resource: Resource, kind: Kind) -> None:
-        if any(isinstance(value, Link) and not self.held.get(value.name) for value in resource.inputs.values()):
+        if self._leans(resource):
             # What it stands on is gone or was not checked, which was told.
             self.held[resource.name] = {}
             return
         wanted = {name: self._linked(value) for name, value in resource.inputs.items()}
         label = f"{kind.noun} {wanted.get(kind.name) or resource.name}"
-        known = self.known | ({"key": self._key(resource)} if resource.type == "aws:kms/key:Key" else {})
-        found = kind.look(wanted, self.seen, known)
+        found = self.find(resource, kind)
         if found is None:
             self.held[resource.name] = {}
             self._tell(label, kind.gone, f"{label} is gone", "there", "absent")
@@ -230,4 +256,4 @@ def _short(value: Any) -> str:
     return "nothing" if text is None else text if len(text) <= 120 else f"{text[:117]}..."
 
 
-__all__ = ["KINDS", "Kind", "compare"]
+__all__ = ["KINDS", "Kind", "compare", "located"]

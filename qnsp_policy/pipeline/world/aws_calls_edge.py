@@ -280,21 +280,34 @@ class Asker:
 
     def _templates(self, names: set[str]) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
+        large = {"PageSize": 200}
         for some in chunks(sorted(names)):
             filters = [{"Name": "launch-template-name", "Values": some}]
-            for one in self.pages("ec2", "describe_launch_templates", "LaunchTemplates", Filters=filters):
+            for one in self.pages(
+                "ec2", "describe_launch_templates", "LaunchTemplates", Filters=filters, PaginationConfig=large
+            ):
                 found[one["LaunchTemplateName"]] = {
                     "template": one,
                     "latest": one["LatestVersionNumber"],
                     "default": one["DefaultVersionNumber"],
                     "versions": {},
                 }
+
+        def keep(versions: Iterable[Any]) -> None:
+            for one in versions:
+                if one["LaunchTemplateName"] in found:
+                    found[one["LaunchTemplateName"]]["versions"][str(one["VersionNumber"])] = one["LaunchTemplateData"]
+
         # Latest and default version of every template of the account at once.
-        for one in self.pages(
-            "ec2", "describe_launch_template_versions", "LaunchTemplateVersions", Versions=["$Latest", "$Default"]
-        ):
-            if one["LaunchTemplateName"] in found:
-                found[one["LaunchTemplateName"]]["versions"][str(one["VersionNumber"])] = one["LaunchTemplateData"]
+        asked = {"Versions": ["$Latest", "$Default"], "PaginationConfig": large}
+        keep(self.pages("ec2", "describe_launch_template_versions", "LaunchTemplateVersions", **asked))
+        for name, one in found.items():
+            if str(one["latest"]) not in one["versions"]:
+                keep(
+                    self.pages(
+                        "ec2", "describe_launch_template_versions", "LaunchTemplateVersions", LaunchTemplateName=name
+                    )
+                )
         return found
 
     def _groups(self, names: list[str]) -> Mapping[str, Any]:

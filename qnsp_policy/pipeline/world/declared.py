@@ -7,7 +7,7 @@ nothing a program sets goes uncompared by oversight.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
@@ -38,6 +38,19 @@ class Resource:
     ignore: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What exists of a unit although its stack does not hold it.
+
+    Attributes:
+        ours: type and name -> id, to be taken on.
+        strangers: type, name and id of what bears our name and not our mark.
+    """
+
+    ours: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    strangers: tuple[tuple[str, str, str], ...] = ()
+
+
 Declares = Callable[[RecordedUnit], Sequence[Resource]]
 
-__all__ = ["Declares", "Link", "Resource"]
+__all__ = ["Declares", "Left", "Link", "Resource"]
