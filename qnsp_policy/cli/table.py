@@ -56,7 +56,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry(
                 "import",
                 "import_",
-                "Record a resource that exists; nothing in the world is changed.",
+                "Record a resource that exists; changes nothing in the world.",
             ),
             Entry("drift", "drift", "Compare the running world with what was applied."),
             Entry("state", "state", "What was applied, unit by unit.", group=True),

@@ -19,7 +19,7 @@ def command(
     name: Annotated[str, typer.Argument(metavar="RESOURCE", help="As the plan names it, e.g. role-triage.")],
     id_: Annotated[str, typer.Argument(metavar="ID", help="As its provider names it: a name, an id or an ARN.")],
 ) -> None:
-    """Record a resource that exists; nothing in the world is changed."""
+    """Record a resource that exists; changes nothing in the world."""
     from qnsp_policy.cli.progress import apply_story
     from qnsp_policy.workflows.state import import_resource
 
