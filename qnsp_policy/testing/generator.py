@@ -13,6 +13,8 @@ from functools import cache
 from qnsp_policy.kernel.crypto.hpke import HpkeMessage
 from qnsp_policy.kernel.crypto.keys import PrivateKey
 from qnsp_policy.kernel.sealed.header import SealedKey
+from qnsp_policy.pipeline.model import Address, build
+from qnsp_policy.pipeline.trust.initdata import initdata
 from qnsp_policy.testing.workspaces import PLATFORM, QNSP, TRUST_ROOT, filled
 
 _KEY = re.compile(r"(?<=[\s\[])@([a-z]+-(?:mldsa|ed25519|xwing|p256))")
@@ -23,8 +25,9 @@ _GROUP_RESOURCES = 8
 """Resources a group plans: tenant, sealed key, two release policies, simulator, guest, configuration, endpoint."""
 
 
-def _group(number: int) -> str:
+def _group(number: int, first: str) -> str:
     n = f"{number:05d}"
+    host_data = hashlib.sha256(first.replace("-00000", f"-{n}").encode()).hexdigest()
     return f"""apiVersion: qnsp.policy/v1
 kind: Tenant
 metadata:
@@ -78,7 +81,7 @@ spec:
     tool: "qnsp-policy simulator"
   builders: [lab@research.example]
   alternatives:
-    - measurements: {{measurement: "@hex48:m{n}", hostData: "@hex32:h{n}"}}
+    - measurements: {{measurement: "@hex48:m{n}", hostData: "{host_data}"}}
       floors: {{bootloader: 3, tee: 0, snp: 14, microcode: 209, guestSvn: 0}}
       policy: {{debug: false, migrate: false, smt: true}}
       vmpl: 0
@@ -151,12 +154,21 @@ def generated_files(documents: int, *, files: int = 10) -> dict[str, bytes]:
         documents: how many at least; groups of eight are added until there are so many.
         files: over how many files the groups are spread.
     """
-    groups = _groups(documents)
+    return _files(_groups(documents), files, _first_initdata())
+
+
+@cache
+def _first_initdata() -> str:
+    """The initdata of the first enclave; that of every other differs by its number alone."""
+    return initdata(build(_files(1, 1, "")), Address("Enclave/enclave-00000")).decode()
+
+
+def _files(groups: int, files: int, first: str) -> dict[str, bytes]:
     tenants = ", ".join(f"Tenant/tenant-{n:05d}" for n in range(groups))
     platform = PLATFORM.replace("[Tenant/clinic, Tenant/research]", f"[{tenants}]")
     texts = {"qnsp.yaml": QNSP, "trust-root.yaml": TRUST_ROOT, "platform.yaml": platform}
     for file in range(files):
-        part = [_group(n) for n in range(file, groups, files)]
+        part = [_group(n, first) for n in range(file, groups, files)]
         if part:
             texts[f"tenants-{file:03d}.yaml"] = "---\n".join(part)
     texts = {

@@ -8,7 +8,10 @@ them into the unit, and the guest trusts the broker whose key ids stand here, be
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker
@@ -58,8 +61,8 @@ def initdata(workspace: Workspace, enclave: Address) -> bytes:
             "[[brokers]]",
             f"name = {_string(broker.name)}",
             f"url = {_string(broker_url(broker))}",
-            f"tls = {_string(PublicKey.from_jwk(broker.spec.identity.tls).key_id)}",
-            f"token = {_string(PublicKey.from_jwk(broker.spec.identity.token).key_id)}",
+            f"tls = {_string(_key_id(json.dumps(broker.spec.identity.tls)))}",
+            f"token = {_string(_key_id(json.dumps(broker.spec.identity.token)))}",
         ]
     files: Mapping[str, str] = {**document.spec.initdata, OWN_FILE: "\n".join(own) + "\n"}
     lines = ['version = "0.1.0"', 'algorithm = "sha256"', "", "[data]"]
@@ -72,6 +75,13 @@ def host_data(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _key_id(jwk: str) -> str:
+    # Every enclave of a broker asks for the same two.
+    return PublicKey.from_jwk(json.loads(jwk)).key_id
+
+
+_SPECIAL = re.compile(r'["\\\x00-\x1f\x7f]')
 _SHORT = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -79,9 +89,7 @@ def _string(text: str) -> str:
     """A TOML basic string (toml.io v1.0.0): control characters escaped, everything else as it is."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
-    return (
-        '"' + "".join(_SHORT.get(c) or (f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else c) for c in text) + '"'
-    )
+    return '"' + _SPECIAL.sub(lambda found: _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", text) + '"'
 
 
 __all__ = ["OWN_FILE", "broker_url", "brokers_of", "host_data", "initdata"]
