@@ -131,7 +131,7 @@ def verify(tee: Tee, found: Sequence[Certificate], anchors: Sequence[Anchor], no
         raise refuse(tee, Refusal.CA_ROLE, subject=ca.subject_cn)
     if not is_signed_by(leaf, ca):
         raise refuse(tee, Refusal.PCK_SIGNATURE, subject=leaf.subject_cn)
-    unknown = unknown_critical(leaf) | unknown_critical(ca) | unknown_critical(root)
+    unknown = unknown_critical(leaf, (pck.SGX_EXTENSION,)) | unknown_critical(ca) | unknown_critical(root)
     if leaf.is_ca or leaf.may_sign_data is False or unknown:
         raise refuse(tee, Refusal.PCK_PROFILE, ", ".join(sorted(unknown)), subject=leaf.subject_cn)
     if p256(leaf) is None:

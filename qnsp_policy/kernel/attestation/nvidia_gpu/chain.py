@@ -47,7 +47,7 @@ def _linked(ders: tuple[bytes, ...]) -> tuple[Certificate, ...]:
     except CertificateError as error:
         raise EvidenceError(codes.CERTIFICATE, str(error)) from error
     try:
-        check_links(chain)
+        check_links(chain, known_critical=(_UEID, _TCB_INFO))
     except ChainError as error:
         raise EvidenceError(_FAULTS[error.fault], error.detail, subject=error.subject) from error
     return chain

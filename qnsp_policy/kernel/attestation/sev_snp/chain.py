@@ -270,7 +270,7 @@ def build_chain(
     if certificate.is_ca or certificate.may_sign_data is False:
         raise EvidenceError(codes.LEAF_IS_CA, subject=certificate.subject_cn)
     for member in (certificate, intermediate, root):
-        unknown = unknown_critical(member)
+        unknown = unknown_critical(member, leaf.KNOWN)
         if unknown:
             raise EvidenceError(codes.LEAF_CRITICAL, ", ".join(sorted(unknown)), subject=member.subject_cn)
     return intermediate, anchor, root

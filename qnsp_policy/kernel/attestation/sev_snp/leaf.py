@@ -27,6 +27,8 @@ SPARE: Final = tuple(f"{AMD}3.{number}" for number in range(4, 8))
 FMC: Final = AMD + "3.9"
 HWID: Final = AMD + "4"
 CSP_ID: Final = AMD + "5"
+KNOWN: Final = frozenset({STRUCTURE_VERSION, PRODUCT, BOOTLOADER, TEE, SNP, *SPARE, MICROCODE, FMC, HWID, CSP_ID})
+"""What this module reads: critical or not, it is judged."""
 _IA5_STRING: Final = 0x16
 
 
@@ -104,6 +106,7 @@ __all__ = [
     "CSP_ID",
     "FMC",
     "HWID",
+    "KNOWN",
     "MICROCODE",
     "PRODUCT",
     "SNP",

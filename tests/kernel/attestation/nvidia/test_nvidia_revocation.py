@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -232,3 +233,22 @@ def test_rim_without_a_canonical_form(device: Device) -> None:
     odd = files[name].replace(b"http://www.w3.org/2001/04/xmlenc#sha384", b"httq//www.w3.org/2001/04/xmlenc#sha384")
     with pytest.raises(EvidenceError, match="QNSP-ATT-NV-040"):
         judge(device, {**files, name: odd})
+
+
+def test_firmware_id_in_a_critical_extension(pki: nvidia.NvidiaPki) -> None:
+    """DICE asks that TcbInfo be critical; it is read here, so either way is taken."""
+    device = nvidia.make_device(pki, blackwell=True)
+    own, issuer = device.chain[0], device.chain[1]
+    info = nvidia.fwid_extension(device.fwid, blackwell=True)
+    encoded = mint.certificate(
+        own.name,
+        own.key.public_key(),
+        issuer.name,
+        issuer.key,
+        serial=7,
+        not_before=NOW - timedelta(days=1),
+        not_after=NOW + timedelta(days=1),
+        extensions=[mint.Extension(info.oid, info.value, critical=True)],
+    )
+    chain = (mint.Authority(own.key, encoded, own.name), *device.chain[1:])
+    assert verdicts(judge(replace(device, chain=chain), files_of(device)))["firmware-id"] is Verdict.SIMULATED

@@ -118,3 +118,14 @@ def test_anchor_of_amd_without_a_line_and_of_any_name(snp_pki: Pki, now: datetim
     chip = make_chip(pki, now)
     anchor = Anchor("amd", root.certificate, AssuranceClass.SIMULATED)
     judge(chip, anchor, now, vcek=chip.certificates()["vcek"], ask=ask)
+
+
+def test_extensions_that_are_judged_may_be_critical(snp_pki: Pki, snp_anchor: Anchors, now: datetime) -> None:
+    """AMD's own extensions are read, so that marking them critical changes nothing."""
+    pki = snp_pki("Milan")
+    chip = make_chip(pki, now)
+    extensions = [
+        mint.Extension(one.oid, one.value, critical=True)
+        for one in leaf_extensions("Milan", chip.tcb, hwid=chip.chip_id)
+    ]
+    judge(chip, snp_anchor("Milan"), now, vcek=leaf(chip, now, pki.ask, extensions), ask=pki.ask.certificate)
