@@ -45,7 +45,7 @@ _VERSION: Final = re.compile(rb'colloquialVersion="([^"]{1,64})"')
 def second_opinions(
     name: str, material: Material, *, nonce: str | None, tool: Path | None = None, seconds: float = _SECONDS
 ) -> tuple[Opinion, ...]:
-    """What another verifier says of each GPU in the evidence.
+    """What another verifier says of each GPU in the evidence (nv-attestation-sdk of each switch too).
 
     Args:
         name: one of `VERIFIERS`.
@@ -60,12 +60,12 @@ def second_opinions(
     gpus = [
         (f"device {index - 1}" if index else "evidence", one)
         for index, one in enumerate((material.evidence, *material.evidence.devices))
-        if one.kind is EvidenceKind.NVIDIA_GPU
+        if one.kind is EvidenceKind.NVIDIA_GPU or (one.kind is EvidenceKind.NVSWITCH and name == SDK)
     ]
     if not gpus:
         raise OperatorError(
             "QNSP-OPS-113",
-            f"{name} judges evidence of NVIDIA GPUs; here is none",
+            f"{name} judges evidence of NVIDIA GPUs{' and switches' if name == SDK else ''}; here is none",
             subject=material.evidence.kind.value,
             next_step="leave --second-opinion out",
         )
@@ -156,6 +156,7 @@ def _of_sdk(sdk: Sdk, subject: str, one: Evidence, material: Material, nonce: st
     chain, rims = one.endorsements.get("device-chain", b""), _rims(one, material)
     request = {
         "op": "judge",
+        "switch": one.kind is EvidenceKind.NVSWITCH,
         "now": timestamp(material.now),
         "architecture": _architecture(one),
         "report": base64.b64encode(one.data).decode("ascii"),

@@ -37,12 +37,22 @@ def sdk() -> None:
         pytest.skip(f"nv-attestation-sdk cannot be had here: {error.message}")
 
 
-@pytest.mark.parametrize("blackwell", [False, True], ids=["hopper", "blackwell"])
-@pytest.mark.parametrize("change", ["", "nonce", "signature", "measurement", "fwid", "rim"])
-def test_both_verifiers_agree_on_minted_devices(tmp_path: Path, blackwell: bool, change: str) -> None:
+MACHINES = ("hopper", "blackwell", "switch")
+
+
+@pytest.mark.parametrize(
+    ("machine", "change"),
+    [
+        (machine, change)
+        for machine in MACHINES
+        for change in ("", "nonce", "signature", "measurement", "fwid", "rim")
+        if (machine, change) != ("switch", "fwid")  # LS10 states none
+    ],
+)
+def test_both_verifiers_agree_on_minted_devices(tmp_path: Path, machine: str, change: str) -> None:
     """A good device is accepted by both; each named mutation is refused by both, at the same step."""
     pki = nvidia.mint_pki(NOW)
-    device = nvidia.make_device(pki, blackwell=blackwell)
+    device = nvidia.make_device(pki, blackwell=machine == "blackwell", switch=machine == "switch")
     opaque = {**device.opaque, 20: bytes(47) + b"\1"} if change == "fwid" else None
     measurements = {**device.measurements, 5: bytes(48)} if change == "measurement" else None
     report = device.report(NONCE, opaque=opaque, measurements=measurements)
@@ -91,3 +101,15 @@ def test_recorded_h100(capsys: pytest.CaptureFixture[str]) -> None:
     late = json.loads(capsys.readouterr().out)
     assert late["stepName"] == "rim"
     assert {one["verdict"] for one in late["secondOpinions"][0]["steps"] if one["step"] == "rim"} == {"refused"}
+
+
+def test_recorded_switch(capsys: pytest.CaptureFixture[str]) -> None:
+    """The recorded LS10 with its BIOS RIM: the SDK's other verifier says the same."""
+    line = ["attest", "verify", str(VECTORS / "nvat_switchAttestationReport.txt"), "--format", "json"]
+    line += ["--endorsement", f"device-chain={VECTORS / 'nvat_switchCertChain.txt'}", "--second-opinion", "nvidia-sdk"]
+    line += ["--collateral", str(VECTORS / "nvat_switchVBIOSRim_NV_SWITCH_BIOS_5612_0002_890_9610550001.xml")]
+    capsys.readouterr()
+    assert main([*line, "--now", "2026-10-01T00:00:00Z"]) == 0
+    (opinion,) = json.loads(capsys.readouterr().out)["secondOpinions"]
+    judged = {one["step"]: one["verdict"] for one in opinion["steps"]}
+    assert judged["measurements"] == judged["rim"] == judged["signature"] == judged["chain"] == "ok"

@@ -1,7 +1,7 @@
 """Runs nv-attestation-sdk's own functions within its own environment: one JSON object in, one out, no network.
 
 Started by `qnsp-policy` with the SDK's interpreter, in an empty folder (the SDK writes its log there). `judge` takes recorded evidence of a
-GPU through what the SDK does, step by step, but for what it does over the network only: it has no way to be given an OCSP answer, so
+GPU, or by the SDK's other verifier of a switch, through what the SDK does, step by step, but for what it does over the network only: it has no way to be given an OCSP answer, so
 revocation is `not judged`. The SDK reads the wall clock; here each certificate store is given the time of the request instead.
 `collect` takes evidence of the GPUs of this machine.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -65,6 +66,95 @@ class _Steps:
         return True if value is None else value
 
 
+def _roots(base: Any, request: dict[str, Any]) -> None:
+    """Puts the roots of the request in place of those that the SDK ships."""
+    for name in ("device", "rim"):
+        path = Path(f"{name}-root.pem")
+        path.write_text(request[f"{name}Root"], encoding="ascii")
+        setattr(base, f"{name.upper()}_ROOT_CERT", str(path.resolve()))
+    base.ROOT_CERT_DIR = str(Path.cwd())
+
+
+def _judge_switch(request: dict[str, Any]) -> list[dict[str, str]]:
+    """The same for a switch: one RIM, no FWID in the reports of LS10."""
+    from nv_attestation_sdk.verifiers.nv_switch_verifier import config
+    from nv_attestation_sdk.verifiers.nv_switch_verifier.attestation import AttestationReport
+    from nv_attestation_sdk.verifiers.nv_switch_verifier.nvswitch_admin_utils import NVSwitchAdminUtils
+    from nv_attestation_sdk.verifiers.nv_switch_verifier.nvswitch_verifier import SwitchVerifier
+    from nv_attestation_sdk.verifiers.nv_switch_verifier.utils import cert_chain_utils, format_vbios_version
+    from OpenSSL import crypto
+
+    settings = config.LS10Settings()
+    _roots(config.BaseSettings, request)
+    modes = config.BaseSettings.Certificate_Chain_Verification_Mode
+    steps, log = _Steps(), logging.getLogger("switch")
+    data = base64.b64decode(request["report"])
+    report = steps.run("framing", lambda: AttestationReport(data, log, log), "the report was parsed")
+    if report is None:
+        return steps.found
+    opaque = report.get_response_message().get_opaque_data()
+    root = crypto.load_certificate(crypto.FILETYPE_PEM, request["deviceRoot"])
+    chain = steps.run(
+        "certificates",
+        lambda: [*cert_chain_utils.extract_cert_chain(request["chain"].encode())[:-1], root],
+        "the chain was read",
+    )
+    if chain:
+        steps.run(
+            "chain",
+            lambda: NVSwitchAdminUtils.verify_certificate_chain(chain, settings, modes.SWITCH_ATTESTATION),
+            "ends in the device root, valid at the time asked",
+        )
+        steps.run(
+            "signature",
+            lambda: report.verify_signature(
+                chain[0].to_cryptography(), settings.signature_length, settings.HashFunction
+            ),
+            "by the leaf",
+        )
+    _fresh(steps, report, request)
+    text = request.get("vbiosRim")
+    if not text:
+        steps.add("rim", NOT_JUDGED, "no BIOS RIM was given")
+        steps.add("measurements", NOT_JUDGED, "no BIOS RIM was given")
+        return steps.found
+
+    def read_rim() -> Any:
+        stated = format_vbios_version(opaque.get_data("OPAQUE_FIELD_ID_VBIOS_VERSION"))
+        return _switch_rim(text, stated, settings, NVSwitchAdminUtils, modes.VBIOS_RIM_CERT)
+
+    rim = steps.run("rim", read_rim, "BIOS RIM")
+    if rim is None:
+        steps.add("measurements", NOT_JUDGED, "the RIM was refused")
+    else:
+        steps.run(
+            "measurements",
+            lambda: SwitchVerifier(report, rim, settings).verify(settings),
+            "each active one is an alternative of its RIM",
+        )
+    return steps.found
+
+
+def _switch_rim(text: str, stated: str, settings: Any, utils: Any, mode: Any) -> Any:
+    from nv_attestation_sdk.verifiers.nv_switch_verifier import rim as module
+
+    log = logging.getLogger("switch-rim")
+    rim = module.RIM("switch", settings, log, log, content=text)
+    if not rim.validate_schema(schema_path=str(Path(module.__file__).parent / "swidSchema2015.xsd")):
+        raise ValueError("not of the SWID schema")
+    return _judged_rim(rim, stated, settings, utils, mode)
+
+
+def _fresh(steps: _Steps, report: Any, request: dict[str, Any]) -> None:
+    """The nonce, and what the SDK cannot be given: recorded OCSP answers."""
+    if request.get("nonce"):
+        wanted = bytes.fromhex(request["nonce"])
+        steps.run("freshness", lambda: report.get_request_message().get_nonce() == wanted, "the nonce of the request")
+    else:
+        steps.add("freshness", NOT_JUDGED, "no nonce was given")
+    steps.add("revocation", NOT_JUDGED, "the SDK asks OCSP over the network only and takes no recorded answer")
+
+
 def _judge(request: dict[str, Any]) -> list[dict[str, str]]:
     from OpenSSL import crypto
     from verifier.attestation import AttestationReport
@@ -75,11 +165,7 @@ def _judge(request: dict[str, Any]) -> list[dict[str, str]]:
     from verifier.verifier import Verifier
 
     settings = GPU_ARCHITECTURE_MAP[10 if request["architecture"] == "blackwell" else 9]
-    for name in ("device", "rim"):
-        path = Path(f"{name}-root.pem")
-        path.write_text(request[f"{name}Root"], encoding="ascii")
-        setattr(BaseSettings, f"{name.upper()}_ROOT_CERT", str(path.resolve()))
-    BaseSettings.ROOT_CERT_DIR = str(Path.cwd())
+    _roots(BaseSettings, request)
     steps = _Steps()
     data = base64.b64decode(request["report"])
     report = steps.run("framing", lambda: AttestationReport(data, settings), "the report was parsed")
@@ -115,13 +201,7 @@ def _judge(request: dict[str, Any]) -> list[dict[str, str]]:
             ),
             "by the leaf",
         )
-    if request.get("nonce"):
-        wanted = bytes.fromhex(request["nonce"])
-        steps.run("freshness", lambda: report.get_request_message().get_nonce() == wanted, "the nonce of the request")
-    else:
-        steps.add("freshness", NOT_JUDGED, "no nonce was given")
-    steps.add("revocation", NOT_JUDGED, "the SDK asks OCSP over the network only and takes no recorded answer")
-
+    _fresh(steps, report, request)
     rims: dict[str, Any] = {}
     for name, stated in (
         ("driver", lambda: opaque.get_data("OPAQUE_FIELD_ID_DRIVER_VERSION").decode().rstrip("\0")),
@@ -149,7 +229,6 @@ def _judge(request: dict[str, Any]) -> list[dict[str, str]]:
 
 def _rim(name: str, text: str, stated: str, settings: Any) -> Any:
     """A RIM as the SDK verifies it, but for OCSP: schema, version, chain to the root, signature, measurements."""
-    from OpenSSL import crypto
     from verifier.cc_admin_utils import CcAdminUtils
     from verifier.config import BaseSettings
     from verifier.rim import RIM
@@ -159,13 +238,19 @@ def _rim(name: str, text: str, stated: str, settings: Any) -> Any:
     rim = RIM(rim_name=name, settings=settings, rim_path=str(path))
     if not rim.validate_schema():
         raise ValueError("not of the SWID schema")
-    if rim.get_colloquial_version().lower() != stated.lower():
-        raise ValueError(f"is for version {rim.get_colloquial_version()}, the report states {stated}")
-    root = Path(BaseSettings.RIM_ROOT_CERT).read_text(encoding="ascii")
-    chain = [*rim.extract_certificates(), crypto.load_certificate(crypto.FILETYPE_PEM, root)]
     modes = BaseSettings.Certificate_Chain_Verification_Mode
     mode = modes.DRIVER_RIM_CERT if name == "driver" else modes.VBIOS_RIM_CERT
-    good, expired, end = CcAdminUtils.verify_certificate_chain(chain, settings, mode)
+    return _judged_rim(rim, stated, settings, CcAdminUtils, mode)
+
+
+def _judged_rim(rim: Any, stated: str, settings: Any, utils: Any, mode: Any) -> Any:
+    """Version, chain to the root, signature, measurements: read again from what was signed."""
+    from OpenSSL import crypto
+
+    if rim.get_colloquial_version().lower() != stated.lower():
+        raise ValueError(f"is for version {rim.get_colloquial_version()}, the report states {stated}")
+    root = crypto.load_certificate(crypto.FILETYPE_PEM, Path(settings.RIM_ROOT_CERT).read_text(encoding="ascii"))
+    good, expired, end = utils.verify_certificate_chain([*rim.extract_certificates(), root], settings, mode)
     if not good:
         raise ValueError(f"its chain {'ended on ' + str(end) if expired else 'does not end in the RIM root'}")
     rim.verify_signature(settings)
@@ -188,7 +273,7 @@ def main() -> int:
         try:
             if request["op"] == "judge":
                 _at(datetime.fromisoformat(request["now"]))
-                answer["steps"] = _judge(request)
+                answer["steps"] = _judge_switch(request) if request["switch"] else _judge(request)
             else:
                 answer["devices"] = _collect(request)
         except Exception as error:  # noqa: BLE001  the caller is told, in JSON
