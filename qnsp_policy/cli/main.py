@@ -20,6 +20,7 @@ PROGRAM = "qnsp-policy"
 USAGE = 64
 INTERRUPTED = 130
 READER_GONE = 141
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _READERS = frozenset({"validate", "check", "plan"})
 """Commands that read and end: their process neither looks for garbage nor takes its millions of objects apart in the end."""
@@ -85,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = INTERRUPTED
     except OSError as error:  # standard output is full, or its terminal is gone
         code = _unsaid(error, session)
+    if arguments is None:
+        for number in _ENDS:  # it ends already; once more must not change with which code
+            signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         _give_up(stream)
     if reader:
@@ -105,7 +109,7 @@ def _fill_streams() -> None:
 
 def _end_like_ctrl_c() -> None:
     """SIGTERM and the end of the terminal save state and free the lease, as Ctrl-C does; `nohup` stays as it is."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDS[1:]:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
 

@@ -41,7 +41,7 @@ with open(sys.argv[1], "w") as report:
 
 def run(folder: Path, *line: str, prefix: str = "") -> Ended:
     """One command of ours as a process of its own, under a shell's limits."""
-    command = f'{prefix} exec "{sys.executable}" -m qnsp_policy.cli.main "$@"'
+    command = f'{prefix or "exec"} "{sys.executable}" -m qnsp_policy.cli.main "$@"'
     begun = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.NamedTemporaryFile("r") as report:
         launched = [sys.executable, "-I", "-c", _LAUNCHER, report.name, "bash", "-c", command, "sh", *line]
@@ -145,3 +145,59 @@ def test_not_enough_memory(tmp_path: Path) -> None:
     ended = run(workspace(tmp_path / "lab", 2_000), "validate", prefix="ulimit -v 60000;")
     assert ended.code != 0
     assert "documents in" not in ended.said
+
+
+HOSTILE: dict[str, bytes] = {
+    "invalid UTF-8": b"kind: Tenant\nname: \xff\xfe\n",
+    "UTF-16": "kind: Tenant\n".encode("utf-16"),
+    "NUL": b"kind: Ten\x00ant\n",
+    "deep flow": b"a: " + b"[" * 50_000,
+    "deep blocks": b"".join(b" " * n + b"a:\n" for n in range(2_000)),
+    "billion laughs": b"a: &a [x]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (n + 1, n + 1, n, n) for n in range(97, 121)),
+    "an enormous scalar": b"kind: " + b"x" * 20_000_000 + b"\n",
+    "an enormous number": b"kind: " + b"9" * 100_000 + b"\n",
+    "a million documents": b"---\n" * 1_000_000,
+    "a million keys": b"".join(b"k%d: 1\n" % n for n in range(300_000)),
+    "a tag that makes objects": b"kind: !!python/object/apply:os.system [id]\n",
+    "duplicate keys": b"kind: Tenant\nkind: Grant\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes(tmp_path: Path, name: str) -> None:
+    """Whatever the bytes: the file is named, with a code and a next step, in bounded time and memory."""
+    root = workspace(tmp_path / "lab")
+    (root / "hostile.yaml").write_bytes(HOSTILE[name])
+    ended = run(root, "validate")
+    assert ended.code == 1, ended.said[:500]
+    assert "error[QNSP-" in ended.said
+    assert "hostile.yaml" in ended.said
+    assert "Traceback" not in ended.said
+    assert ended.seconds < SECONDS
+    assert ended.megabytes < 1_000
+
+
+def test_a_loop_of_links_and_a_link_that_leads_out(tmp_path: Path) -> None:
+    """Neither is followed for ever, neither shows what lies outside."""
+    root = workspace(tmp_path / "lab")
+    (root / "loop").symlink_to(root)
+    (root / "a.yaml").symlink_to(root / "b.yaml")
+    (root / "b.yaml").symlink_to(root / "a.yaml")
+    (root / "shadow.yaml").symlink_to("/etc/passwd")
+    ended = run(root, "validate")
+    refused(ended, "QNSP-DOC-03")
+    assert "root:x:" not in ended.said
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    """Without the right to read it (in a user namespace of its own, as root may read everything)."""
+    if subprocess.run(["unshare", "-U", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no user namespaces here")
+    root = workspace(tmp_path / "lab")
+    (root / "secret.yaml").write_text("kind: Tenant\n")
+    (root / "secret.yaml").chmod(0)
+    ended = run(root, "validate", prefix="exec unshare -U")
+    assert ended.code == 1, ended.said
+    assert "secret.yaml" in ended.said
+    assert "ermission" in ended.said
+    assert "Traceback" not in ended.said
