@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from pulumi_qnsp.broker import BrokerAdmin
@@ -11,11 +10,9 @@ from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.wire import broker_admin
 from qnsp_policy.kernel.wire.guest_status import GuestStatus
+from qnsp_policy.pipeline.world import guest_edge
 from qnsp_policy.pipeline.world.broker_edge import BrokerReader
 from qnsp_policy.pipeline.world.gateway_edge import read_gateway
-
-GUESTS = ".qnsp/run/guest"
-"""Where guests of the local platform have their working folders (docs/formats/units.md, "enclave")."""
 
 
 class BrokerWriter(BrokerReader):
@@ -55,12 +52,8 @@ def read_evidence(endpoint: Json) -> Json:
 
 
 def read_guests(setting: Setting, endpoint: str) -> list[GuestStatus]:
-    """What the guests on this machine wrote down about an endpoint, newest try first; what cannot be read says nothing."""
-    found = []
-    for path in setting.path(GUESTS).glob(f"*/status/{endpoint}.json"):
-        with suppress(OSError, ValueError):
-            found.append(GuestStatus.from_bytes(path.read_bytes()))
-    return sorted((status for status in found if status.endpoint == endpoint), key=lambda s: s.asked, reverse=True)
+    """What the guests of this workspace say of an endpoint, newest try first."""
+    return guest_edge.read_guests(setting.workspace, endpoint)
 
 
 __all__ = ["BrokerWriter", "connect_broker", "read_evidence", "read_guests", "wake_supervisor"]

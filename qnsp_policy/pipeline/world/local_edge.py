@@ -20,6 +20,7 @@ from qnsp_policy.kernel.wire.unix_edge import ask
 from qnsp_policy.pipeline.world.broker_edge import BrokerReader
 from qnsp_policy.pipeline.world.gateway import GatewayStatement
 from qnsp_policy.pipeline.world.gateway_edge import read_gateway
+from qnsp_policy.pipeline.world.guest_edge import read_guests
 from qnsp_policy.pipeline.world.local import declared_files, process_inputs, process_spec
 from qnsp_policy.pipeline.world.observed import Concern, Deviation, Observation
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
@@ -208,7 +209,8 @@ class _Look:
             )
             return
         if not isinstance(said, GatewayStatement):
-            text = f"endpoint {name} does not answer: {said}"
+            quoted = [status.text for status in read_guests(self._reader.workspace, name) if status.text]
+            text = f"endpoint {name} does not answer: {said}" + (f"; its guest says: {quoted[0]}" if quoted else "")
             self._note(unit.id, name, Concern.AVAILABILITY, text, "answers", "silent")
             return
         applied = str(unit.outputs.get("keyId", ""))

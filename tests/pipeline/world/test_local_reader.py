@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.wire.broker_admin import ObjectEntry
+from qnsp_policy.kernel.wire.guest_status import GuestState, GuestStatus
 from qnsp_policy.kernel.wire.supervisor import ProcessReport, State, answer_line
 from qnsp_policy.pipeline.world import broker_edge, gateway_edge, local_edge
 from qnsp_policy.pipeline.world.gateway import GatewayStatement
@@ -193,6 +195,12 @@ def test_an_endpoint_that_is_silent_or_has_another_key(world: World) -> None:
     """Silence is a matter of availability; a new key after a restart is told, but harmless."""
     world.gateway = ConnectionRefusedError(111, "refused")
     assert world.texts()[0][:2] == ("endpoint/e", "availability")
+    status = world.folder / ".qnsp/run/guest/c-0/status/e.json"
+    status.parent.mkdir(parents=True)
+    status.write_bytes(GuestStatus("e", GuestState.DENIED, datetime.now(UTC), text="denied x: QNSP-REL-003").to_bytes())
+    assert world.texts()[0][2].endswith("its guest says: denied x: QNSP-REL-003")
+    status.write_bytes(b"damaged")
+    assert "guest says" not in world.texts()[0][2]
     world.gateway = GatewayStatement("other", "sev-snp")
     assert world.texts()[0][:2] == ("endpoint/e", "refreshed")
     assert world.reader().observe(units()).drifted == {}
