@@ -1,4 +1,4 @@
-"""`image build|measure|inspect`: images that attest, from a recipe; the same bytes on every machine."""
+"""`image build|measure|inspect|guest`: images that attest, from a recipe; the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -97,6 +97,26 @@ def inspect(
     session: Session = ctx.obj
     found = inspect_image(image)
     emit(session, found, lambda: _inspection(found))
+
+
+@app.command(epilog=examples("image guest Enclave/triage --out guest.json", "image guest triage"))
+def guest(
+    ctx: typer.Context,
+    enclave: Annotated[str, typer.Argument(help="The Enclave document of the fleet.")],
+    out: Annotated[Path | None, typer.Option(help="Write it here.")] = None,
+) -> None:
+    """What the guest in a fleet's image must be told, from the documents."""
+    import json
+
+    from qnsp_policy.workflows.image_guest import guest_configuration
+
+    session: Session = ctx.obj
+    found = guest_configuration(session.directory, enclave)
+    text = json.dumps(found, indent=2) + "\n"
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+        session.note(f"wrote {out}; it goes into the image, and PCR2 measures it")
+    emit(session, found, lambda: "" if out is not None else text.rstrip("\n"), exact=True)
 
 
 def _registers(found: Any) -> list[str]:

@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -33,7 +34,7 @@ from qnsp_policy.services.guest.attesters.devices import devices_of
 from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
 from qnsp_policy.services.guest.configuration import BrokerConnection, GuestConfiguration, read_configuration
 from qnsp_policy.services.guest.key_source import KeySource, KmsOrBroker, NoBroker
-from qnsp_policy.services.guest.kms import AttestedKms, credentials_from
+from qnsp_policy.services.guest.kms import METADATA_SERVICE, AttestedKms, credentials_from, credentials_of_instance
 from qnsp_policy.services.guest.loopback import bring_up
 from qnsp_policy.services.guest.program import run
 from qnsp_policy.services.guest.rcar import BrokerSession, Denied
@@ -80,12 +81,14 @@ def key_source(configuration: GuestConfiguration, attester: Attester) -> KeySour
     if settings is None or not settings.keys:
         return broker
     assert attester.get_document is not None  # the configuration was read
-    parent = StreamAddress.parse(settings.credentials)
+    get_credentials = credentials_of_instance
+    if settings.credentials != METADATA_SERVICE:
+        get_credentials = partial(credentials_from, StreamAddress.parse(settings.credentials))
     kms = AttestedKms(
         settings.endpoint,
         via=StreamAddress.parse(settings.via),
         get_document=attester.get_document,
-        get_credentials=lambda: credentials_from(parent),
+        get_credentials=get_credentials,
         authorities=Path(settings.authorities) if settings.authorities else None,
         key_size=settings.key_size,
     )

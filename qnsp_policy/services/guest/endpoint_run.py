@@ -151,11 +151,14 @@ def _start_gateway_process(name: str, settings: Mapping[str, Any]) -> Child:
 def open_model(endpoint: EndpointConfiguration, data_key: bytes, artefacts: Path) -> int:
     """The sealed artefact, opened into a memory file; nothing of it is handed on unless all of it is authentic.
 
+    An artefact that lies in a bucket is looked for under its own name: an enclave's image carries it.
+
     Raises:
         OperatorError: `QNSP-GST-021`: the file is not there.
         PeerError: it is not the artefact that the plan names, or does not open.
     """
-    path = artefacts / endpoint.model.location
+    location = endpoint.model.location
+    path = artefacts / (location.rpartition("/")[2] if "://" in location else location)
     try:
         with path.open("rb") as file:
             return memory_file(

@@ -94,6 +94,43 @@ def credentials_from(address: StreamAddress) -> Credentials:
     return Credentials.from_json(data)
 
 
+METADATA_SERVICE = "metadata-service"
+"""What `credentials` says on an instance, which asks its own metadata service."""
+_METADATA = ("169.254.169.254", 80)
+
+
+def credentials_of_instance(service: tuple[str, int] = _METADATA) -> Credentials:
+    """The credentials of this instance's role, by a session of the metadata service (IMDSv2).
+
+    Raises:
+        OperatorError: `QNSP-GST-054`: the service does not answer, or the instance has no role.
+        PeerError: `QNSP-GST-053`.
+    """
+    roles = "/latest/meta-data/iam/security-credentials/"
+
+    def ask(method: str, path: str, headers: dict[str, str]) -> bytes:
+        connection = http.client.HTTPConnection(*service, timeout=_TIMEOUT)
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            data = answer.read(_MAX_CREDENTIALS + 1)
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise OperatorError("QNSP-GST-054", f"the metadata service answers {answer.status} to {path}", subject=path)
+        return data
+
+    try:
+        token = ask("PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}).decode("ascii")
+        session = {"X-aws-ec2-metadata-token": token}
+        role = ask("GET", roles, session).decode("ascii").strip()
+        if not re.fullmatch(r"[\w+=,.@-]{1,64}", role):
+            raise PeerError("QNSP-GST-053", "the metadata service names no role")
+        return Credentials.from_json(ask("GET", roles + role, session))
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise OperatorError("QNSP-GST-054", f"the metadata service does not answer: {error}") from error
+
+
 class _Connection(http.client.HTTPSConnection):
     """HTTPS to a named host over a stream that leads there some other way."""
 
@@ -225,4 +262,11 @@ class AttestedKms:
         return {str(name): str(value) for name, value in unsigned.headers.items()}
 
 
-__all__ = ["AttestedKms", "Credentials", "GetDocument", "credentials_from"]
+__all__ = [
+    "METADATA_SERVICE",
+    "AttestedKms",
+    "Credentials",
+    "GetDocument",
+    "credentials_from",
+    "credentials_of_instance",
+]

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from qnsp_policy.services.guest.attesters import nitro_tpm, nsm
 from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
 from qnsp_policy.services.guest.configuration import KmsKey
 from qnsp_policy.services.guest.key_source import KmsOrBroker
-from qnsp_policy.services.guest.kms import AttestedKms, Credentials, credentials_from
+from qnsp_policy.services.guest.kms import AttestedKms, Credentials, credentials_from, credentials_of_instance
 from qnsp_policy.services.guest.rcar import Denied, Released
 from qnsp_policy.services.guest.workload import free_port
 from qnsp_policy.simulator import nitro
@@ -227,6 +228,68 @@ def test_credentials_that_are_none(parent: Callable[[bytes], StreamAddress], dat
     """Nonsense is said to be nonsense, never signed with."""
     with pytest.raises(PeerError, match="QNSP-GST-053"):
         credentials_from(parent(data))
+
+
+@pytest.fixture
+def metadata() -> Iterator[tuple[tuple[str, int], dict[str, tuple[int, bytes]]]]:
+    """A metadata service of version 2, whose answers a test may change."""
+    answers = {
+        "/latest/api/token": (200, b"token"),
+        "/latest/meta-data/iam/security-credentials/": (200, b"qnsp-triage"),
+        "/latest/meta-data/iam/security-credentials/qnsp-triage": (200, json.dumps(CREDENTIALS).encode()),
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self, *, allowed: bool) -> None:
+            status, body = answers.get(self.path, (404, b"")) if allowed else (401, b"")
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_PUT(self) -> None:
+            self._answer(allowed="X-aws-ec2-metadata-token-ttl-seconds" in self.headers)
+
+        def do_GET(self) -> None:
+            self._answer(allowed=self.headers.get("X-aws-ec2-metadata-token") == "token")
+
+        def log_message(self, *_: object) -> None:
+            """Tests are quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield ("127.0.0.1", server.server_address[1]), answers
+    server.shutdown()
+    server.server_close()
+
+
+Metadata = tuple[tuple[str, int], dict[str, tuple[int, bytes]]]
+ROLES = "/latest/meta-data/iam/security-credentials/"
+
+
+def test_an_instance_asks_its_own_metadata_service(metadata: Metadata) -> None:
+    """By a session, as IMDSv2 wants it."""
+    assert credentials_of_instance(metadata[0]).token == CREDENTIALS["Token"]
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "code"),
+    [
+        (ROLES, (404, b""), "QNSP-GST-054"),
+        (ROLES, (200, b"../../user-data"), "QNSP-GST-053"),
+        (ROLES, (200, b"\xff"), "QNSP-GST-054"),
+        (ROLES + "qnsp-triage", (200, b"{}"), "QNSP-GST-053"),
+        ("/latest/api/token", (403, b""), "QNSP-GST-054"),
+    ],
+    ids=["no-role", "a-path", "no-text", "no-credentials", "switched-off"],
+)
+def test_a_metadata_service_that_gives_none(
+    metadata: Metadata, path: str, answer: tuple[int, bytes], code: str
+) -> None:
+    """Said, and nothing is signed."""
+    metadata[1][path] = answer
+    with pytest.raises((OperatorError, PeerError), match=code):
+        credentials_of_instance(metadata[0])
 
 
 class Broker:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, Endpoint, KeyBroker, Platform, ReferenceValues, Tenant
 from qnsp_policy.pipeline.model.scalars import Address
+from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.plan.lowering.context import (
     RUN,
     Json,
@@ -29,6 +31,7 @@ from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 SIMULATED_TCB = {"bootloader": 4, "tee": 0, "snp": 22, "microcode": 213}
 """What the simulator reports as its TCB: current firmware of the Milan line, so that sensible floors are met."""
 
+_WRAPPINGS = ("ML-KEM-768", "X-Wing", "ML-KEM-1024", "MLKEM1024-P384")
 _SMT, _RESERVED_ONE, _MIGRATE, _DEBUG = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 
 
@@ -148,11 +151,7 @@ def _member(
         "workdir": f"{RUN}/guest/{member}",
         "artefacts": ".",
     }
-    # The protocol's own wrapping comes first; only a tier that does not admit it makes the guest ask for another.
-    tiers = [context.workspace.tier_of(tenant) for tenant in spec.tenants]
-    wrappings = ("ML-KEM-768", "X-Wing", "ML-KEM-1024", "MLKEM1024-P384")
-    wrapping = next((name for name in wrappings if all(name in tier.kem.allowed for tier in tiers)), wrappings[0])
-    if wrapping != wrappings[0]:
+    if (wrapping := tee_key(context.workspace, spec.tenants)) != _WRAPPINGS[0]:
         guest["teeKey"] = wrapping
     measured: Json = {"path": initdata_path, "mode": "0600", "text": data.decode()}
     names = (f"enclave-{member}-simulator", f"enclave-{member}-guest")
@@ -165,6 +164,12 @@ def _member(
         ),
         process(names[1], "qnsp_policy.services.guest", [configuration(names[1], guest)], readiness=None),
     ]
+
+
+def tee_key(workspace: Workspace, tenants: Iterable[Address]) -> str:
+    """What a guest asks releases to be wrapped by: the protocol's own, but where a tenant's tier does not admit it."""
+    tiers = [workspace.tier_of(tenant) for tenant in tenants]
+    return next((name for name in _WRAPPINGS if all(name in tier.kem.allowed for tier in tiers)), _WRAPPINGS[0])
 
 
 def guest_policy(enclave: Enclave) -> int:
