@@ -115,7 +115,7 @@ def test_mixed_list_keeps_order(fleet: Fleet, folder: Path) -> None:
         ({**good, "evidence": "pipe"}, "QNSP-ATT-BAT-003"),
         ({**good, "evidence": "a\0b"}, "QNSP-ATT-BAT-003"),
         ({**good, "evidence": "empty"}, "QNSP-ATT-SNP-001"),
-        ({**good, "evidence": "empty", "kind": "auto"}, "QNSP-ATT-BAT-002"),
+        ({**good, "evidence": "empty", "kind": "auto"}, "QNSP-ATT-BAT-006"),
         ({**good, "collateral": "nowhere"}, "QNSP-ATT-BAT-003"),
         ({**good, "endorsements": {"auxblob": "nowhere"}}, "QNSP-ATT-BAT-003"),
         ({**good, "kind": "sev_snp"}, "QNSP-ATT-BAT-002"),
