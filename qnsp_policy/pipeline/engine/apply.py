@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -313,8 +314,9 @@ class _Run:
                 driver.up(refresh=False, held=action.steps)
             else:
                 driver.up(refresh=before is not None, replace=_held(_made_anew(action, unit), driver))
-        except EngineError:
+        except EngineError as error:
             deployment = driver.export()
+            error.message += _half(unit, set(deployment.resources) - driver.failed)
             self.lease.check()
             far = records.as_far_as(unit.inputs, before.inputs if before else None, deployment.held)
             records.write_unit(backend, replace(attempt, inputs=far, deployment_digest=deployment.digest))
@@ -519,6 +521,22 @@ def _restated(steps: Iterable[PlannedStep], unit: Unit) -> tuple[PlannedStep, ..
         replace(item, step=shown[item.step.type, item.step.name]) if (item.step.type, item.step.name) in shown else item
         for item in steps
     )
+
+
+def _half(unit: Unit, held: AbstractSet[tuple[str, str]]) -> str:
+    """What of a unit that failed stands and what does not."""
+    outline = [(step.type, step.name) for step in outlines()[unit.program](unit)]
+    sides = {
+        "of it stands": [name for kind, name in outline if (kind, name) in held],
+        "not": [name for kind, name in outline if (kind, name) not in held],
+    }
+    told = [f"{how}: {_names(names)}" for how, names in sides.items() if names]
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more
 
 
 def _made_anew(action: Action, unit: Unit) -> tuple[Step, ...]:

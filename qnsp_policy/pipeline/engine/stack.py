@@ -81,6 +81,8 @@ class StackDriver:
     host: EngineHost
     plan: Path | None = None
     plan_digest: str = ""
+    failed: set[tuple[str, str]] = field(default_factory=set)
+    """Resources, by type and name, whose step failed: they may be there, but are not what they should be."""
     _errors: list[str] = field(default_factory=list)
     _ours: bool | None = None
 
@@ -459,6 +461,8 @@ class StackDriver:
             if found := event.get(name):
                 planned = planned_step(found["metadata"])
                 if planned is not None:
+                    if kind is EventKind.STEP_FAILED:
+                        self.failed.add((planned.step.type, planned.step.name))
                     resource = f"{planned.step.type} {planned.step.name}"
                     self.listener(Event(kind, self.unit.id, op=planned.op.value, resource=resource))
 
