@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import OperatorError
+from qnsp_policy.errors import OperatorError, Place
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.review.drift_places import place_of
 from qnsp_policy.pipeline.world.observed import Concern
 from qnsp_policy.workflows.runtime import observe, recorded_state
 
@@ -38,6 +39,7 @@ def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[st
             "text": deviation.text,
             "expected": deviation.expected,
             "got": deviation.got,
+            "place": _text(place_of(workspace, deviation.unit, deviation.resource)),
         }
         for deviation in seen.deviations
         if deviation.unit not in ignore
@@ -50,6 +52,7 @@ def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[st
             "text": f"could not be read ({why})",
             "expected": "",
             "got": "",
+            "place": _text(place_of(workspace, unit, "")),
         }
         for unit, why in sorted(seen.unknown.items())
         if unit not in ignore
@@ -63,6 +66,10 @@ def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[st
         "ignored": list(ignore),
         "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
     }
+
+
+def _text(place: Place | None) -> str:
+    return "" if place is None else str(place)
 
 
 __all__ = ["drift"]

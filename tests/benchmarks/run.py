@@ -28,7 +28,7 @@ from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 from qnsp_policy.pipeline.world.recorded import Genesis
 from qnsp_policy.testing.generator import documents_of, generated_attachments, generated_files
 from qnsp_policy.workflows.runtime import open_backend, write_genesis
-from tests.benchmarks import applied_bench, apply_bench, attestation_bench, crypto_bench, documents_bench
+from tests.benchmarks import applied_bench, apply_bench, attestation_bench, aws_bench, crypto_bench, documents_bench
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = Console()
@@ -251,13 +251,14 @@ def main() -> None:
     parser.add_argument("--fleet", type=int, default=10_000)
     parser.add_argument("--shapes", nargs="+", default=["4x250", "20x50"], help="units x processes of `apply`")
     parser.add_argument("--applied", type=int, default=1_000, help="resources of the `plan` without changes")
+    parser.add_argument("--aws-fleets", type=int, default=100, help="fleets over three regions of the AWS figures")
     parser.add_argument("--runs", type=int, default=3, help="of each command; the median counts")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, one run each: four minutes")
     parser.add_argument("--no-write", action="store_true", help="print only")
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.runs, chosen.memory, chosen.fleet = 1, [1_000, 10_000], 1_000
-        chosen.shapes, chosen.applied = ["4x50", "10x20"], 200
+        chosen.shapes, chosen.applied, chosen.aws_fleets = ["4x50", "10x20"], 200, 20
     pulumi = toolchain.find("pulumi", environment=os.environ)
     if pulumi is None:
         raise SystemExit("pulumi is not built: make setup")
@@ -276,6 +277,8 @@ def main() -> None:
             "## Plans (whole processes)\n\n" + table(planned),
             "## Applies (processor time of every process that had a part)\n\n" + table(done),
             "## Growth\n\n" + table(grown),
+            f"## AWS, {chosen.aws_fleets} fleets over three regions, against a test double (moto)\n\n"
+            + figures(aws_bench.measure(chosen.aws_fleets)),
             "## Documents, in process\n\n" + figures(documents_bench.measure(max(chosen.sizes))),
             "## Attestation, and its peer dcap-qvl\n\n" + figures(attestation_bench.measure(chosen.fleet)),
             "## Cryptography\n\n" + figures(crypto_bench.measure()),

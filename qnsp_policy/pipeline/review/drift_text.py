@@ -23,7 +23,7 @@ def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
     lines: list[str] = []
     for name, style in (*_ORDER, (_REFRESHED, "dim")):
         lines += [
-            f"{paint(style, f'{name:<12}')} {terminal(item['unit']):<28} {terminal(item['text'])}"
+            f"{paint(style, f'{name:<12}')} {terminal(item['unit']):<28} {terminal(item['text'])}{_place(item, paint)}"
             for item in found["drift"]
             if item["class"] == name
         ]
@@ -35,6 +35,11 @@ def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
     elif counted[_REFRESHED]:
         lines.append("What was renewed by itself is no drift; `qnsp-policy refresh` records it.")
     return "\n".join(lines)
+
+
+def _place(item: Mapping[str, Any], paint: Paint) -> str:
+    place = item.get("place", "")
+    return paint("dim", f"  {terminal(place)}") if place else ""
 
 
 __all__ = ["render_drift"]

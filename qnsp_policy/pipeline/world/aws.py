@@ -245,7 +245,8 @@ class _Comparison:
         self._tell(label, concern, text, _short(wanted), _short(got))
 
     def _extra(self, label: str, extra: Extra) -> None:
-        self._tell(label, extra.concern, f"{label}: {extra.text}", extra.expected, extra.got)
+        text = f"{label}: {extra.text}" + ("; no apply takes it away" if extra.by_hand else "")
+        self._tell(label, extra.concern, text, extra.expected, extra.got)
 
     def _tell(self, label: str, concern: Concern, text: str, expected: str, got: str) -> None:
         self.found.append(Deviation(self.unit.id, label, concern, text, expected, got))

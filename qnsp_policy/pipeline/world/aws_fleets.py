@@ -177,7 +177,11 @@ def load_balancer(wanted: Json, seen: Seen, known: Json) -> Found | None:
     ports = {str(port) for port in seen["declared ports"].get(wanted["name"], ())}
     more = [one for one in seen[f"listeners:{arn}"] if str(one["Port"]) not in ports]
     extras = [
-        Extra(f"it listens on port {one['Port']} ({one['Protocol']}), which no plan holds", got=str(one["Port"]))
+        Extra(
+            f"it listens on port {one['Port']} ({one['Protocol']}), which no plan holds",
+            got=str(one["Port"]),
+            by_hand=True,
+        )
         for one in more
     ]
     return Found(outputs, inputs, tuple(extras))

@@ -17,9 +17,11 @@ def role(wanted: Json, seen: Seen, known: Json) -> Found | None:
         return None
     declared = known.get("inline", {}).get(wanted["name"], ())
     more = sorted(p["PolicyName"] for p in found.get("RolePolicyList") or () if p["PolicyName"] not in declared)
-    extras = [Extra(f"it was given the inline policy {name}, which no plan holds", got=name) for name in more]
+    extras = [
+        Extra(f"it was given the inline policy {name}, which no plan holds", got=name, by_hand=True) for name in more
+    ]
     extras += [
-        Extra(f"the managed policy {one['PolicyArn']} was attached to it", got=one["PolicyArn"])
+        Extra(f"the managed policy {one['PolicyArn']} was attached to it", got=one["PolicyArn"], by_hand=True)
         for one in found.get("AttachedManagedPolicies") or ()
     ]
     inputs = {
@@ -90,7 +92,7 @@ def _around(found: Json) -> Iterator[Extra]:
     for grant in found["grants"]:
         operations = ", ".join(grant.get("Operations") or ())
         text = f"a grant of KMS lets {grant.get('GranteePrincipal', 'somebody')} {operations}, which goes around its policy"
-        yield Extra(text, got=str(grant.get("GrantId", "")))
+        yield Extra(text, got=str(grant.get("GrantId", "")), by_hand=True)
     match found["KeyState"]:
         case "PendingDeletion":
             when = f" on {found['DeletionDate']:%Y-%m-%d}" if found.get("DeletionDate") else ""

@@ -31,18 +31,18 @@ def vpc(wanted: Json, seen: Seen, known: Json) -> Found | None:
 def _ways(own: str, seen: Seen) -> Iterator[Extra]:
     for gateway in seen["internet gateways"]:
         if any(attached["VpcId"] == own for attached in gateway["Attachments"]):
-            yield Extra(f"internet gateway {gateway['InternetGatewayId']} is attached to it")
+            yield Extra(f"internet gateway {gateway['InternetGatewayId']} is attached to it", by_hand=True)
     for gateway in seen["NAT gateways"]:
         if gateway["VpcId"] == own and gateway["State"] not in {"deleted", "deleting", "failed"}:
-            yield Extra(f"NAT gateway {gateway['NatGatewayId']} stands in it")
+            yield Extra(f"NAT gateway {gateway['NatGatewayId']} stands in it", by_hand=True)
     for gateway in seen["VPN gateways"]:
         if any(one["VpcId"] == own and one["State"] == "attached" for one in gateway.get("VpcAttachments", ())):
-            yield Extra(f"VPN gateway {gateway['VpnGatewayId']} is attached to it")
+            yield Extra(f"VPN gateway {gateway['VpnGatewayId']} is attached to it", by_hand=True)
     for peering in seen["peerings"]:
         sides = {peering["RequesterVpcInfo"]["VpcId"], peering["AccepterVpcInfo"].get("VpcId")}
         if own in sides and peering["Status"]["Code"] in {"active", "pending-acceptance", "provisioning"}:
             other = ", ".join(sorted(str(side) for side in sides - {own}))
-            yield Extra(f"peering {peering['VpcPeeringConnectionId']} with {other} reaches into it")
+            yield Extra(f"peering {peering['VpcPeeringConnectionId']} with {other} reaches into it", by_hand=True)
 
 
 def foreign_endpoints(services: set[str], own: str, seen: Seen) -> Iterator[Extra]:
@@ -50,7 +50,8 @@ def foreign_endpoints(services: set[str], own: str, seen: Seen) -> Iterator[Extr
     for endpoint in seen["endpoints"]:
         if endpoint["VpcId"] == own and endpoint["ServiceName"] not in services and _alive(endpoint):
             yield Extra(
-                f"endpoint {endpoint['VpcEndpointId']} to {endpoint['ServiceName']} is a way out that no plan holds"
+                f"endpoint {endpoint['VpcEndpointId']} to {endpoint['ServiceName']} is a way out that no plan holds",
+                by_hand=True,
             )
 
 

@@ -33,12 +33,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """Something that no declared property covers."""
+    """Something that no declared property covers.
+
+    Attributes:
+        by_hand: it stands beside what we made, so that no plan takes it away.
+    """
 
     text: str
     concern: Concern = Concern.SECURITY
     expected: str = ""
     got: str = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
