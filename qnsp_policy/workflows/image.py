@@ -383,7 +383,7 @@ def _metadata(image: reader.Image) -> Any:
     found = image.of("metadata")
     try:
         return json.loads(found[0]) if found else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

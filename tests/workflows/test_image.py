@@ -202,6 +202,15 @@ def test_a_damaged_image_is_refused(tmp_path: Path, at: int) -> None:
             look(made.path)
 
 
+def test_metadata_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    """It is in no register; however deep it nests."""
+    from qnsp_policy.kernel.images import eif as writer
+
+    for described in (b"[" * 100_000, b"no json", b""):
+        (tmp_path / "x.eif").write_bytes(writer.write(b"k", "c", [b"r"], described))
+        assert inspect_image(tmp_path / "x.eif")["metadata"] is None
+
+
 def test_an_attestable_ami_gets_its_registration(tmp_path: Path) -> None:
     """Registers from the boot programs, the call that registers it, and what stays yours to do; a program that is no PE image is refused."""
     (tmp_path / "uki.efi").write_bytes(b"no program")

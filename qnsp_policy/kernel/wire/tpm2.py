@@ -17,8 +17,9 @@ from qnsp_policy.errors import PeerError
 MAX_MESSAGE: Final = 4096
 BUFFER_SIZE: Final = 8192
 """Bytes of the NV index that carries request and answer."""
-NV_FIRST: Final = 0x01000000
-NV_LAST: Final = 0x01BFFFFF  # below the range that TCG reserves for endorsement certificates
+NV_FIRST: Final = 0x01800000
+NV_LAST: Final = 0x01BFFFFF
+"""NV indices that are the owner's (TCG, Registry of Reserved TPM 2.0 Handles and Localities, section 2.2)."""
 OWNER: Final = 0x40000001
 AWS_NSM_REQUEST: Final = 0x20000001
 NV_BUFFER_MAX: Final = 0x12C

@@ -195,7 +195,14 @@ class AttestedKms:
         return self._ask(key_id, lambda document: kms.decrypt(key_id, ciphertext, resource, document))[0]
 
     def generate_data_key(self, key_id: str, resource: str) -> tuple[bytes, bytes]:
-        """A new 32-byte data key and its wrapped form; raises as `decrypt`."""
+        """A new 32-byte data key and its wrapped form; raises as `decrypt`.
+
+        Raises:
+            OperatorError: `QNSP-GST-063`: the key is named by an alias. Credentials come from the parent: an alias is looked up in
+                whatever account they are of, and a key that somebody else's KMS wraps is somebody else's.
+        """
+        if not (key_id.startswith("arn:") and ":key/" in key_id):
+            raise OperatorError("QNSP-GST-063", f"a new key needs the ARN of KMS's key, not {key_id}", subject=key_id)
         plaintext, answer = self._ask(key_id, lambda document: kms.generate_data_key(key_id, resource, document))
         assert answer.ciphertext is not None
         return plaintext, answer.ciphertext

@@ -89,6 +89,13 @@ def test_a_new_key_comes_back_with_its_wrapped_form(make: MakeKms) -> None:
     assert kms.decrypt(KEY, wrapped, RESOURCE) == data_key
 
 
+def test_a_new_key_is_never_made_under_an_alias(make: MakeKms, server: AttestedKmsServer) -> None:
+    """The parent's credentials choose the account in which an alias is looked up."""
+    with pytest.raises(OperatorError, match="QNSP-GST-063"):
+        make().generate_data_key("alias/qnsp/clinic/data/records", RESOURCE)
+    assert server.asked == []
+
+
 def test_nitro_tpm_asks_the_same_way(make: MakeKms, server: AttestedKmsServer, pki: nitro.NitroPki) -> None:
     """Its document carries the RSA key in public_key, too."""
     server.kind = EvidenceKind.NITRO_TPM
