@@ -23,6 +23,22 @@ from qnsp_policy.services.supervisor.state import Entry, delay, dump, load
 SPEC = ProcessSpec("broker-main", ("/bin/true", "x"), "/tmp", {"A": "b"}, Restart.ALWAYS, Readiness(file="/tmp/x"))
 
 
+def test_who_it_runs_for_and_which_are_asked_about_cross_the_wire() -> None:
+    """Owner and names arrive; a request without them, and a report of an earlier version, read as nobody's and all."""
+    request = Request("ensure", process=SPEC, owner="urn:a", wait_seconds=1.0)
+    assert Request.from_line(request.to_line()) == request
+    assert Request.from_line(Request("list", names=("a", "b")).to_line()).names == ("a", "b")
+    assert Request.from_line(b'{"op":"list"}\n').names == ()
+    report = ProcessReport("a", State.READY, "sha256:0", owner="urn:a")
+    assert ProcessReport.from_json(report.to_json()) == report
+    old = report.to_json()
+    del old["owner"]
+    assert ProcessReport.from_json(old).owner == ""
+    for bad in (b'{"op":"list","names":"a"}\n', b'{"op":"list","names":[1]}\n'):
+        with pytest.raises(SupervisorError, match="QNSP-OPS-101"):
+            Request.from_line(bad)
+
+
 def test_what_is_written_is_read_back() -> None:
     """Specifications, requests, reports and state survive the wire."""
     assert ProcessSpec.from_json(SPEC.to_json()) == SPEC

@@ -70,6 +70,21 @@ def test_ensure_is_idempotent_and_a_changed_specification_restarts(client: Super
     assert not alive(first.pid)
 
 
+def test_a_process_keeps_its_owner_also_over_the_supervisors_death(client: SupervisorClient, folder: Path) -> None:
+    """Who it runs for is remembered; another is refused, and who asks without a name changes nothing about it."""
+    first, _ = client.ensure(spec(folder, "a"), wait_seconds=5, owner="urn:one")
+    pid = client.ping()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: client.ping() is None)
+    client.start()
+    assert [(report.pid, report.owner) for report in client.reports(["a", "none"])] == [(first.pid, "urn:one")]
+    with pytest.raises(SupervisorError, match="QNSP-OPS-109"):
+        client.ensure(spec(folder, "a", config_digest="sha256:other"), wait_seconds=5, owner="urn:two")
+    assert client.ensure(spec(folder, "a"), wait_seconds=5)[0].pid == first.pid
+    assert client.reports()[0].owner == "urn:one"
+
+
 def test_a_process_that_ends_is_started_again_with_backoff_until_the_limit(
     client: SupervisorClient, folder: Path
 ) -> None:

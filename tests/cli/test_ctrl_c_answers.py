@@ -1,0 +1,48 @@
+"""Ctrl-C in the middle of long work: the command ends at once, with 130 and no traceback."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from qnsp_policy.testing.generator import generated_files
+
+pytestmark = pytest.mark.slow
+
+BOUND = 5.0
+"""Seconds; on a machine that does nothing else it is a fraction of one."""
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten thousand documents: several seconds of work for each command."""
+    folder = tmp_path_factory.mktemp("many")
+    for name, data in generated_files(10_000).items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.mark.parametrize("after", [0.3, 0.8])
+@pytest.mark.parametrize("verb", ["validate", "check", "plan"])
+def test_it_ends_at_once(verb: str, after: float, many: Path) -> None:
+    """Whatever it is doing: reading, typing, compiling or evaluating rules."""
+    line = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(many), verb]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as command:
+        worker = psutil.Process(command.pid)
+        # Processor time: on a busy machine the interpreter alone may take a second to start.
+        while command.poll() is None and worker.cpu_times().user < after:
+            time.sleep(0.02)
+        command.send_signal(signal.SIGINT)
+        asked = time.perf_counter()
+        said, _ = command.communicate(timeout=60)
+        took = time.perf_counter() - asked
+    # `plan` may have refused by then: there is no genesis record here.
+    assert command.returncode == 130 or (verb == "plan" and "QNSP-PLN-001" in said), said
+    assert "Traceback" not in said
+    assert took < BOUND, f"{verb} answered after {took:.1f} s"
