@@ -76,6 +76,7 @@ lock: ## rewrite requirements/*.txt from *.in (needs uv)
 	cd requirements && for set in runtime aws quickstart dev fuzz; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$set.in -o $$set.txt; done; \
 	uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header quickstart-model.in -o quickstart-model.txt
+	cd tools/nvidia-sdk && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements.in -o requirements.txt
 
 clean: ## remove the environment (the tool cache stays)
 	rm -rf $(VENV) build dist

@@ -209,3 +209,15 @@ def test_revoked_device(session: Session, gpus: Gpus, tmp_path: Path) -> None:
             (tmp_path / f"pki/collateral/{id(one)}-{index}.ocsp").write_bytes(data)
     with pytest.raises(PeerError, match="refused attest"):
         session(whole(gpus)).fetch(RESOURCE)
+
+
+@pytest.mark.usefixtures("clinic")
+def test_collateral_that_went_away(session: Session, gpus: Gpus, world: BrokerWorld, tmp_path: Path) -> None:
+    """A configured folder that is gone refuses every handshake: what it would have said is unknown."""
+    assert session(whole(gpus)).fetch(RESOURCE).data == DATA_KEY
+    (tmp_path / "pki/collateral").rename(tmp_path / "pki/elsewhere")
+    with pytest.raises(PeerError, match="refused attest"):
+        session(whole(gpus)).fetch(RESOURCE)
+    assert records(world)[-1]["data"]["code"] == "QNSP-OPS-041"
+    (tmp_path / "pki/elsewhere").rename(tmp_path / "pki/collateral")
+    assert session(whole(gpus)).fetch(RESOURCE).data == DATA_KEY
