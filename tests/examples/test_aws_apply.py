@@ -137,4 +137,4 @@ def test_broker_keys_and_tenant_are_applied(shell: Shell) -> None:
         for statement in keys["broker/main"][0]["policy"]["Statement"]
         if statement["Sid"].startswith("Release")
     }
-    assert roles == {"arn:aws:iam::012345678901:role/qnsp/aws-nitro/main"}
+    assert roles == {"arn:aws:iam::012345678901:role/qnsp/aws-nitro/qnsp-aws-nitro-main"}

@@ -13,6 +13,8 @@ import pytest
 from qnsp_policy.errors import DocumentErrors, OperatorError
 from qnsp_policy.pipeline.plan.lowering.aws_attested import PREFIX
 from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT
+from qnsp_policy.pipeline.plan.lowering.aws_names import Names
+from qnsp_policy.pipeline.plan.lowering.aws_platform import _service_name
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.review.plan_text import render_plan
 from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, NOW, initialised, planned, units_of
@@ -96,10 +98,10 @@ def test_nitro_key_opens_for_the_measured_fleet_only(units: Mapping[str, Mapping
     policy = _keys(found)["clinic/data/records"]["policy"]
     shown = _measured(found["enclave/triage"])
     resource = "clinic/data/records"
-    assert allowed(_decrypt(resource, "aws-nitro/triage", shown, "PCR"), policy)
-    assert not allowed(_decrypt(resource, "aws-nitro/main", shown, "PCR"), policy)
-    assert not allowed(_decrypt(resource, "aws-nitro/triage", {**shown, "2": "ee" * 48}, "PCR"), policy)
-    assert not allowed(_decrypt(resource, "aws-nitro/triage", {}, "PCR"), policy)
+    assert allowed(_decrypt(resource, "aws-nitro/qnsp-aws-nitro-triage", shown, "PCR"), policy)
+    assert not allowed(_decrypt(resource, "aws-nitro/qnsp-aws-nitro-main", shown, "PCR"), policy)
+    assert not allowed(_decrypt(resource, "aws-nitro/qnsp-aws-nitro-triage", {**shown, "2": "ee" * 48}, "PCR"), policy)
+    assert not allowed(_decrypt(resource, "aws-nitro/qnsp-aws-nitro-triage", {}, "PCR"), policy)
 
 
 def test_nitro_tpm_key_needs_the_untouched_command_line(units: Mapping[str, Mapping[str, Unit]]) -> None:
@@ -108,8 +110,10 @@ def test_nitro_tpm_key_needs_the_untouched_command_line(units: Mapping[str, Mapp
     policy = _keys(found)["clinic/data/records"]["policy"]
     shown = _measured(found["enclave/trainer"])
     resource = "clinic/data/records"
-    assert allowed(_decrypt(resource, "aws-gpu/trainer", shown, "NitroTPMPCR"), policy)
-    assert not allowed(_decrypt(resource, "aws-gpu/trainer", {**shown, "12": "ee" * 48}, "NitroTPMPCR"), policy)
+    assert allowed(_decrypt(resource, "aws-gpu/qnsp-aws-gpu-trainer", shown, "NitroTPMPCR"), policy)
+    assert not allowed(
+        _decrypt(resource, "aws-gpu/qnsp-aws-gpu-trainer", {**shown, "12": "ee" * 48}, "NitroTPMPCR"), policy
+    )
 
 
 def test_roles_hold_what_grants_need_and_nothing_beside(units: Mapping[str, Mapping[str, Unit]]) -> None:
@@ -117,10 +121,10 @@ def test_roles_hold_what_grants_need_and_nothing_beside(units: Mapping[str, Mapp
     roles = {
         role["name"]: role["policy"] for role in units["aws-nitro"]["platform/cloud"].inputs["foundation"]["roles"]
     }
-    fleet = f"{ACCOUNT}:role/qnsp/aws-nitro/triage"
+    fleet = f"{ACCOUNT}:role/qnsp/aws-nitro/qnsp-aws-nitro-triage"
 
     def ask(action: str, resource: str, **context: Any) -> bool:
-        return allowed(Request(fleet, action, context, resource), None, [roles["triage"]])
+        return allowed(Request(fleet, action, context, resource), None, [roles["qnsp-aws-nitro-triage"]])
 
     assert ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.eif")
     assert ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.sealed")
@@ -146,7 +150,7 @@ def test_roles_hold_what_grants_need_and_nothing_beside(units: Mapping[str, Mapp
 def test_credentials_of_a_fleet_are_worth_nothing_outside_its_network(units: Mapping[str, Mapping[str, Unit]]) -> None:
     """Stolen from an instance and used elsewhere, every call is denied; so is one that comes through another network."""
     foundation = units["aws-nitro"]["platform/cloud"].inputs["foundation"]
-    policy = next(role["policy"] for role in foundation["roles"] if role["name"] == "triage")
+    policy = next(role["policy"] for role in foundation["roles"] if role["name"] == "qnsp-aws-nitro-triage")
     image = "arn:aws:s3:::clinic-artefacts/triage.eif"
     member = {
         "ec2:SourceInstanceARN": "arn:aws:ec2:eu-west-1:012345678901:instance/i-1",
@@ -188,6 +192,24 @@ def test_endpoints_pass_what_fleets_ask_for_and_nothing_beside(units: Mapping[st
         ("ecr.api", "ecr:PutImage"),
     ):
         assert not ask(service, action), action
+
+
+def test_names_are_of_the_workspace_and_fit() -> None:
+    """Two workspaces in one account share no role and no load balancer; a long name stays one of its own."""
+    one, other = (
+        Names(w, "cloud", "012345678901", "eu-west-1", "aws") for w in ("prod", "a-workspace-with-a-long-name")
+    )
+    assert one.role_name("triage") == "qnsp-prod-triage"
+    assert one.balancer("broker-main") == "qnsp-prod-broker-main"
+    long = {other.balancer(f"endpoint-of-the-clinic-{n}") for n in range(20)}
+    assert len(long) == 20
+    assert max(map(len, long)) == 32
+    assert len(other.role_name("x" * 60)) == 64
+    china = Names("prod", "cloud", "012345678901", "cn-north-1", "aws-cn")
+    assert (_service_name(china, "sts"), _service_name(china, "kms")) == (
+        "cn.com.amazonaws.cn-north-1.sts",
+        "com.amazonaws.cn-north-1.kms",
+    )
 
 
 def test_services_take_roles_on_for_this_account_only(units: Mapping[str, Mapping[str, Unit]]) -> None:

@@ -208,7 +208,7 @@ def test_a_kept_zone_gets_a_record_and_an_address_does_not(units: Mapping[str, M
     """The name of the document leads to the balancer; without a zone it is yours to point."""
     inputs = units["aws-nitro"]["endpoint/triage"].inputs
     assert inputs["balancer"] == {
-        "name": "qnsp-triage", "port": 8443, "internal": True, "protocol": "TCP", "host": "triage.clinic.example", "zone": None,
+        "name": "qnsp-aws-nitro-triage", "port": 8443, "internal": True, "protocol": "TCP", "host": "triage.clinic.example", "zone": None,
     }  # fmt: skip
     assert not [c for c in balancer(BalancerArgs.of(inputs["balancer"], NETWORK)) if "route53" in c.type]
     made = balancer(BalancerArgs.of({**inputs["balancer"], "zone": "Z0123456789ABCDEFGHIJ"}, NETWORK))

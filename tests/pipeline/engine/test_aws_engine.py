@@ -134,8 +134,8 @@ def test_the_whole_life_of_a_platform_its_keys_and_a_fleet(cloud: Cloud, units: 
         "LifecycleHooks"
     ][0]
     assert hook["DefaultResult"] == "ABANDON"
-    role = cloud("iam").get_role_policy(RoleName="triage", PolicyName="grants")["PolicyDocument"]
-    wanted = next(r for r in units["platform/cloud"].inputs["foundation"]["roles"] if r["name"] == "triage")
+    role = cloud("iam").get_role_policy(RoleName="qnsp-aws-nitro-triage", PolicyName="grants")["PolicyDocument"]
+    wanted = next(r for r in units["platform/cloud"].inputs["foundation"]["roles"] if r["name"] == "qnsp-aws-nitro-triage")
     assert role == wanted["policy"]
     assert cloud("cloudtrail").get_trail_status(Name="qnsp-aws-nitro-cloud")["IsLogging"]
 

@@ -99,14 +99,14 @@ def _other_key(world: World) -> None:
 def _trust(world: World) -> None:
     statement = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
     world("iam").update_assume_role_policy(
-        RoleName="triage", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        RoleName="qnsp-aws-nitro-triage", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     )
 
 
 def _role_policy(world: World) -> None:
-    policy = json.loads(world.inputs("role-main-policy")["policy"])
+    policy = json.loads(world.inputs("role-qnsp-aws-nitro-main-policy")["policy"])
     policy["Statement"].append({"Sid": "More", "Effect": "Allow", "Action": "s3:*", "Resource": "*"})
-    world("iam").put_role_policy(RoleName="main", PolicyName="grants", PolicyDocument=json.dumps(policy))
+    world("iam").put_role_policy(RoleName="qnsp-aws-nitro-main", PolicyName="grants", PolicyDocument=json.dumps(policy))
 
 
 def _gateway(world: World) -> None:
@@ -157,16 +157,16 @@ EDITS: list[tuple[str, Concern, str, Edit]] = [
     ("aws-keys/clinic", C, "description is mine", lambda w: w("kms").update_key_description(KeyId=w.id(KEY), Description="mine")),
     ("aws-keys/clinic", A, "it is Disabled: nothing that it seals can be opened", lambda w: w("kms").disable_key(KeyId=w.id(KEY))),
     ("broker/main", S, "targetKeyId is", _other_key),
-    ("platform/cloud", S, "assumeRolePolicy|role triage is not what was applied", _trust),
+    ("platform/cloud", S, "assumeRolePolicy|role qnsp-aws-nitro-triage is not what was applied", _trust),
     ("platform/cloud", S, "More added: it may s3:* without any condition", _role_policy),
-    ("platform/cloud", S, "role triage: it was given the inline policy more", lambda w: w("iam").put_role_policy(
-        RoleName="triage", PolicyName="more", PolicyDocument=EVERYTHING)),
+    ("platform/cloud", S, "role qnsp-aws-nitro-triage: it was given the inline policy more", lambda w: w("iam").put_role_policy(
+        RoleName="qnsp-aws-nitro-triage", PolicyName="more", PolicyDocument=EVERYTHING)),
     ("platform/cloud", S, "policy/everything was attached to it", lambda w: w("iam").attach_role_policy(
-        RoleName="triage", PolicyArn=w("iam").create_policy(PolicyName="everything", PolicyDocument=EVERYTHING)["Policy"]["Arn"])),
-    ("platform/cloud", C, "role main: tags is", lambda w: w("iam").tag_role(RoleName="main", Tags=[{"Key": "owner", "Value": "me"}])),
-    ("platform/cloud", S, "instance profile main: role is triage", lambda w: (
-        w("iam").remove_role_from_instance_profile(InstanceProfileName="main", RoleName="main"),
-        w("iam").add_role_to_instance_profile(InstanceProfileName="main", RoleName="triage"))),
+        RoleName="qnsp-aws-nitro-triage", PolicyArn=w("iam").create_policy(PolicyName="everything", PolicyDocument=EVERYTHING)["Policy"]["Arn"])),
+    ("platform/cloud", C, "role qnsp-aws-nitro-main: tags is", lambda w: w("iam").tag_role(RoleName="qnsp-aws-nitro-main", Tags=[{"Key": "owner", "Value": "me"}])),
+    ("platform/cloud", S, "instance profile qnsp-aws-nitro-main: role is qnsp-aws-nitro-triage", lambda w: (
+        w("iam").remove_role_from_instance_profile(InstanceProfileName="qnsp-aws-nitro-main", RoleName="qnsp-aws-nitro-main"),
+        w("iam").add_role_to_instance_profile(InstanceProfileName="qnsp-aws-nitro-main", RoleName="qnsp-aws-nitro-triage"))),
     ("platform/cloud", S, "is attached to it", _gateway),
     ("platform/cloud", S, "a route leads out of the network: 0.0.0.0/0 through igw-", lambda w: None),
     ("platform/cloud", S, "peering pcx-", _peering),
@@ -257,7 +257,7 @@ GONE: list[tuple[str, Concern, str, Edit]] = [
         AliasName="alias/qnsp/aws-nitro/broker/main/store")),
     ("platform/cloud", S, "trail qnsp-aws-nitro-cloud is gone", lambda w: w("cloudtrail").delete_trail(Name="qnsp-aws-nitro-cloud")),
     ("platform/cloud", S, "bucket qnsp-aws-nitro-012345678901-eu-west-1-evidence is gone", lambda w: w("s3").delete_bucket(Bucket=_bucket(w))),
-    ("platform/cloud", A, "policy of a role triage is gone|policy of a role", lambda w: w("iam").delete_role_policy(RoleName="triage", PolicyName="grants")),
+    ("platform/cloud", A, "policy of a role qnsp-aws-nitro-triage is gone|policy of a role", lambda w: w("iam").delete_role_policy(RoleName="qnsp-aws-nitro-triage", PolicyName="grants")),
     ("platform/cloud", A, "endpoint com.amazonaws.eu-west-1.sts is gone", lambda w: w("ec2").delete_vpc_endpoints(VpcEndpointIds=[w.id("endpoint-sts")])),
     ("enclave/triage", S, "log group /qnsp/aws-nitro/triage is gone", lambda w: w("logs").delete_log_group(logGroupName="/qnsp/aws-nitro/triage")),
     ("enclave/triage", A, "group qnsp-aws-nitro-triage is gone", lambda w: w("autoscaling").delete_auto_scaling_group(
@@ -265,7 +265,7 @@ GONE: list[tuple[str, Concern, str, Edit]] = [
     ("enclave/triage", A, "launch template qnsp-aws-nitro-triage is gone", lambda w: w("ec2").delete_launch_template(
         LaunchTemplateName="qnsp-aws-nitro-triage")),
     ("broker/main", A, "listener listener is gone", lambda w: w("elbv2").delete_listener(ListenerArn=w.made["broker/main"]["listener"].id)),
-    ("endpoint/triage", A, "load balancer qnsp-triage is gone", lambda w: w("elbv2").delete_load_balancer(
+    ("endpoint/triage", A, "load balancer qnsp-aws-nitro-triage is gone", lambda w: w("elbv2").delete_load_balancer(
         LoadBalancerArn=w.made["endpoint/triage"]["balancer"].id)),
 ]  # fmt: skip
 

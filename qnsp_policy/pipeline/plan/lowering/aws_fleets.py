@@ -249,7 +249,7 @@ def _fleet(context: Lowering, enclave: Enclave, name: str, ports: list[int], mem
         "name": name,
         "kind": spec.attester,
         "group": names.group(name),
-        "role": name,
+        "role": names.role_name(name),
         "roleArn": names.role(name),
         "imageId": image_id,
         "instanceType": chosen.type,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from qnsp_policy.errors import OperatorError
@@ -63,9 +64,13 @@ class Names:
     def service_suffix(self) -> str:
         return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
 
+    def role_name(self, fleet: str) -> str:
+        """Name of a fleet's role and instance profile: an account has each name once, whatever the path."""
+        return self._short(f"qnsp-{self.workspace}-{fleet}", 64, fleet)
+
     def role(self, fleet: str) -> str:
         """ARN of a fleet's role."""
-        return self.arn("iam", f"role{self.path}{fleet}", regional=False)
+        return self.arn("iam", f"role{self.path}{self.role_name(fleet)}", regional=False)
 
     def alias(self, resource: str) -> str:
         return f"alias/{self.aliases}/{resource}"
@@ -78,8 +83,15 @@ class Names:
         return f"qnsp-{self.workspace}-{fleet}"
 
     def balancer(self, name: str) -> str:
-        """Name of a load balancer or target group: at most 32 characters."""
-        return f"qnsp-{name}"[:32].rstrip("-")
+        """Name of a load balancer or target group: at most 32 characters, once in an account and region."""
+        return self._short(f"qnsp-{self.workspace}-{name}", 32, name)
+
+    def _short(self, text: str, most: int, name: str) -> str:
+        """`text`, or as much of it as fits with a digest of all that it stands for."""
+        if len(text) <= most:
+            return text
+        mark = hashlib.sha256(f"{self.workspace}/{self.platform}/{name}".encode()).hexdigest()[:8]
+        return f"{text[: most - 9].rstrip('-')}-{mark}"
 
     def bucket(self, purpose: str) -> str:
         return f"qnsp-{self.workspace}-{self.account}-{self.region}-{purpose}"

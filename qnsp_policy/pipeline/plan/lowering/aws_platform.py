@@ -169,7 +169,7 @@ def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker:
     if ours:
         statements.append(_FROM_THE_NETWORK)
     return {
-        "name": fleet,
+        "name": names.role_name(fleet),
         "enclave": str(enclave.address),
         "trust": {
             "Version": "2012-10-17",
@@ -214,8 +214,8 @@ def _objects_read(role: Json) -> list[str]:
 
 
 def _service_name(names: Names, service: str) -> str:
-    prefix = "cn.com.amazonaws" if names.partition == "aws-cn" and service not in {"s3", "logs"} else "com.amazonaws"
-    return f"{prefix}.{names.region}.{service}"
+    chinese = names.partition == "aws-cn" and service in {"autoscaling", "ecr.api", "ecr.dkr", "sts"}
+    return f"{'cn.' if chinese else ''}com.amazonaws.{names.region}.{service}"
 
 
 _THROUGH: dict[str, list[str]] = {
