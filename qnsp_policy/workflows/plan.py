@@ -98,7 +98,9 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
     report, broken = judge(root, workspace, now=now, engine=options.engine, opa_url=options.opa_url)
     if broken:
         raise OperatorError(
-            "QNSP-SIG-080", f"{len(broken)} signatures do not verify; the first: {broken[0]}", next_step="sign what changed: `qnsp-policy sign FILE --as IDENTITY`"
+            "QNSP-SIG-080",
+            f"{len(broken)} signatures do not verify; the first: {broken[0]}",
+            next_step="sign what changed: `qnsp-policy sign FILE --as IDENTITY`",
         )
     drifted = _drift(root, workspace, recorded, refresh=options.refresh, progress=progress)
     progress("planning")
