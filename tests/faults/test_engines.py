@@ -92,5 +92,12 @@ def test_the_real_one_goes_on(lab: Lab) -> None:
     told: list[str] = []
     lab.settled("apply", str(lab.root / "one.plan"), told=told)
     lab.whole(units={"platform/lab", "broker/main", "tenant/clinic"}, names={"broker-main"})
+    stack = lab.root / ".qnsp/state/pulumi/.pulumi/stacks/qnsp/tenant.clinic.json"
+    whole = stack.read_bytes()
+    stack.write_bytes(whole[: len(whole) // 2])
+    torn = lab.run("plan", "--replace", "tenant/clinic")
+    lab.decent(torn)
+    assert (torn.code, "QNSP-ENG-041" in torn.said, ".bak" in torn.said) == (1, True, True), torn.said
+    stack.write_bytes(whole)
     lab.settled("destroy", "--approve-as", "bob", "--save", str(lab.root / "end.plan"), told=told)
     lab.whole(units=set(), names=set())

@@ -289,8 +289,17 @@ class StackDriver:
                 held = json.loads(self._stack_file(folder).read_bytes())
             except FileNotFoundError:
                 return {}
-            except (OSError, ValueError):
+            except OSError:
                 held = None  # the engine says what is wrong with it
+            except ValueError as error:
+                file = self._stack_file(folder)
+                raise EngineError(
+                    "QNSP-ENG-041",
+                    f"the engine's state of {self.unit.id}, {file}, cannot be read: it is torn",
+                    subject=self.unit.id,
+                    next_step=f"put back a backup (`qnsp-policy state import`), or {file.name}.bak beside it, which is one "
+                    "change older; then plan again",
+                ) from error
             if isinstance(held, dict) and held.get("version") == _CHECKPOINT_VERSION:
                 return {"deployment": held["checkpoint"].get("latest")}
         try:
