@@ -28,7 +28,7 @@ def place_of(workspace: Workspace, unit: str, resource: str) -> Place | None:
     kind, _, name = unit.partition("/")
     if kind == "platform" and resource.startswith(("role ", "policy of a role ", "instance profile ")):
         # A role is a fleet's: what it may do follows from its grants.
-        fleet = resource.rpartition(" ")[2]
+        fleet = resource.rpartition(" ")[2].removeprefix(f"qnsp-{workspace.project.name}-")
         for address in (Address(f"Enclave/{fleet}"), Address(f"KeyBroker/{fleet}")):
             if address in workspace.documents:
                 return workspace.place(address, "metadata", "name")

@@ -27,8 +27,8 @@ def workspace(root: Path) -> Workspace:
     ("unit", "resource", "file", "line"),
     [
         ("platform/cloud", "trail qnsp-aws-nitro-cloud", "platform.yaml", "metadata: {name: cloud}"),
-        ("platform/cloud", "role triage", "fleet.yaml", "metadata: {name: triage}"),
-        ("platform/cloud", "role main", "platform.yaml", "metadata: {name: main}"),
+        ("platform/cloud", "role qnsp-aws-nitro-triage", "fleet.yaml", "metadata: {name: triage}"),
+        ("platform/cloud", "role qnsp-aws-nitro-main", "platform.yaml", "metadata: {name: main}"),
         ("aws-keys/clinic", "key clinic/data/records@1", "keys.yaml", "- {name: data/records"),
         ("aws-keys/clinic", "alias alias/qnsp/aws-nitro/clinic/data/records/v1", "keys.yaml", "- {name: data/records"),
         ("aws-keys/clinic", "key clinic/signing-root@1", "keys.yaml", "signingRoot:"),
