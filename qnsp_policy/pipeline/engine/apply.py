@@ -15,7 +15,6 @@ exists, and the engine's own lock and pending operations of the dead run are cle
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -36,6 +35,7 @@ from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyReco
 from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import StackDriver
+from qnsp_policy.pipeline.engine.waves import levels, resolve
 from qnsp_policy.pipeline.plan.values import Action, Op, PlannedStep, Step, Unit
 from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
 
@@ -553,52 +553,4 @@ def _held(anew: tuple[Step, ...], driver: StackDriver) -> tuple[Step, ...]:
     return tuple(step for step in anew if (step.type, step.name) in held)
 
 
-def levels(depends: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """Names in waves: each after everything it depends on; names outside the mapping count as done.
-
-    Raises:
-        EngineError: QNSP-ENG-036, they depend on each other in a circle.
-    """
-    left = {name: {other for other in others if other in depends and other != name} for name, others in depends.items()}
-    waves: list[list[str]] = []
-    while left:
-        free = sorted(name for name, others in left.items() if not others)
-        if not free:
-            raise EngineError("QNSP-ENG-036", f"units depend on each other in a circle: {', '.join(sorted(left))}")
-        waves.append(free)
-        for name in free:
-            del left[name]
-        for others in left.values():
-            others.difference_update(free)
-    return waves
-
-
-def resolve(unit: Unit, recorded: Mapping[str, RecordedUnit]) -> Unit:
-    """A unit with the outputs that its references name put into its inputs.
-
-    Raises:
-        EngineError: QNSP-ENG-037, an output or a place in the inputs does not exist.
-    """
-    if not unit.references:
-        return unit
-    inputs = json.loads(json.dumps(unit.inputs))
-    for reference in unit.references:
-        source = recorded.get(reference.unit)
-        if source is None or reference.output not in source.outputs:
-            raise EngineError(
-                "QNSP-ENG-037", f"{unit.id} needs output {reference.output} of {reference.unit}, which has none"
-            )
-        parts = [part.replace("~1", "/").replace("~0", "~") for part in reference.pointer.split("/")[1:]]
-        target = inputs
-        try:
-            for part in parts[:-1]:
-                target = target[int(part)] if isinstance(target, list) else target[part]
-            key: int | str = int(parts[-1]) if isinstance(target, list) else parts[-1]
-            target[key]
-            target[key] = source.outputs[reference.output]
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise EngineError("QNSP-ENG-037", f"{unit.id} has no input at {reference.pointer}") from error
-    return replace(unit, inputs=inputs)
-
-
-__all__ = ["apply", "levels", "resolve", "utc_now"]
+__all__ = ["apply", "utc_now"]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qnsp_policy.pipeline.engine import programs, records
-from qnsp_policy.pipeline.engine.apply import resolve
 from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.events import Listener, ignore
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import StackDriver
+from qnsp_policy.pipeline.engine.waves import resolve
 from qnsp_policy.pipeline.plan.values import PlannedStep, PreviewRequest, Step, Unit
 
 

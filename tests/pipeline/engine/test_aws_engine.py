@@ -19,10 +19,11 @@ import pytest
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.engine import records
-from qnsp_policy.pipeline.engine.apply import apply, resolve
+from qnsp_policy.pipeline.engine.apply import apply
 from qnsp_policy.pipeline.engine.order import ApplyFailed, Status
 from qnsp_policy.pipeline.engine.previews import PulumiPreviews
 from qnsp_policy.pipeline.engine.programs import resources
+from qnsp_policy.pipeline.engine.waves import resolve
 from qnsp_policy.pipeline.plan.recoverability import losses, refuse_unnamed
 from qnsp_policy.pipeline.plan.values import Action, Op, PreviewRequest, Unit
 from qnsp_policy.pipeline.world.aws_edge import AwsReader
@@ -135,7 +136,9 @@ def test_the_whole_life_of_a_platform_its_keys_and_a_fleet(cloud: Cloud, units: 
     ][0]
     assert hook["DefaultResult"] == "ABANDON"
     role = cloud("iam").get_role_policy(RoleName="qnsp-aws-nitro-triage", PolicyName="grants")["PolicyDocument"]
-    wanted = next(r for r in units["platform/cloud"].inputs["foundation"]["roles"] if r["name"] == "qnsp-aws-nitro-triage")
+    wanted = next(
+        r for r in units["platform/cloud"].inputs["foundation"]["roles"] if r["name"] == "qnsp-aws-nitro-triage"
+    )
     assert role == wanted["policy"]
     assert cloud("cloudtrail").get_trail_status(Name="qnsp-aws-nitro-cloud")["IsLogging"]
 

@@ -13,11 +13,11 @@ import pytest
 
 from qnsp_policy.errors import EngineError, OperatorError
 from qnsp_policy.pipeline.engine import programs, records
-from qnsp_policy.pipeline.engine.apply import levels, resolve
 from qnsp_policy.pipeline.engine.deployment import deployment_of, merge_replacements
 from qnsp_policy.pipeline.engine.deviations import deviations
 from qnsp_policy.pipeline.engine.previews import PulumiPreviews
 from qnsp_policy.pipeline.engine.settings import EngineSettings
+from qnsp_policy.pipeline.engine.waves import levels, resolve
 from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Reference, Step, Unit
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
 from qnsp_policy.pipeline.world.recorded import Genesis, RecordedUnit

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qnsp_policy.pipeline.engine.apply import levels, resolve
 from qnsp_policy.pipeline.engine.programs import resources
+from qnsp_policy.pipeline.engine.waves import levels, resolve
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.world.declared import Link, Resource
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
