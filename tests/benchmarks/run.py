@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,20 +61,32 @@ class Row:
     bar: str = ""
 
 
+_LAUNCHER = """
+import os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+took = time.perf_counter() - started
+with open(sys.argv[1], "w") as report:
+    report.write(f"{os.waitstatus_to_exitcode(status)} {took} {usage.ru_maxrss} {usage.ru_utime + usage.ru_stime}")
+"""
+"""Starts the command from a small process: a child's peak counts what its parent held when it forked."""
+
+
 def timed(command: Sequence[str], folder: Path, *, runs: int = 3, expected: tuple[int, ...] = (0,)) -> Run:
     """Starts a command several times and takes medians; another exit code than expected ends the benchmark."""
     walls: list[float] = []
     peaks: list[float] = []
     works: list[float] = []
     for _ in range(runs):
-        started = time.perf_counter()
-        with tempfile.TemporaryFile() as out:
-            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
-            _, status, usage = os.wait4(process.pid, 0)
-            walls.append(time.perf_counter() - started)
-            peaks.append(usage.ru_maxrss / 1024)
-            works.append(usage.ru_utime + usage.ru_stime)
-            if os.waitstatus_to_exitcode(status) not in expected:
+        with tempfile.TemporaryFile() as out, tempfile.NamedTemporaryFile("r") as report:
+            line = [sys.executable, "-I", "-S", "-c", _LAUNCHER, report.name, *command]
+            subprocess.run(line, cwd=folder, stdout=out, stderr=subprocess.STDOUT, check=True)
+            code, wall, kilobytes, processor = report.read().split()
+            walls.append(float(wall))
+            peaks.append(int(kilobytes) / 1024)
+            works.append(float(processor))
+            if int(code) not in expected:
                 out.seek(0)
                 raise SystemExit(f"{' '.join(command)} failed: {out.read()[-2000:].decode(errors='replace')}")
     return Run(statistics.median(walls), statistics.median(peaks), statistics.median(works))
