@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from qnsp_policy.pipeline.world.aws_seen import Seen
 from qnsp_policy.pipeline.world.declared import Link, Resource
@@ -80,7 +81,8 @@ class Asker:
                 told = error.response["Error"]
                 self.refused[part] = f"{told['Code']}: {told.get('Message', '')}"[:300]
                 return
-            except BotoCoreError as error:
+            except (BotoCoreError, ResponseParserError) as error:
+                # What cannot be parsed was said by somebody else: a proxy, or a server that lacks the call.
                 self.refused[part] = f"{type(error).__name__}: {error}"[:300]
                 return
             self.answers[part] = answer

@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from qnsp_policy.pipeline.world.aws import compare
 from qnsp_policy.pipeline.world.aws_calls_edge import PARALLEL, Asker, Clients
@@ -87,7 +88,7 @@ class AwsReader:
             declared = {unit.id: self.declares(unit) for unit in there}
             try:
                 seen = self._look(account, there, declared)
-            except (BotoCoreError, ClientError, _WrongAccountError) as error:
+            except (BotoCoreError, ClientError, ResponseParserError, _WrongAccountError) as error:
                 unknown |= {unit.id: f"{type(error).__name__}: {error}" for unit in there}
                 continue
             for unit in there:
@@ -140,7 +141,7 @@ def _with_rollouts(aws: Clients, seen: Seen, resources: Sequence[Resource]) -> S
             try:
                 answer = aws("autoscaling").describe_instance_refreshes(AutoScalingGroupName=name, MaxRecords=1)
                 told[f"refreshes:{name}"] = answer["InstanceRefreshes"]
-            except (ClientError, BotoCoreError):
+            except (ClientError, BotoCoreError, ResponseParserError):
                 continue
     return replace(seen, answers={**seen.answers, **told})
 

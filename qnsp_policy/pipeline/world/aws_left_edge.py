@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from qnsp_policy.errors import EngineError
 from qnsp_policy.pipeline.world.aws import located
@@ -72,7 +73,7 @@ def left_behind(
                 ours[resource.type, resource.name] = str(one.outputs["id"])
             else:
                 strangers.append((resource.type, resource.name, str(one.outputs["id"])))
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, ResponseParserError) as error:
         raise EngineError(
             "QNSP-ENG-045",
             f"an earlier run may have left something of {unit.id} on AWS, which did not say: {error}",

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from qnsp_policy.errors import EngineError
 from qnsp_policy.pipeline.world.aws_calls_edge import Clients
@@ -50,7 +51,7 @@ def await_members(
             scaling = connect(inputs["platform"])("autoscaling")
             done, said = _look(scaling, name, wanted)
             strikes = 0
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             done, said, strikes = False, f"AWS did not say: {error}", strikes + 1
         if done:
             return

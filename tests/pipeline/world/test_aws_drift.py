@@ -20,7 +20,7 @@ from qnsp_policy.pipeline.world.observed import Concern, Deviation
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
 from qnsp_policy.testing.aws_examples import initialised, planned, units_of
 from tests.plugins.aws import stand_in
-from tests.plugins.aws.double import Double, Fault
+from tests.plugins.aws.double import HTML, Double, Fault
 from tests.plugins.aws.session import Aws
 from tests.plugins.aws.world import Made, made_units
 
@@ -311,6 +311,14 @@ def test_throttling_slows_a_read_down_and_does_not_falsify_it(world: World) -> N
     assert calm.deviations == ()
     assert calm.unknown == {}
     assert all(fault.befell >= 2 for fault in world.double.faults)
+
+
+def test_a_page_of_a_proxy_is_no_answer(world: World) -> None:
+    """What cannot be parsed is not checked, and nothing of ours falls over it."""
+    world.double.faults.append(Fault("ec2:DescribeSecurityGroups", HTML))
+    seen = world.look()
+    assert "security groups not checked (ResponseParserError" in seen.unknown["platform/cloud"]
+    assert seen.deviations == ()
 
 
 def test_credentials_that_expired_are_said_for_every_unit(world: World) -> None:

@@ -34,6 +34,7 @@ Environ = dict[str, Any]
 Start = Callable[..., Any]
 ACCOUNT = "012345678901"
 _QUERY = frozenset({"ec2", "iam", "sts", "autoscaling", "elasticloadbalancing"})
+HTML = "html"
 _S3 = ("policy", "versioning", "encryption", "object-lock", "publicAccessBlock", "tagging", "acl", "versions")
 
 
@@ -43,7 +44,7 @@ class Fault:
 
     Attributes:
         call: `service:Operation`, `service:*` or `*`.
-        code: AWS's error code; "" loses the answer after the call was carried out.
+        code: AWS's error code; "" loses the answer after the call was carried out; `HTML` answers a page, as a proxy does.
         times: how many calls it befalls.
         after: how many it lets pass first.
         status: of HTTP.
@@ -151,6 +152,9 @@ class Double:
             time.sleep(self.latency)
         with self._lock:
             fault = next((one for one in self.faults if one.befalls(service, operation, body)), None)
+        if fault is not None and fault.code == HTML:
+            start("200 OK", [("Content-Type", "text/html")])
+            return [b"<!doctype html><p>who are you?"]
         if fault is not None and fault.code:
             return _error(service, environ, start, fault.status, fault.code, f"hand-made: {fault.code}")
         if operation in _REFRESH:
@@ -295,7 +299,7 @@ def main() -> None:
     with Double(chosen.port, chosen.latency) as double:
         lines = [
             f"export AWS_ENDPOINT_URL={double.url}",
-            "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=eu-west-1",
+            "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=eu-west-1",
         ]
         if chosen.plugins is not None:
             from tests.plugins.aws.stand_in import install
@@ -309,7 +313,7 @@ def main() -> None:
             return
 
 
-__all__ = ["ACCOUNT", "Double", "Fault"]
+__all__ = ["ACCOUNT", "HTML", "Double", "Fault"]
 
 if __name__ == "__main__":
     main()
