@@ -232,7 +232,10 @@ def _lines(words: tuple[str, ...], what: str) -> bytes:
         raise TreeError("no command: neither the recipe nor the OCI image says what to run")
     if any("\n" in word or "\0" in word for word in words):
         raise TreeError(f"a word of {what} holds a line break, which init cannot carry")
-    return "".join(f"{word}\n" for word in words).encode()
+    try:
+        return "".join(f"{word}\n" for word in words).encode()
+    except UnicodeEncodeError:
+        raise TreeError(f"a word of {what} is no text") from None
 
 
 def _root(recipe: EnclaveRecipe, inputs: _Inputs) -> tuple[Tree, tuple[str, ...], tuple[str, ...]]:

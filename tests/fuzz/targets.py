@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,12 +30,18 @@ from qnsp_policy.kernel.attestation.dcap.codes import Tee
 from qnsp_policy.kernel.attestation.inspection import inspect
 from qnsp_policy.kernel.attestation.needs import needs_of
 from qnsp_policy.kernel.attestation.nitro_enclave import abi as nitro_abi
+from qnsp_policy.kernel.attestation.nitro_enclave import eif
 from qnsp_policy.kernel.attestation.nras import verify as nras
 from qnsp_policy.kernel.attestation.nvidia_gpu import abi as nvidia_abi
 from qnsp_policy.kernel.attestation.nvidia_gpu import ocsp, rim
 from qnsp_policy.kernel.attestation.sev_snp import abi as snp_abi
 from qnsp_policy.kernel.attestation.sev_snp import hcl, table
 from qnsp_policy.kernel.attestation.values import Evidence, EvidenceKind
+from qnsp_policy.kernel.crypto import cms
+from qnsp_policy.kernel.images import cpio, oci
+from qnsp_policy.kernel.images import eif as eif_writer
+from qnsp_policy.kernel.images.tree import Entry, Tree, TreeError
+from qnsp_policy.kernel.wire import nsm, tpm2
 from qnsp_policy.simulator import nvidia
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
@@ -45,6 +52,9 @@ _ANSWERS: Final = (
     event_log.EventLogError,
     tpm.QuoteError,
     documents.DocumentFormError,
+    eif.EifError,
+    eif_writer.EifSignatureError,
+    TreeError,
 )
 """Errors that a parser may raise on bytes of a stranger."""
 
@@ -249,6 +259,31 @@ def _evidence() -> list[bytes]:
     return [case.evidence() for case in CASES.values()] + _nitro_tpm() + [b'{"svn":"1","report_data":""}']
 
 
+def _image(data: bytes) -> None:
+    """An image whose CRC is put right, so that what follows it is reached."""
+    whole = data[:544] + zlib.crc32(data[548:], zlib.crc32(data[:544])).to_bytes(4, "big") + data[548:]
+    image = eif.parse(whole)
+    eif.pcrs(image)
+    eif_writer.verify_signature(image)
+
+
+def _tpm_answer(data: bytes) -> None:
+    for command in (tpm2.get_nv_handles(), tpm2.nv_read(tpm2.NV_FIRST, b"", 8, 0)):
+        parameters = tpm2.parameters(command, data)
+        (tpm2.sized if command.has_sessions else tpm2.capability)(command, parameters)
+
+
+def _json_hex(name: str, *members: str) -> Callable[[], list[bytes]]:
+    return lambda: [bytes.fromhex(json.loads(vector(name))[member]) for member in members]
+
+
+def _archive() -> list[bytes]:
+    tree = Tree()
+    tree.add("bin/app", Entry("file", b"app", executable=True))
+    tree.add("l", Entry("link", b"bin"))
+    return [cpio.write(tree)]
+
+
 TARGETS: Final[Mapping[str, Target]] = {
     "snp-report": Target(snp_abi.parse, _files("snp/ms_milan_attestation_report.bin", "snp/trustee_test-report.bin")),
     "snp-table": Target(table.parse, _tables),
@@ -270,6 +305,12 @@ TARGETS: Final[Mapping[str, Target]] = {
     "additional": Target(lambda data: additional.devices_of(data.decode("utf-8", "replace")), _additional),
     "encodings": Target(lambda data: [encodings.decode(data, kind) for kind in (None, EvidenceKind.TDX)], _texts),
     "collateral": Target(lambda data: [(Collateral.from_files({name: data}), window_of(name, data)) for name in ("a.pem", "a.crl", "a.json", "a.ocsp", "a")], lambda: [*_certificates(), vector("tdx/phala_tdx_quote_collateral.json"), vector("nvidia/nvtrust_Driver_RIM_test_no_gpu.swidtag")]),
+    "eif": Target(_image, _json_hex("eif/aws_builder.json", "plain", "signed")),
+    "cms": Target(cms.parse, _json_hex("cms/aws_kms_ciphertext_for_recipient.json", "envelope")),
+    "cpio": Target(cpio.read, _archive),
+    "oci": Target(oci.manifests, lambda: [bytes(1024)]),
+    "nsm": Target(lambda data: (nsm.read_attestation(data, buffer=True), nsm.read_request(data)), lambda: [nsm.answer("Attestation", {"document": b"d" * 40}), nsm.error("InternalError"), nsm.attestation_request(user_data=b"u")]),
+    "tpm-answer": Target(_tpm_answer, lambda: [bytes.fromhex("80010000001700000000000000000100000001018000ff"), bytes.fromhex("8002000000180000000000000004000261620000010000")]),
     "inspect": Target(_inspected, _evidence),
     "batch-line": Target(_line, _batch_lines),
     **{name: Target(case.run, case.seeds) for name, case in CASES.items()},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from qnsp_policy.kernel.images.tree import Entry, Tree, TreeError
+from qnsp_policy.kernel.images.tree import Entry, Tree, TreeError, name_bytes
 
 _MAGIC: Final = b"070701"
 _TRAILER: Final = "TRAILER!!!"
@@ -24,7 +24,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def _header(inode: int, mode: int, links: int, size: int, name: str) -> bytes:
-    encoded = name.encode("utf-8", "surrogateescape") + b"\0"
+    encoded = name_bytes(name) + b"\0"
     fields = (inode, mode, 0, 0, links, 0, size, 0, 0, 0, 0, len(encoded), 0)
     return _padded(_MAGIC + b"".join(b"%08x" % field for field in fields) + encoded)
 

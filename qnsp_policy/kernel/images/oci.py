@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from qnsp_policy.kernel.images.tree import MAX_TOTAL, Entry, Tree, TreeError
+from qnsp_policy.kernel.images.tree import MAX_TOTAL, Entry, Tree, TreeError, name_bytes
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
@@ -163,7 +163,7 @@ def _apply_member(tree: Tree, archive: tarfile.TarFile, member: tarfile.TarInfo)
     elif member.isdir():
         tree.add(path, Entry("folder"))
     elif member.issym():
-        tree.add(path, Entry("link", member.linkname.encode("utf-8", "surrogateescape")))
+        tree.add(path, Entry("link", name_bytes(member.linkname)))
     elif member.islnk():
         target = tree.get(member.linkname.lstrip("/").removeprefix("./"))
         if target is None or target.kind == "folder":

@@ -41,6 +41,11 @@ class Entry:
 FOLDER: Final = Entry("folder")
 
 
+def name_bytes(name: str) -> bytes:
+    """A name as a file system holds it: names are bytes, and those that are no UTF-8 are carried through."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def parts_of(path: str) -> tuple[str, ...]:
     """The names of a relative path.
 
@@ -48,7 +53,7 @@ def parts_of(path: str) -> tuple[str, ...]:
         TreeError: it leaves its folder, or holds what no name may.
     """
     parts = tuple(part for part in path.split("/") if part not in {"", "."})
-    if path.startswith("/") or ".." in parts or "\0" in path or not parts or len(path.encode()) > _MAX_PATH:
+    if path.startswith("/") or ".." in parts or "\0" in path or not parts or len(name_bytes(path)) > _MAX_PATH:
         raise TreeError(f"the path {path[:120]!r} does not stay inside")
     return parts
 
@@ -62,7 +67,7 @@ class Tree:
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
         """All entries, every folder before what it holds, in the order of their names' bytes."""
-        return iter(sorted(self._entries.items(), key=lambda item: tuple(map(str.encode, item[0].split("/")))))
+        return iter(sorted(self._entries.items(), key=lambda item: tuple(map(name_bytes, item[0].split("/")))))
 
     def get(self, path: str) -> Entry | None:
         """The entry at a path, links on the way followed."""
@@ -136,4 +141,4 @@ class Tree:
         return "/".join(done)
 
 
-__all__ = ["FOLDER", "MAX_TOTAL", "Entry", "Tree", "TreeError", "parts_of"]
+__all__ = ["FOLDER", "MAX_TOTAL", "Entry", "Tree", "TreeError", "name_bytes", "parts_of"]
