@@ -32,12 +32,14 @@ class Cycles:
         lab: where.
         full: with the fleet and its endpoint from the beginning.
         kills: how many there were.
+        victim: of the last one.
         told: what happened in the present cycle.
     """
 
     lab: Lab
     full: bool = False
     kills: int = 0
+    victim: str = ""
     told: list[str] = field(default_factory=list)
     usual: dict[str, float] = field(default_factory=dict)
 
@@ -85,8 +87,8 @@ class Cycles:
         plan = str(self.lab.root / name)
         self._killed(chance, ("plan", "--save", plan, "--as", "alice", *options))
         self._killed(chance, ("approve", plan, "--as", "bob", "--yes"))
-        again = self._killed(chance, ("apply", plan))
-        if again.code != 0:  # it had come to its end: what died since is missed by the next plan
+        self._killed(chance, ("apply", plan))
+        if self.victim != "command":  # what died outside the units of this plan is missed by the next one
             self._mend()
 
     def _mend(self) -> None:
@@ -114,6 +116,7 @@ class Cycles:
             time.sleep(0.02)  # there is none of it yet
         died = self.lab.kill(victim, process, chance)
         self.kills += 1
+        self.victim = victim
         said, _ = process.communicate(timeout=240)
         ended = Ended(process.returncode, said, time.monotonic() - begun)
         self.told.append(
