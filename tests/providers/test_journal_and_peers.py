@@ -12,13 +12,13 @@ from pulumi_qnsp.journal_edge import Journal
 from pulumi_qnsp.kinds import InitFailed, Json, NotOurs
 from pulumi_qnsp.peers_edge import _read, owner_of
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.pipeline.world.journal import fold
+from qnsp_policy.pipeline.world.journal import Made, fold
 
 
 def test_the_journal_says_it_before_it_is_done(tmp_path: Path) -> None:
     """While a resource is made its begin is in the file already; its end follows."""
     path = tmp_path / "s.jsonl"
-    seen = []
+    seen: list[Made] = []
 
     def work() -> tuple[str, Json]:
         seen.extend(fold(path.read_bytes()))
