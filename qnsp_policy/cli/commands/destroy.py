@@ -18,6 +18,10 @@ def command(
     ctx: typer.Context,
     save: Annotated[Path, typer.Option(metavar="FILE", help="Where the plan is written.")] = Path("destroy.plan"),
     author: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who writes the plan.")] = None,
+    destroy_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RESOURCE", help="Let the plan destroy this key or bucket of evidence (repeatable)."),
+    ] = None,
     approve_as: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Approve at once with keys that are here (repeatable), then apply."),
@@ -34,7 +38,7 @@ def command(
 
     session: Session = ctx.obj
     with narrator(session) as progress:
-        options = PlanOptions(author=author, destroy=True, save=save)
+        options = PlanOptions(author=author, destroy=True, destroy_keys=tuple(destroy_key or ()), save=save)
         made = make(session.directory, options, now=session.now, progress=progress)
     if session.text:
         session.say(render_plan(made.payload, paint=paint_of(session)))

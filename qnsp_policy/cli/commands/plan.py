@@ -42,7 +42,7 @@ def command(
     ] = None,
     destroy_key: Annotated[
         list[str] | None,
-        typer.Option(metavar="RESOURCE", help="Let the plan destroy this sealed key (repeatable)."),
+        typer.Option(metavar="RESOURCE", help="Let the plan destroy this key or bucket of evidence (repeatable)."),
     ] = None,
     preflight: Annotated[
         bool, typer.Option("--preflight", help="Ask the cloud, read-only, what a preview never asks it.")

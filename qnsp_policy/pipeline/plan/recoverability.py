@@ -1,7 +1,7 @@
 """The third section of a plan: what could not be had back afterwards.
 
 A broker's copy of a sealed key is withdrawn when its object goes; the key is destroyed when nothing in the documents names its
-sealed file any more. Destroying is refused unless the plan was asked for it by name.
+sealed file any more. The same goes for keys of KMS and for buckets that keep evidence. Destroying is refused unless the plan was asked for it by name.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What becomes of one key or store.
+    """What becomes of one key, store or bucket.
 
     Attributes:
-        subject: the resource, or the broker whose store it is.
+        subject: the resource, the bucket, or the broker whose store it is.
         effect: `destroys`, `replaces` (another envelope under the same name), `withdraws` (the sealed file stays) or
             `keeps` (the store stays on disk although its broker goes).
         artefacts: names of what it opens.
@@ -54,7 +54,7 @@ def losses(
     """
     before, after = list(before), list(after)
     old, new = _keys(before), _keys(after)
-    found: list[Loss] = list(_kms_losses(before, after))
+    found: list[Loss] = [*_kms_losses(before, after), *_evidence_losses(before, after)]
     for (broker, resource), entry in sorted(old.items()):
         artefacts, source = tuple(entry.get("unlocks", ())), str(entry.get("source", ""))
         kept = new.get((broker, resource))
@@ -93,11 +93,22 @@ def _kms_losses(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str
                 yield Loss(str(key["resource"]), "destroys", artefacts, text)
 
 
+def _evidence_losses(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> Iterable[Loss]:
+    """Buckets of evidence and trails that go: AWS deletes none that holds anything, so what they hold must go before."""
+    stores = {"evidence": "evidence", "trail": "trail of calls"}
+    kept = {inputs[member]["bucket"] for inputs in after for member in stores if member in inputs}
+    for inputs in before:
+        for member, what in stores.items():
+            if member in inputs and (bucket := inputs[member]["bucket"]) not in kept:
+                text = f"bucket {bucket}: its {what}, which AWS lets go only once the bucket is empty"
+                yield Loss(str(bucket), "destroys", (), text)
+
+
 def refuse_unnamed(found: Iterable[Loss], allowed: Collection[str]) -> None:
-    """Refuse to destroy a key that was not named.
+    """Refuse to destroy what was not named.
 
     Raises:
-        OperatorError: QNSP-PLN-022 with every key that would be destroyed.
+        OperatorError: QNSP-PLN-022 with everything that would be destroyed.
     """
     destroyed = [loss for loss in found if loss.effect == "destroys" and loss.subject not in allowed]
     if destroyed:
@@ -105,7 +116,8 @@ def refuse_unnamed(found: Iterable[Loss], allowed: Collection[str]) -> None:
             "QNSP-PLN-022",
             "the plan would destroy what is protected: " + "; ".join(loss.text for loss in destroyed),
             subject=destroyed[0].subject,
-            next_step=f"keep the artefact, or name the key: --destroy-key {destroyed[0].subject}",
+            next_step="keep what needs it, or name it: "
+            + " ".join(f"--destroy-key {loss.subject}" for loss in destroyed),
         )
 
 
