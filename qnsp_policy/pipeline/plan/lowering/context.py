@@ -35,7 +35,7 @@ class Lowering:
         judge: the TrustRoot in force.
         proposed: the TrustRoot of the documents.
         workspace_id: of the genesis record.
-        attachments: bytes of the files that documents name, by path.
+        attachments: bytes of the files that documents name, by path; None where documents are judged without them.
     """
 
     workspace: Workspace
@@ -44,7 +44,7 @@ class Lowering:
     judge: TrustRootValue
     proposed: TrustRootValue
     workspace_id: str
-    attachments: Mapping[str, bytes]
+    attachments: Mapping[str, bytes] | None
 
     @cached_property
     def policies_of_tenant(self) -> Mapping[tuple[str, str], Sequence[ReleasePolicy]]:
@@ -79,8 +79,10 @@ class Lowering:
         """The bytes of a file that a document names.
 
         Raises:
-            OperatorError: QNSP-PLN-027, it was not found.
+            OperatorError: QNSP-PLN-027, it was not found, or files are not read at all.
         """
+        if self.attachments is None:
+            raise OperatorError("QNSP-PLN-027", f"{path} is not read here", subject=path)
         if path not in self.attachments:
             raise OperatorError(
                 "QNSP-PLN-027",

@@ -39,7 +39,7 @@ def refusals(workspace: Workspace, grants: Sequence[EffectiveGrant]) -> tuple[Op
         judge=root,
         proposed=root,
         workspace_id="",
-        attachments={},
+        attachments=None,
     )
     found: dict[tuple[str, str, str], OperatorError] = {}
     for part in parts(context):

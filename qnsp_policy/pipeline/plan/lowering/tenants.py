@@ -75,13 +75,14 @@ def voice(workspace: Workspace, tenant: Tenant) -> TenantVoice:
 
 
 def _objects(context: Lowering, tenant: Tenant, broker: KeyBroker) -> list[Json]:
+    keys = _keys(context, tenant, broker)
     policies = [
         broker_object("release-policy", policy.resource, policy.to_json())
         for policy in context.policies_of_tenant.get((broker.address, tenant.address), ())
     ]
     return [
         broker_object("tenant", tenant.name, tenant_object(context.workspace, tenant)),
-        *_keys(context, tenant, broker),
+        *keys,
         *policies,
     ]
 
