@@ -135,7 +135,7 @@ def _quickstart(
     progress: Progress,
 ) -> None:
     """What only the quickstart needs: ports, a simulated vendor, the sealed model, measurements of the simulator."""
-    broker_port, endpoint_port = free_ports(2, preferred=(8555, 8443))
+    broker_port, endpoint_port = free_ports(2)
     values |= {"broker.listen": f"127.0.0.1:{broker_port}", "endpoint.listen": f"127.0.0.1:{endpoint_port}"}
 
     progress("making the simulated vendor's certificates (they prove nothing)")

@@ -20,7 +20,6 @@ from qnsp_policy.kernel.wire.supervisor import State
 from qnsp_policy.pipeline.engine import lease, records
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.workflows.ledger import ledger_verify
-from qnsp_policy.workflows.ports import free_ports
 from qnsp_policy.workflows.runtime import open_backend, open_ledger
 
 QUICKSTART = (
@@ -64,7 +63,7 @@ class Lab:
 
     @classmethod
     def make(cls, root: Path) -> Lab:
-        """`init`, on ports of its own."""
+        """`init`, whose ports are of its own."""
         subprocess.run(
             [sys.executable, "-m", "qnsp_policy.cli.main", "init", "--template", "quickstart", str(root)],
             check=True,
@@ -82,9 +81,6 @@ class Lab:
             path.unlink()
         for path in sorted((root / "signatures").glob("*.dsse.json")):
             lab.signatures[path.name.removesuffix(".dsse.json").replace(".", "/", 1)] = path.read_bytes()
-        port = free_ports(1)[0]
-        endpoint = lab.documents["Endpoint/clinic-embeddings"]
-        lab.documents["Endpoint/clinic-embeddings"] = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", endpoint)
         broker = lab.documents["KeyBroker/main"].replace("Tenant/clinic, Tenant/research", "Tenant/clinic")
         lab.documents["KeyBroker/main"] = broker
         return lab
