@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +16,8 @@ from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.engine import lease, records
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.world.local_edge import LocalReader
+from qnsp_policy.pipeline.world.recorded import RecordedUnit
 from qnsp_policy.workflows.journal import last_known, restored
 from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, recorded_state
 
@@ -192,15 +195,35 @@ def lock_release(root: Path, *, force: bool, now: datetime) -> dict[str, Any]:
     return {"released": True, "text": f"released; it was held by {before.describe()}", **data}
 
 
+def must_answer(root: Path, units: Mapping[str, RecordedUnit]) -> None:
+    """What a silent supervisor runs is unknown, not gone: forgotten by a refresh, it would outlive a destroy.
+
+    Raises:
+        OperatorError: QNSP-OPS-141, the supervisor of these units does not answer.
+    """
+    if not any("supervisor" in unit.inputs for unit in units.values()):
+        return
+    try:
+        LocalReader(root.resolve()).reports()
+    except OSError as error:
+        raise OperatorError(
+            "QNSP-OPS-141",
+            "the supervisor does not answer, so nothing that it runs can be read back",
+            next_step="bring it back by what is declared: qnsp-policy plan --save mend.plan, then approve and apply mend.plan",
+        ) from error
+
+
 def refresh(root: Path, *, now: datetime, events: Listener) -> dict[str, Any]:
     """Write what the world says into the recorded state; the ledger says so.
 
     Raises:
         LockHeld: somebody else holds the lease.
+        OperatorError: QNSP-OPS-141, the supervisor does not answer.
     """
     from qnsp_policy.pipeline.engine.refresh import refresh as read_back
 
     workspace = load(root)
+    must_answer(root, recorded_state(root, workspace).units)
     settings = engine_settings(root, workspace, progress=lambda text: events(Event(EventKind.MESSAGE, text=text)))
     done = read_back(settings, events=events)
     changed = [unit.unit for unit in done if unit.result == "changed"]
@@ -235,6 +258,7 @@ __all__ = [
     "import_resource",
     "lock_list",
     "lock_release",
+    "must_answer",
     "refresh",
     "state_export",
     "state_import",

@@ -101,7 +101,7 @@ class Cycles:
     def _killed(self, chance: random.Random, line: tuple[str, ...]) -> Ended:
         """Begin a command, kill something at a random moment, run it again until it ends well."""
         verb = line[0]
-        light = verb in {"plan", "approve", "drift", "state"}
+        light = verb in {"plan", "approve", "drift", "state", "refresh"}  # a refresh without supervisor is refused
         victim = "command" if light else chance.choice(VICTIMS)
         share = chance.random()
         begun = time.monotonic()
