@@ -1,7 +1,8 @@
-"""The typer tree: only the command that the line names, or the names of all for completion."""
+"""The typer tree: only the command that the line names, or the names of all for completion; what commands of it share."""
 
 from __future__ import annotations
 
+from datetime import date
 from importlib import import_module
 
 import typer
@@ -39,4 +40,16 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  qnsp-policy {line}" for line in lines)
 
 
-__all__ = ["build_tree", "examples"]
+def last_day(text: str | None) -> date | None:
+    """The day of an option `--expires`; None where it is not given.
+
+    Raises:
+        BadParameter: it is no day.
+    """
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise typer.BadParameter(f"--expires {text!r} is not a day such as 2027-05-21") from None
+
+
+__all__ = ["build_tree", "examples", "last_day"]

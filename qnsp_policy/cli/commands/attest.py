@@ -13,7 +13,7 @@ import typer
 from qnsp_policy.cli.exits import OK, UNPROVEN
 from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of
-from qnsp_policy.cli.tree import examples
+from qnsp_policy.cli.tree import examples, last_day
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -341,16 +341,11 @@ def reference_values(
     out: Annotated[Path | None, typer.Option(help="Write the document here.")] = None,
 ) -> None:
     """Write a ReferenceValues document: computed from what is launched, or learnt from evidence (trust on first use)."""
-    from datetime import date
-
     from qnsp_policy.workflows.attest_values import as_yaml
     from qnsp_policy.workflows.attest_values import reference_values as make
 
     session: Session = ctx.obj
-    try:
-        until = date.fromisoformat(expires) if expires else None
-    except ValueError:
-        raise typer.BadParameter(f"--expires {expires!r} is not a day such as 2027-05-21") from None
+    until = last_day(expires)
     line: dict[str, Any] = {"kind": kind}
     if endorsement:
         line["endorsements"] = {name: str(path) for name, path in map(_named, endorsement)}

@@ -9,7 +9,7 @@ import typer
 
 from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit
-from qnsp_policy.cli.tree import examples
+from qnsp_policy.cli.tree import examples, last_day
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -39,15 +39,10 @@ def build(
     ] = None,
 ) -> None:
     """Build an image from a recipe: same inputs, same bytes, same registers."""
-    from datetime import date
-
     from qnsp_policy.workflows.image import build_image
 
     session: Session = ctx.obj
-    try:
-        until = date.fromisoformat(expires) if expires else None
-    except ValueError:
-        raise typer.BadParameter(f"--expires {expires!r} is not a day such as 2027-05-21") from None
+    until = last_day(expires)
     if reference_values is None and (name or expires):
         raise typer.BadParameter("--name and --expires are of the document that --reference-values writes")
     made = build_image(

@@ -19,6 +19,7 @@ from qnsp_policy.kernel.attestation.batch import Batch
 from qnsp_policy.kernel.attestation.collateral import is_ocsp
 from qnsp_policy.kernel.attestation.x509 import CertificateError, load_certificate, load_crl, split_pem
 from qnsp_policy.simulator.fleet import Fleet, mint_fleet
+from qnsp_policy.testing.memory_files import MemoryFiles
 from tests.kernel.attestation.recorded import RECORDED
 
 SECOND = timedelta(seconds=1)
@@ -110,23 +111,9 @@ def fleet() -> Fleet:
     return mint_fleet(NOW)
 
 
-class _Files:
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = files
-
-    def read(self, name: str) -> bytes:
-        return self.files[name]
-
-    def folder(self, name: str) -> Mapping[str, bytes]:
-        return {path: data for path, data in self.files.items() if path.startswith(f"{name}/")}
-
-    def is_folder(self, name: str) -> bool:
-        return bool(self.folder(name))
-
-
 def material(fleet: Fleet, line: Mapping[str, Any]) -> list[bytes]:
     """Evidence, endorsements and collateral of a line of the fleet."""
-    files = _Files(fleet.files)
+    files = MemoryFiles(fleet.files)
     named = line.get("collateral", [])
     collateral = files.folder(named).values() if isinstance(named, str) else [files.read(name) for name in named]
     return [files.read(name) for name in (line["evidence"], *line.get("endorsements", {}).values())] + list(collateral)
@@ -139,7 +126,7 @@ def test_minted_evidence_holds_exactly_while_all_of_it_does(fleet: Fleet, kind: 
     """The same for minted evidence of each kind, with its whole collateral, judged as lines of a batch."""
     line = next(line for line in fleet.lines if line["kind"] == kind)
     begin, end, around = moments(windows(material(fleet, line)))
-    batch = Batch(_Files(fleet.files), NOW)
+    batch = Batch(MemoryFiles(fleet.files), NOW)
     assert begin <= NOW <= end
     for moment in around:
         answer = batch.answer({**line, "now": moment.isoformat()})

@@ -24,6 +24,7 @@ from qnsp_policy.kernel.attestation.values import (
     VerifiedClaims,
 )
 from qnsp_policy.simulator.fleet import KINDS, Fleet, mint_fleet
+from qnsp_policy.testing.memory_files import MemoryFiles
 
 NOW = datetime(2027, 5, 4, 3, 2, 1, tzinfo=UTC)
 UNCHECKED = "QNSP-ATT-APR-005"
@@ -42,20 +43,6 @@ def folder(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return root
-
-
-class _Files:
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = files
-
-    def read(self, name: str) -> bytes:
-        return self.files[name]
-
-    def folder(self, name: str) -> Mapping[str, bytes]:
-        return {path: data for path, data in self.files.items() if path.startswith(f"{name}/")}
-
-    def is_folder(self, name: str) -> bool:
-        return bool(self.folder(name))
 
 
 def line_of(fleet: Fleet, kind: str) -> dict[str, Any]:
@@ -81,7 +68,7 @@ def unchecked(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_unchecked_statement_can_be_required(fleet: Fleet, kind: str) -> None:
     """What a bare line leaves unchecked has a reason, and a policy that requires it refuses by the code of that."""
-    batch, line = Batch(_Files(fleet.files), NOW), bare(line_of(fleet, kind))
+    batch, line = Batch(MemoryFiles(fleet.files), NOW), bare(line_of(fleet, kind))
     answer = batch.answer(line)
     if kind in {"sev-snp", "nvidia-gpu", "nvswitch"} and answer["verdict"] == "refused":
         line = {**line, "collateral": line_of(fleet, kind)["collateral"]}  # its chain lies there
@@ -97,7 +84,7 @@ def test_each_unchecked_statement_can_be_required(fleet: Fleet, kind: str) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_unchecked_means_nothing(fleet: Fleet, kind: str) -> None:
     """A line that is accepted while everything is required has no unchecked statement, of no device either."""
-    batch, line = Batch(_Files(fleet.files), NOW), line_of(fleet, kind)
+    batch, line = Batch(MemoryFiles(fleet.files), NOW), line_of(fleet, kind)
     answer = batch.answer({**line, "requireChecked": ["*"]})
     left = dict(unchecked(batch.answer(line)))
     assert (answer["verdict"] == "accepted") == (not left)

@@ -22,34 +22,6 @@ def backend(tmp_path: Path) -> FileBackend:
     return FileBackend(tmp_path / "state")
 
 
-def test_what_is_put_is_got(backend: FileBackend) -> None:
-    """Content and etag; listing is sorted and by prefix; deleting twice is no error."""
-    assert backend.get("units/a/b.json") is None
-    etag = backend.put("units/a/b.json", b"1")
-    assert backend.get("units/a/b.json") == (b"1", etag)
-    backend.put("units/a/a.json", b"2")
-    backend.put("run.json", b"3")
-    assert backend.list("units/") == ["units/a/a.json", "units/a/b.json"]
-    backend.delete("units/a/b.json")
-    backend.delete("units/a/b.json")
-    assert backend.list("") == ["run.json", "units/a/a.json"]
-
-
-def test_a_condition_that_does_not_hold_writes_nothing(backend: FileBackend) -> None:
-    """ABSENT, an etag and no condition; each refused or taken as it says."""
-    first = backend.put("k", b"1", if_match=ABSENT)
-    with pytest.raises(Conflict, match="QNSP-LCK-010"):
-        backend.put("k", b"2", if_match=ABSENT)
-    with pytest.raises(Conflict):
-        backend.put("k", b"2", if_match="sha256:other")
-    with pytest.raises(Conflict):
-        backend.delete("k", if_match="sha256:other")
-    assert backend.get("k") == (b"1", first)
-    backend.put("k", b"2", if_match=first)
-    with pytest.raises(Conflict):
-        backend.put("gone", b"2", if_match=first)
-
-
 def test_of_many_conditional_writers_one_wins(backend: FileBackend) -> None:
     """Twenty threads, one winner."""
 

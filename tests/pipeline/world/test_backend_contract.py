@@ -1,0 +1,47 @@
+"""What every backend of state promises, held against a folder and against a bucket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qnsp_policy.pipeline.world.backend import ABSENT, Backend, Conflict
+from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
+from qnsp_policy.pipeline.world.backend_s3_edge import S3Backend
+
+
+@pytest.fixture(params=["file", "s3"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if request.param == "file":
+        return FileBackend(tmp_path / "state")
+    return S3Backend(request.getfixturevalue("url"))
+
+
+def test_what_is_put_is_got(backend: Backend) -> None:
+    """Content and etag; listing is sorted and by prefix; deleting twice is no error."""
+    assert backend.get("units/a/b.json") is None
+    etag = backend.put("units/a/b.json", b"1")
+    assert backend.get("units/a/b.json") == (b"1", etag)
+    backend.put("units/a/a.json", b"2")
+    backend.put("run.json", b"3")
+    assert backend.list("units/") == ["units/a/a.json", "units/a/b.json"]
+    backend.delete("units/a/b.json")
+    backend.delete("units/a/b.json")
+    assert backend.list("") == ["run.json", "units/a/a.json"]
+
+
+def test_a_condition_that_does_not_hold_writes_nothing(backend: Backend) -> None:
+    """ABSENT, an etag and no condition; each refused or taken as it says."""
+    first = backend.put("k", b"1", if_match=ABSENT)
+    other = backend.put("other", b"another etag")
+    with pytest.raises(Conflict, match="QNSP-LCK-010"):
+        backend.put("k", b"2", if_match=ABSENT)
+    with pytest.raises(Conflict):
+        backend.put("k", b"2", if_match=other)
+    with pytest.raises(Conflict):
+        backend.delete("k", if_match=other)
+    assert backend.get("k") == (b"1", first)
+    backend.put("k", b"2", if_match=first)
+    with pytest.raises(Conflict):
+        backend.put("gone", b"2", if_match=first)
