@@ -105,13 +105,7 @@ def _judge_switch(request: dict[str, Any]) -> list[dict[str, str]]:
             lambda: NVSwitchAdminUtils.verify_certificate_chain(chain, settings, modes.SWITCH_ATTESTATION),
             "ends in the device root, valid at the time asked",
         )
-        steps.run(
-            "signature",
-            lambda: report.verify_signature(
-                chain[0].to_cryptography(), settings.signature_length, settings.HashFunction
-            ),
-            "by the leaf",
-        )
+        _signed(steps, report, chain[0], settings)
     _fresh(steps, report, request)
     text = request.get("vbiosRim")
     if not text:
@@ -143,6 +137,14 @@ def _switch_rim(text: str, stated: str, settings: Any, utils: Any, mode: Any) ->
     if not rim.validate_schema(schema_path=str(Path(module.__file__).parent / "swidSchema2015.xsd")):
         raise ValueError("not of the SWID schema")
     return _judged_rim(rim, stated, settings, utils, mode)
+
+
+def _signed(steps: _Steps, report: Any, leaf: Any, settings: Any) -> None:
+    steps.run(
+        "signature",
+        lambda: report.verify_signature(leaf.to_cryptography(), settings.signature_length, settings.HashFunction),
+        "by the leaf",
+    )
 
 
 def _fresh(steps: _Steps, report: Any, request: dict[str, Any]) -> None:
@@ -194,13 +196,7 @@ def _judge(request: dict[str, Any]) -> list[dict[str, str]]:
             lambda: CcAdminUtils.verify_certificate_chain(chain, settings, mode),
             "ends in the device root, valid at the time asked",
         )
-        steps.run(
-            "signature",
-            lambda: report.verify_signature(
-                chain[0].to_cryptography(), settings.signature_length, settings.HashFunction
-            ),
-            "by the leaf",
-        )
+        _signed(steps, report, chain[0], settings)
     _fresh(steps, report, request)
     rims: dict[str, Any] = {}
     for name, stated in (
