@@ -33,11 +33,15 @@ class FileBackend:
 
     @property
     def url(self) -> str:
-        """The URL that Pulumi is given; the folder exists afterwards."""
+        """The URL that Pulumi is given; the folder exists afterwards.
+
+        The engine writes no `.attrs` files beside its own: it writes those in place, so that one torn by a kill kept it
+        from reading a state that was whole ("failed to load checkpoint: EOF").
+        """
         folder = self._root / "pulumi"
         with _as_ours(folder):
             self._make(folder)
-        return folder.as_uri()
+        return f"{folder.as_uri()}?metadata=skip"
 
     def get(self, key: str) -> tuple[bytes, str] | None:
         path = self._path(key)
