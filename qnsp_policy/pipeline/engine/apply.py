@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qnsp_policy.errors import EngineError, PlanRefused, QnspError
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.deviations import deviations
@@ -488,7 +489,7 @@ class _Run:
         folder = self.settings.folder / "plans"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.plan_file = folder / f"{digest.removeprefix('sha256:')}.dsse.json"
-        self.plan_file.write_bytes(self.order.envelope)
+        write_whole(self.plan_file, self.order.envelope)
 
     def _settle(self, run: records.RunState, started: datetime, *, complete: bool) -> ApplyRecord:
         backend = self.settings.backend

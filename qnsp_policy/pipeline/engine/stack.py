@@ -20,7 +20,7 @@ from typing import Any
 
 from qnsp_policy.errors import EngineError, OperatorError, QnspError
 from qnsp_policy.kernel.files_edge import write_whole
-from qnsp_policy.pipeline.engine import programs
+from qnsp_policy.pipeline.engine import programs, scratch
 from qnsp_policy.pipeline.engine.command import (
     CommandFailed,
     Processes,
@@ -182,8 +182,12 @@ class StackDriver:
     def destroy(self) -> None:
         """Remove every resource, then the stack."""
         self._settle_journal()
-        with contextlib.suppress(StackMissing):
+        try:
             self._operate("destroy", ["--yes", "--skip-preview", "--remove", "--parallel", str(STEPS)], self._step)
+        except StackMissing:
+            # A run that was killed behind its last step took the stack away and left its lock.
+            if self._folder is not None:
+                scratch.unlock(self._folder, self.name)
         self._as_it_says([" ".join(resource) for resource in self.export().resources], "still holds")
 
     def _as_it_says(self, wrong: Sequence[str], how: str) -> None:
@@ -340,15 +344,13 @@ class StackDriver:
             return None
 
     def _work_folder(self) -> Path:
-        folder = self.settings.folder / "stacks" / self.name
-        project = folder / "Pulumi.yaml"
-        if not project.is_file():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_whole(project, f"name: {PROJECT}\nruntime: python\n".encode())
-        return folder
+        passphrase = not self.settings.secrets_provider
+        return scratch.stack_folder(self.settings.folder / "stacks", self.name, passphrase=passphrase)
 
     def _run(self, *words: str, **more: str) -> str:
         check_sdk()
+        if self._folder is not None:
+            scratch.mend_backend(self._folder)
         environment = self.settings.process_environment(plan=self.plan, plan_digest=self.plan_digest) | more
         return run_command(
             self.settings.pulumi, words, folder=self._work_folder(), environment=environment, processes=self.processes
@@ -417,6 +419,8 @@ class StackDriver:
         """
 
         def unlocked() -> str:
+            if self._folder is not None and what != "preview":
+                scratch.unlock(self._folder, self.name, torn=True)
             try:
                 return call()
             except StackLocked:
