@@ -54,7 +54,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, before: Callable[
         with path.open("wb") as file:
             file.write(data)
         return
-    scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}{_PART}")
+    scratch = scratch_beside(path)
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -69,6 +69,11 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, before: Callable[
         raise
     sync_folder(path.parent)
     sweep(path.parent)
+
+
+def scratch_beside(path: Path) -> Path:
+    """A name beside a file for what will replace it; `sweep` knows whose it was."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}{_PART}")
 
 
 def sweep(folder: Path) -> None:
@@ -92,4 +97,4 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-__all__ = ["read_plain", "sweep", "sync_folder", "write_whole"]
+__all__ = ["read_plain", "scratch_beside", "sweep", "sync_folder", "write_whole"]

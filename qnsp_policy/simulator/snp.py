@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.simulator import mint
 
 _AMD: Final = "1.3.6.1.4.1.3704.1."
@@ -250,8 +251,7 @@ def _write_private(path: Path, key: mint.PrivateKey) -> None:
     data = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.touch(mode=0o600)
-    path.write_bytes(data)
+    write_whole(path, data)
 
 
 def make_pki(
@@ -279,7 +279,7 @@ def make_pki(
         authority: mint.Authority = getattr(pki, name)
         (root / f"{name}.pem").write_text(_pem(authority.certificate), encoding="ascii")
         _write_private(root / f"{name}.insecure-key.pem", authority.key)
-    (root / "product").write_text(product + "\n", encoding="ascii")
+    write_whole(root / "product", f"{product}\n".encode())
     return pki
 
 
@@ -319,7 +319,8 @@ def load_chip(folder: str | Path, pki: SnpPki, now: datetime, *, tcb: Mapping[st
         )
     chip = make_chip(pki, now, tcb=tcb)
     _write_private(key_file, chip.key)
-    id_file.write_text(chip.chip_id.hex() + "\n", encoding="ascii")
+    # The id stands for both: a simulator that was killed before it makes another chip.
+    write_whole(id_file, f"{chip.chip_id.hex()}\n".encode())
     return chip
 
 

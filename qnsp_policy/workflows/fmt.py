@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.errors import DocumentError, DocumentErrors
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.documents.discover_edge import read_folder
 from qnsp_policy.pipeline.documents.fmt import fmt
 
@@ -44,7 +45,9 @@ def format_folder(root: Path, *, write: bool) -> tuple[Change, ...]:
         raise DocumentErrors(problems)
     if write:
         for path, wanted, _ in changes:
-            path.write_text(wanted, encoding="utf-8")
+            mode = path.stat().st_mode & 0o777
+            write_whole(path, wanted.encode(), mode=mode)
+            path.chmod(mode)  # whatever the umask is
     return tuple(change for _, _, change in changes)
 
 

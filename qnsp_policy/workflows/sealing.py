@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.kernel.crypto.keys import PublicKey
+from qnsp_policy.kernel.files_edge import scratch_beside, sweep, write_whole
 from qnsp_policy.kernel.sealed.header import seal_key
 from qnsp_policy.kernel.sealed.stream import new_data_key, new_header, seal
 
@@ -68,19 +69,22 @@ def seal_file(
     plaintext_digest, size = digest_of(plaintext), plaintext.stat().st_size
     header = new_header(resource=resource, version=version, plaintext_digest=plaintext_digest, plaintext_size=size)
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.new")
+    scratch = scratch_beside(target)
     hashed = hashlib.sha256()
     try:
         with plaintext.open("rb") as source, scratch.open("wb") as sink:
             for piece in seal(source, data_key, header):
                 hashed.update(piece)
                 sink.write(piece)
+            sink.flush()
+            os.fsync(sink.fileno())
         digest = "sha256:" + hashed.hexdigest()
         wrapped = seal_key(data_key, broker, resource=resource, version=version, tier=tier, artefact_digest=digest)
-        key_target.write_bytes(wrapped.to_bytes() + b"\n")
+        write_whole(key_target, wrapped.to_bytes() + b"\n", mode=0o644)
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+    sweep(target.parent)
     return Sealed(str(target), str(key_target), digest, plaintext_digest, size, resource, version)
 
 

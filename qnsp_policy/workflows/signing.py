@@ -8,6 +8,7 @@ from pathlib import Path
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto import dsse
 from qnsp_policy.kernel.crypto.signer import Signer
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.workflows.keys import signer_of
@@ -48,7 +49,7 @@ def sign_addresses(
             envelope = dsse.add_signature(envelope, signer)
         else:
             envelope = dsse.sign(dsse.DOCUMENT_TYPE, payload, signer)
-        path.write_bytes(envelope.to_json() + b"\n")
+        write_whole(path, envelope.to_json() + b"\n", mode=0o644)
         keys = [key.key_id for key in signer.public_keys]
         done.append(
             {"address": address, "file": path.relative_to(root).as_posix(), "signer": signer.name, "keyIds": keys}

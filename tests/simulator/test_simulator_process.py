@@ -20,7 +20,7 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation import registry
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Evidence, EvidenceKind, VerifiedClaims
-from qnsp_policy.simulator import host_data, make_pki, measure
+from qnsp_policy.simulator import host_data, make_pki, measure, snp
 from qnsp_policy.simulator.config import from_json
 
 pytestmark = pytest.mark.functional
@@ -223,3 +223,19 @@ def test_measurement_depends_on_all_three() -> None:
     assert len(base) == 48
     assert len({base, measure(b"b", 1, "c"), measure(b"a", 2, "c"), measure(b"a", 1, "d")}) == 4
     assert host_data(b"") == bytes(32)
+
+
+@pytest.mark.parametrize("left", ["an empty key", "a key and no id"])
+def test_a_simulator_that_was_killed_before_its_chip_was_whole_makes_another(tmp_path: Path, left: str) -> None:
+    """The id is written last and whole; without it there was no chip yet."""
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    pki = snp.mint_pki("Milan", now, key_size=2048)
+    first = snp.load_chip(tmp_path / "a", pki, now)
+    assert snp.load_chip(tmp_path / "a", pki, now).chip_id == first.chip_id
+    (tmp_path / "a" / "chip-id").unlink()
+    if left == "an empty key":
+        (tmp_path / "a" / "vcek.insecure-key.pem").write_bytes(b"")
+    again = snp.load_chip(tmp_path / "a", pki, now)
+    assert len(again.chip_id) == 64
+    assert again.chip_id != first.chip_id
+    assert snp.load_chip(tmp_path / "a", pki, now).chip_id == again.chip_id

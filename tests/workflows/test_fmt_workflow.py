@@ -17,12 +17,12 @@ def test_files_are_laid_out_once(tmp_path: Path) -> None:
     """The first run changes the file and keeps its mode, the second finds nothing."""
     file = tmp_path / "x.yaml"
     file.write_bytes(UGLY)
-    file.chmod(0o640)
+    file.chmod(0o664)
     (change,) = format_folder(tmp_path, write=True)
     assert change.file == "x.yaml"
     assert "+  b: 1" in change.diff
     assert file.read_bytes() == NEAT
-    assert file.stat().st_mode & 0o777 == 0o640
+    assert file.stat().st_mode & 0o777 == 0o664
     assert format_folder(tmp_path, write=True) == ()
     assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]
 

@@ -16,6 +16,7 @@ from typing import Final
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.crypto.canonical import parse_object
 from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
+from qnsp_policy.kernel.files_edge import scratch_beside, sweep
 
 FORMAT: Final = "qnsp.private-keys/v1"
 WARNING: Final = "software keys, throw-away"
@@ -60,7 +61,7 @@ def write_key_file(path: Path, name: str, keys: tuple[PrivateKey, ...], *, repla
     text = json.dumps(
         {"format": FORMAT, "insecure": WARNING, "name": name, "keys": [key.to_jwk_insecure() for key in keys]}, indent=1
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = scratch_beside(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists() and not replace:
@@ -80,6 +81,7 @@ def write_key_file(path: Path, name: str, keys: tuple[PrivateKey, ...], *, repla
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
+        sweep(path.parent)
     except FileExistsError:
         raise OperatorError(
             "QNSP-KEY-005", f"{path} exists already; keys are never overwritten", subject=str(path)

@@ -199,6 +199,11 @@ def test_key_files(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="QNSP-KEY-005"):
         write_key_file(path, "alice@clinic.example", keys)
     write_key_file(path, "alice", keys, replace=True)
+    other = tmp_path / "others" / "bob.json"
+    other.parent.mkdir()
+    (other.parent / ".bob.json.4194305-1.part").write_bytes(b"what a killed writer left; no process has such an id")
+    write_key_file(other, "bob", keys)
+    assert [entry.name for entry in other.parent.iterdir()] == ["bob.json"]
     assert [entry.name for entry in path.parent.iterdir()] == ["alice.json"]
     path.chmod(0o640)
     with pytest.raises(OperatorError, match="QNSP-KEY-002") as caught:
