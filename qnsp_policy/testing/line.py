@@ -30,10 +30,10 @@ from qnsp_policy.kernel.sealed.stream import new_data_key, new_header, seal
 from qnsp_policy.kernel.wire.api_auth import sign_request
 from qnsp_policy.services.broker.configuration import BrokerConfiguration
 from qnsp_policy.services.broker.process_edge import build
-from qnsp_policy.services.guest.workload import free_port
 from qnsp_policy.simulator.measure import host_data, measure
 from qnsp_policy.simulator.snp import SnpPki, make_pki
 from qnsp_policy.testing.http import sync_client
+from qnsp_policy.testing.ports import free_port
 from qnsp_policy.testing.services import FakePlans, release_policy, tenant_object, trust_root
 
 RESOURCE = "clinic/model/tiny"

@@ -17,6 +17,7 @@ from typing import Any
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.keyfile_edge import write_key_file
 from qnsp_policy.kernel.crypto.keys import PublicKey, generate
+from qnsp_policy.kernel.ports_edge import free_ports
 from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.kinds import Grant
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -24,7 +25,6 @@ from qnsp_policy.resources_edge import data_path
 from qnsp_policy.workflows.archives import folder_files, write_tar
 from qnsp_policy.workflows.init_cloud import CLOUD_TEMPLATES, cloud_values
 from qnsp_policy.workflows.keys import KEYS, SIGNER_ALGORITHMS, file_name, signer_of
-from qnsp_policy.workflows.ports import free_ports
 from qnsp_policy.workflows.progress import Progress
 from qnsp_policy.workflows.sealing import Sealed, digest_of, seal_file
 from qnsp_policy.workflows.signing import sign_addresses
@@ -135,7 +135,9 @@ def _quickstart(
     progress: Progress,
 ) -> None:
     """What only the quickstart needs: ports, a simulated vendor, the sealed model, measurements of the simulator."""
-    broker_port, endpoint_port = free_ports(2)
+    from qnsp_policy.pipeline.engine.toolchain import cache_root
+
+    broker_port, endpoint_port = free_ports(2, note=cache_root(os.environ) / "last-port")
     values |= {"broker.listen": f"127.0.0.1:{broker_port}", "endpoint.listen": f"127.0.0.1:{endpoint_port}"}
 
     progress("making the simulated vendor's certificates (they prove nothing)")

@@ -130,9 +130,9 @@ def test_any_curl_through_the_door(lab: Path) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("curl is not installed")
-    from qnsp_policy.workflows.ports import free_ports
+    from qnsp_policy.testing.ports import free_port
 
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = f"127.0.0.1:{free_port()}"
     line = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(lab), "connect", "clinic-embeddings"]
     with subprocess.Popen([*line, "--listen", address, "--allow-simulated"], stderr=subprocess.DEVNULL) as door:
         try:

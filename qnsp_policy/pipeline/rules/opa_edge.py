@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.kernel.ports_edge import free_ports
 from qnsp_policy.kernel.processes_edge import exec_argv
 from qnsp_policy.pipeline.rules.engine import RuleSet, require_distinct
 
@@ -195,7 +196,7 @@ def local_opa(opa: Path, rule_sets: Sequence[RuleSet] = (), *, patience: float =
             target = root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        port = _free_port()
+        port = free_ports(1)[0]
         line = [str(opa), "run", "--server", "--addr", f"127.0.0.1:{port}", "--log-level", "error"]
         line += ["--authentication", "token", "--authorization", "basic", "--disable-telemetry", "."]
         with (root / "stderr").open("wb") as log:
@@ -234,13 +235,6 @@ def _await(process: subprocess.Popen[bytes], port: int, patience: float, log: Pa
         except OSError:
             time.sleep(0.02)
     raise EngineError("QNSP-RUL-054", f"the OPA server did not answer within {patience:g} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _parse(url: str) -> tuple[str, int, bool, str | None]:

@@ -19,6 +19,7 @@ from typing import Any
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation.values import Evidence
 from qnsp_policy.kernel.crypto.keys import generate
+from qnsp_policy.kernel.ports_edge import free_ports
 from qnsp_policy.kernel.sealed.stream import open_sealed
 from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration, evidence_document, runtime_data, runtime_report_data
 from qnsp_policy.services.guest.attesters.report import GetReport
@@ -26,7 +27,6 @@ from qnsp_policy.services.guest.workload import (
     Child,
     UpstreamAddress,
     command_of,
-    free_port,
     memory_file,
     wait_until_ready,
 )
@@ -73,7 +73,7 @@ class RunningEndpoint:
     def _start_upstream(self, data_key: bytes, artefacts: Path, payload: Path, seconds: float) -> UpstreamAddress:
         endpoint = self.configuration
         model = open_model(endpoint, data_key, artefacts)
-        offered = UpstreamAddress(str(self._sockets / "upstream.sock"), free_port())
+        offered = UpstreamAddress(str(self._sockets / "upstream.sock"), free_ports(1)[0])
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",

@@ -116,14 +116,6 @@ class UpstreamAddress:
         return {"socket": self.socket, "port": self.port}
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket_module.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def wait_until_ready(child: Child, offered: UpstreamAddress, seconds: float) -> UpstreamAddress:
     """Wait for the child to answer on the socket or the port it was offered; returns the one it took.
 
@@ -157,4 +149,4 @@ def _answers(address: UpstreamAddress) -> bool:
     return False
 
 
-__all__ = ["Child", "UpstreamAddress", "command_of", "free_port", "memory_file", "wait_until_ready"]
+__all__ = ["Child", "UpstreamAddress", "command_of", "memory_file", "wait_until_ready"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -22,7 +23,6 @@ from qnsp_policy.kernel.tls.server_edge import uvicorn_config
 from qnsp_policy.kernel.wire.api_auth import sign_request
 from qnsp_policy.kernel.wire.api_token import issue_api_token
 from qnsp_policy.services.gateway.process_edge import listener_tls
-from qnsp_policy.services.guest.workload import free_port
 from qnsp_policy.testing.gateway import HOST, GatewayWorld
 from qnsp_policy.testing.services import START, SimulatedMember
 
@@ -253,7 +253,9 @@ def test_the_log_holds_digests_and_no_payload(gateway: GatewayWorld, tmp_path: P
 @pytest.fixture
 def listening(gateway: GatewayWorld) -> Iterator[str]:
     """The gateway on a real port, with the classical group X25519 declared for clients that know no other."""
-    port = free_port()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     gateway.changes["listen"] = f"127.0.0.1:{port}"
     gateway.changes["tls"] = {"mode": "in-process", "groups": ["X25519MLKEM768", "X25519"]}
     gateway.clock.now = datetime.now(UTC).replace(microsecond=0)
@@ -268,13 +270,14 @@ def listening(gateway: GatewayWorld) -> Iterator[str]:
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive()
         time.sleep(0.01)
     yield f"https://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
@@ -287,7 +290,7 @@ def test_plain_curl_works_where_a_classical_exception_is_declared(
     token = issue_api_token(gateway.api_key, "clinic-embeddings", now=gateway.clock())
 
     def curl(*arguments: str) -> bytes:
-        return subprocess.run(["curl", "-sSk", *arguments], capture_output=True, check=True, timeout=30).stdout
+        return subprocess.run(["curl", "-sSk", *arguments], capture_output=True, check=True, timeout=120).stdout
 
     saved = curl(
         "-i", f"{listening}/v1/embeddings", "-H", f"Authorization: Bearer {token}",

@@ -11,7 +11,7 @@ import pytest
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
-from qnsp_policy.services.guest.workload import free_port
+from qnsp_policy.testing.ports import free_port
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,9 @@ from qnsp_policy.services.guest.endpoint_run import open_model
 from qnsp_policy.services.guest.image import unpack
 from qnsp_policy.services.guest.rcar import BrokerSession, Denied
 from qnsp_policy.services.guest.tee_key import EphemeralTeeKey
-from qnsp_policy.services.guest.workload import Child, UpstreamAddress, free_port, memory_file, wait_until_ready
+from qnsp_policy.services.guest.workload import Child, UpstreamAddress, memory_file, wait_until_ready
 from qnsp_policy.testing.gateway import GatewayWorld
+from qnsp_policy.testing.ports import free_port
 from qnsp_policy.testing.services import SimulatedMember
 
 

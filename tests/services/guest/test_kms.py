@@ -21,10 +21,10 @@ from qnsp_policy.services.guest.configuration import KmsKey
 from qnsp_policy.services.guest.key_source import KmsOrBroker
 from qnsp_policy.services.guest.kms import AttestedKms, Credentials, credentials_from, credentials_of_instance
 from qnsp_policy.services.guest.rcar import Denied, Released
-from qnsp_policy.services.guest.workload import free_port
 from qnsp_policy.simulator import nitro
 from qnsp_policy.simulator.nitro_devices import SimulatedNsm, SimulatedTpm
 from qnsp_policy.testing.attested_kms import CREDENTIALS, HOST, KEY, AttestedKmsServer, envelope
+from qnsp_policy.testing.ports import free_port
 
 RESOURCE = "clinic/data/records"
 REGISTERS = {index: bytes([index + 1]) * 48 for index in (0, 1, 2)}
