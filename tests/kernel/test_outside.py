@@ -6,13 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from qnsp_policy.kernel.outside_edge import Said, run_outside
+from qnsp_policy.kernel.processes_edge import identify
 
 
-def run(code: str, folder: Path, *, seconds: float = 20.0, limit: int = 100_000, stdin: bytes = b"") -> Said:
+def run(code: str, folder: Path, *, seconds: float = 120.0, limit: int = 100_000, stdin: bytes = b"") -> Said:
     line = [sys.executable, "-I", "-S", "-c", code]
     return run_outside(line, folder=folder, environment={"ONLY": "this"}, stdin=stdin, seconds=seconds, limit=limit)
 
@@ -29,37 +29,37 @@ def test_it_sees_the_given_environment_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "why"),
+    ("code", "seconds", "why"),
     [
-        ("import time; time.sleep(60)", "did not end within 1 s"),
-        ("import os, time; os.close(1); os.close(2); time.sleep(60)", "closed its output"),
-        ("while True: print('x' * 4096)", "wrote more than"),
-        ("import sys\nwhile True: sys.stderr.write('x' * 4096)", "wrote more than"),
+        ("import time; time.sleep(600)", 1.0, "did not end within 1 s"),
+        ("import os, time; os.close(1); os.close(2); time.sleep(600)", 120.0, "closed its output"),
+        ("while True: print('x' * 4096)", 120.0, "wrote more than"),
+        ("import sys\nwhile True: sys.stderr.write('x' * 4096)", 120.0, "wrote more than"),
     ],
 )
-def test_it_is_killed(tmp_path: Path, code: str, why: str) -> None:
+def test_it_is_killed(tmp_path: Path, code: str, seconds: float, why: str) -> None:
     """One that hangs or never stops talking is killed, in time."""
     started = time.monotonic()
-    said = run(code, tmp_path, seconds=1.0)
+    said = run(code, tmp_path, seconds=seconds)
     assert why in said.failure
     assert said.code is None
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 120
 
 
 def test_its_children_end_with_it(tmp_path: Path) -> None:
     """A child that it left in its process group is gone when it is."""
     code = (
         "import os, time\npid = os.fork()\n"
-        "if pid == 0:\n    os.close(1); os.close(2); time.sleep(60)\nelse:\n    print(pid, flush=True)"
+        "if pid == 0:\n    os.close(1); os.close(2); time.sleep(600)\nelse:\n    print(pid, flush=True)"
     )
     child = int(run(code, tmp_path).output)
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+    deadline = time.monotonic() + 60
+    while identify(child) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def test_what_is_no_program(tmp_path: Path) -> None:
     """A name that leads nowhere is a failure with its reason."""
-    said = run_outside([str(tmp_path / "none")], folder=tmp_path, environment={}, seconds=1)
+    said = run_outside([str(tmp_path / "none")], folder=tmp_path, environment={}, seconds=60)
     assert said.failure == "cannot be run: No such file or directory"

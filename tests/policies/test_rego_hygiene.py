@@ -18,7 +18,7 @@ ROOT = data_path("policies")
 
 def _run(opa: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(opa), *arguments], cwd=ROOT.parent, capture_output=True, text=True, check=False, timeout=120
+        [str(opa), *arguments], cwd=ROOT.parent, capture_output=True, text=True, check=False, timeout=500
     )
 
 

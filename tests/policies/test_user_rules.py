@@ -106,7 +106,7 @@ def test_a_rule_that_does_not_end_is_ended(tmp_path: Path, opa: Path, workspace:
     with WasmEngine(sets, timeout=1.0) as engine, pytest.raises(EngineError) as caught:
         evaluate(workspace, engine=engine, now=NOW)
     assert caught.value.code == "QNSP-RUL-022"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120
 
 
 def test_a_member_without_an_answer_fails_the_run(tmp_path: Path, opa: Path, workspace: Workspace) -> None:

@@ -56,14 +56,14 @@ def member(tmp_path: Path) -> Iterator[Path]:
     """The folder of a running member."""
     line = [sys.executable, "-m", "qnsp_policy.simulator", "--config", str(configuration(tmp_path))]
     with subprocess.Popen(line, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path.cwd())}) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (tmp_path / "member/ready").exists():
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield tmp_path / "member"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 @pytest.fixture

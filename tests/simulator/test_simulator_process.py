@@ -51,7 +51,7 @@ class Running:
     def start(self) -> None:
         argv = [sys.executable, "-m", "qnsp_policy.simulator", "--config", str(self.root / "config.json")]
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (self.folder / "ready").exists():
             assert self.process.poll() is None, self.process.communicate()[1]
             assert time.monotonic() < deadline
@@ -59,7 +59,7 @@ class Running:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        _, _ = self.process.communicate(timeout=20)
+        _, _ = self.process.communicate(timeout=120)
         return self.process.returncode
 
     def ask(self, name: str, report_data: bytes, *, privilege: str | None = None) -> tuple[bytes, bytes]:
@@ -71,7 +71,7 @@ class Running:
         if privilege is not None:
             (entry / "privlevel").write_text(privilege)
         (entry / "inblob").write_bytes(report_data)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not generation.exists() or int(generation.read_text()) == before:
             if (entry / "error").exists():
                 raise OSError((entry / "error").read_text())
@@ -167,7 +167,7 @@ def test_end_of_the_parent(tmp_path: Path) -> None:
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (tmp_path / "member/ready").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)

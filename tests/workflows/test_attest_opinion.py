@@ -79,7 +79,7 @@ def test_what_the_sdk_is_given(material: Material, double: Callable[[str], Path]
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("import time; time.sleep(60)", "did not end within 1 s"),
+        ("import time; time.sleep(600)", "did not end within 1 s"),
         ("print('x' * 5_000_000)", "wrote more than"),
         ("print('no JSON')", "not JSON"),
         ("print('[' * 100_000)", "not JSON"),
@@ -93,7 +93,7 @@ def test_what_the_sdk_is_given(material: Material, double: Callable[[str], Path]
 )
 def test_what_is_no_opinion(material: Material, double: Callable[[str], Path], code: str, why: str) -> None:
     """A program that hangs, shouts, babbles or breaks gives no opinion, and says why."""
-    seconds = 1.0 if "sleep" in code else 30.0
+    seconds = 1.0 if "sleep" in code else 240.0
     (found,) = second_opinions("nvidia-sdk", material, nonce=None, tool=double(code), seconds=seconds)
     assert found.steps == ()
     assert why in found.failure

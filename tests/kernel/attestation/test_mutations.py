@@ -18,7 +18,9 @@ from qnsp_policy.kernel.attestation.x509 import split_pem
 
 Read = Callable[[str], bytes]
 SNP_NOW, DCAP_NOW = datetime(2026, 9, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC)
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @st.composite

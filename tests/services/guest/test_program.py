@@ -62,7 +62,7 @@ def test_a_program_that_is_killed_or_stopped() -> None:
     assert run(killed, Keys(), threading.Event()) == 137
     stopping = threading.Event()
     threading.Timer(0.3, stopping.set).start()
-    assert run(Program(command=script("import time; time.sleep(60)")), Keys(), stopping) == 0
+    assert run(Program(command=script("import time; time.sleep(600)")), Keys(), stopping) == 0
 
 
 def test_a_sealed_file_that_is_not_there_or_another(sealed: SealedFile, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 
 from pulumi_qnsp.supervisor_edge import SupervisorClient, SupervisorFolder
 from qnsp_policy.kernel.wire.supervisor import ProcessSpec, Readiness, Restart, State, SupervisorError
+from qnsp_policy.testing.ports import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -46,7 +46,7 @@ def spec(folder: Path, name: str, script: str = SLEEP, *words: str, **more: obje
     return ProcessSpec(name, (sys.executable, "-c", script, *words), str(folder), **more)  # type: ignore[arg-type]
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not become true in time"
@@ -62,17 +62,17 @@ def alive(pid: int | None) -> bool:
 
 def test_ensure_is_idempotent_and_a_changed_specification_restarts(client: SupervisorClient, folder: Path) -> None:
     """The same specification leaves the process alone; another one replaces it."""
-    first, _ = client.ensure(spec(folder, "a"), wait_seconds=5)
-    again, _ = client.ensure(spec(folder, "a"), wait_seconds=5)
+    first, _ = client.ensure(spec(folder, "a"), wait_seconds=60)
+    again, _ = client.ensure(spec(folder, "a"), wait_seconds=60)
     assert (first.state, first.pid) == (State.READY, again.pid)
-    other, _ = client.ensure(spec(folder, "a", config_digest="sha256:other"), wait_seconds=5)
+    other, _ = client.ensure(spec(folder, "a", config_digest="sha256:other"), wait_seconds=60)
     assert other.pid != first.pid
     assert not alive(first.pid)
 
 
 def test_a_process_keeps_its_owner_also_over_the_supervisors_death(client: SupervisorClient, folder: Path) -> None:
     """Who it runs for is remembered; another is refused, and who asks without a name changes nothing about it."""
-    first, _ = client.ensure(spec(folder, "a"), wait_seconds=5, owner="urn:one")
+    first, _ = client.ensure(spec(folder, "a"), wait_seconds=60, owner="urn:one")
     pid = client.ping()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -80,8 +80,8 @@ def test_a_process_keeps_its_owner_also_over_the_supervisors_death(client: Super
     client.start()
     assert [(report.pid, report.owner) for report in client.reports(["a", "none"])] == [(first.pid, "urn:one")]
     with pytest.raises(SupervisorError, match="QNSP-OPS-109"):
-        client.ensure(spec(folder, "a", config_digest="sha256:other"), wait_seconds=5, owner="urn:two")
-    assert client.ensure(spec(folder, "a"), wait_seconds=5)[0].pid == first.pid
+        client.ensure(spec(folder, "a", config_digest="sha256:other"), wait_seconds=60, owner="urn:two")
+    assert client.ensure(spec(folder, "a"), wait_seconds=60)[0].pid == first.pid
     assert client.reports()[0].owner == "urn:one"
 
 
@@ -89,8 +89,11 @@ def test_a_process_that_ends_is_started_again_with_backoff_until_the_limit(
     client: SupervisorClient, folder: Path
 ) -> None:
     """Restarts are counted, spaced and limited; the last lines of the log come with the report."""
-    dying = spec(folder, "a", "print('boom'); raise SystemExit(3)", backoff_seconds=0.01, restart_limit=4)
-    report, lines = client.ensure(dying, wait_seconds=10)
+    never = Readiness(file=str(folder / "never"))
+    dying = spec(
+        folder, "a", "print('boom'); raise SystemExit(3)", backoff_seconds=0.01, restart_limit=4, readiness=never
+    )
+    _, lines = client.ensure(dying, wait_seconds=60)
     until(lambda: client.reports()[0].state is State.FAILED)
     report = client.reports()[0]
     assert (report.restarts, report.exit_code) == (4, 3)
@@ -101,30 +104,33 @@ def test_a_process_that_ends_is_started_again_with_backoff_until_the_limit(
 def test_restart_policies(client: SupervisorClient, folder: Path) -> None:
     """never and a clean end under on-failure leave the process ended."""
     for restart in (Restart.NEVER, Restart.ON_FAILURE):
-        client.ensure(spec(folder, restart.value, "pass", restart=restart), wait_seconds=5)
+        client.ensure(spec(folder, restart.value, "pass", restart=restart), wait_seconds=60)
     until(lambda: all(report.state is State.EXITED for report in client.reports()))
     assert [report.restarts for report in client.reports()] == [0, 0]
 
 
 def test_a_program_that_cannot_be_started_says_so(client: SupervisorClient, folder: Path) -> None:
     """No restart can help a program that does not exist."""
-    report, _ = client.ensure(ProcessSpec("a", ("/does/not/exist",), str(folder)), wait_seconds=5)
+    report, _ = client.ensure(ProcessSpec("a", ("/does/not/exist",), str(folder)), wait_seconds=60)
     assert report.state is State.FAILED
     assert "/does/not/exist cannot be started" in report.reason
 
 
 def test_readiness_by_http(client: SupervisorClient, folder: Path) -> None:
     """A process is ready when its URL answers 2xx."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    script = "import time,sys,http.server as h; time.sleep(0.4); h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
-    wanted = spec(
-        folder, "web", script, str(port), readiness=Readiness(http=f"http://127.0.0.1:{port}/", timeout_seconds=10)
+    port = free_port()
+    script = (
+        "import os,sys,time,http.server as h\n"
+        "while not os.path.exists('go'): time.sleep(0.02)\n"
+        "h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
     )
-    report, _ = client.ensure(wanted, wait_seconds=0)
+    wanted = spec(
+        folder, "web", script, str(port), readiness=Readiness(http=f"http://127.0.0.1:{port}/", timeout_seconds=60)
+    )
+    report, _ = client.ensure(wanted, wait_seconds=0.5)
     assert report.state is State.STARTING
-    report, _ = client.ensure(wanted, wait_seconds=10)
+    (folder / "go").touch()
+    report, _ = client.ensure(wanted, wait_seconds=60)
     assert report.state is State.READY
 
 
@@ -132,7 +138,7 @@ def test_a_readiness_file_of_an_earlier_life_does_not_count(client: SupervisorCl
     """The file must be younger than the process."""
     (folder / "ready").touch()
     time.sleep(0.1)
-    waiting = spec(folder, "a", readiness=Readiness(file=str(folder / "ready"), timeout_seconds=5))
+    waiting = spec(folder, "a", readiness=Readiness(file=str(folder / "ready"), timeout_seconds=60))
     report, _ = client.ensure(waiting, wait_seconds=0.5)
     assert report.state is State.STARTING
     assert "older than the process" in report.reason
@@ -140,8 +146,8 @@ def test_a_readiness_file_of_an_earlier_life_does_not_count(client: SupervisorCl
 
 def test_its_own_death_is_survived_and_everything_is_taken_over(client: SupervisorClient, folder: Path) -> None:
     """After SIGKILL of the supervisor its processes live on; the next one adopts the living and restarts the dead."""
-    living, _ = client.ensure(spec(folder, "living"), wait_seconds=5)
-    dying, _ = client.ensure(spec(folder, "dying"), wait_seconds=5)
+    living, _ = client.ensure(spec(folder, "living"), wait_seconds=60)
+    dying, _ = client.ensure(spec(folder, "dying"), wait_seconds=60)
     pid = client.ping()
     assert pid is not None
     assert dying.pid is not None
@@ -160,7 +166,7 @@ def test_its_own_death_is_survived_and_everything_is_taken_over(client: Supervis
 
 def test_a_start_that_was_never_recorded_is_found_by_its_mark(client: SupervisorClient, folder: Path) -> None:
     """Killed between start and record: the process is adopted, not started twice."""
-    report, _ = client.ensure(spec(folder, "a"), wait_seconds=5)
+    report, _ = client.ensure(spec(folder, "a"), wait_seconds=60)
     pid = client.ping()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -176,7 +182,7 @@ def test_a_start_that_was_never_recorded_is_found_by_its_mark(client: Supervisor
 @pytest.mark.parametrize("damage", ["", "{", '{"format": "other"}'])
 def test_a_torn_state_file_leaves_no_orphans(client: SupervisorClient, folder: Path, damage: str) -> None:
     """Without its state the supervisor ends what carries its mark, and serves."""
-    report, _ = client.ensure(spec(folder, "a"), wait_seconds=5)
+    report, _ = client.ensure(spec(folder, "a"), wait_seconds=60)
     pid = client.ping()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -189,7 +195,7 @@ def test_a_torn_state_file_leaves_no_orphans(client: SupervisorClient, folder: P
 
 def test_a_reused_process_id_is_never_signalled(client: SupervisorClient, folder: Path) -> None:
     """State that names a process id of somebody else adopts nothing and signals nobody."""
-    client.ensure(spec(folder, "a"), wait_seconds=5)
+    client.ensure(spec(folder, "a"), wait_seconds=60)
     pid = client.ping()
     assert pid is not None
     own = client.reports()[0].pid
@@ -217,7 +223,7 @@ def test_stop_and_shutdown_leave_no_child_behind(client: SupervisorClient, folde
         "open('grandchild','w').write(str(p.pid))\n"
         "time.sleep(600)"
     )
-    report, _ = client.ensure(spec(folder, "a", script), wait_seconds=5)
+    report, _ = client.ensure(spec(folder, "a", script), wait_seconds=60)
     until(lambda: (folder / "grandchild").exists() and (folder / "grandchild").read_text() != "")
     grandchild = int((folder / "grandchild").read_text())
     assert client.stop("a")
@@ -230,11 +236,15 @@ def test_stop_and_shutdown_leave_no_child_behind(client: SupervisorClient, folde
 
 def test_a_stubborn_process_is_killed_after_its_grace(client: SupervisorClient, folder: Path) -> None:
     """SIGTERM first, SIGKILL when the grace is over."""
-    script = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(60)"
-    report, _ = client.ensure(spec(folder, "a", script, stop_seconds=0.3), wait_seconds=5)
+    script = (
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('deaf','w').close()\n"
+        "while True: time.sleep(60)"
+    )
+    stubborn = spec(folder, "a", script, stop_seconds=0.3, readiness=Readiness(file=str(folder / "deaf")))
+    report, _ = client.ensure(stubborn, wait_seconds=60)
     begun = time.monotonic()
     client.stop("a")
-    assert 0.25 < time.monotonic() - begun < 5
+    assert time.monotonic() - begun > 0.25
     assert not alive(report.pid)
 
 
@@ -252,13 +262,13 @@ def test_ten_starts_at_once_make_one_supervisor(folder: Path) -> None:
 def test_ten_ensures_at_once_make_one_process(client: SupervisorClient, folder: Path) -> None:
     """Ensure is free of races."""
     with ThreadPoolExecutor(10) as pool:
-        reports = list(pool.map(lambda _: client.ensure(spec(folder, "a"), wait_seconds=5)[0], range(10)))
+        reports = list(pool.map(lambda _: client.ensure(spec(folder, "a"), wait_seconds=60)[0], range(10)))
     assert len({report.pid for report in reports}) == 1
 
 
 def test_a_folder_that_is_taken_away_ends_everything(client: SupervisorClient, folder: Path) -> None:
     """No deleted workspace leaves processes behind."""
-    report, _ = client.ensure(spec(folder, "a"), wait_seconds=5)
+    report, _ = client.ensure(spec(folder, "a"), wait_seconds=60)
     supervisor = client.ping()
     (folder / "supervisor.lock").unlink()
     until(lambda: not alive(report.pid) and not alive(supervisor))
@@ -280,17 +290,17 @@ def test_the_socket_is_ours_alone_and_bad_lines_are_refused(client: SupervisorCl
         b'{"op":"list","x":1}\n',
     ):
         with pytest.raises(SupervisorError, match="QNSP-OPS-101"):
-            parse_answer(ask(folder / "supervisor.sock", line, timeout=5, limit=65536))
+            parse_answer(ask(folder / "supervisor.sock", line, timeout=60, limit=65536))
     with pytest.raises(SupervisorError, match="QNSP-OPS-103"):
-        parse_answer(ask(folder / "supervisor.sock", b'{"op":"logs","name":"nobody"}\n', timeout=5, limit=65536))
+        parse_answer(ask(folder / "supervisor.sock", b'{"op":"logs","name":"nobody"}\n', timeout=60, limit=65536))
     assert client.ping() is not None
 
 
 def test_a_log_is_cut_when_it_outgrows_its_limit(client: SupervisorClient, folder: Path) -> None:
     """The old part moves aside; the process writes on."""
     script = "import time\nwhile True: print('x'*1000, flush=True); time.sleep(0.005)"
-    client.ensure(spec(folder, "a", script, log_bytes=20_000), wait_seconds=5)
-    until((folder / "logs/a.log.1").exists, 15)
+    client.ensure(spec(folder, "a", script, log_bytes=20_000), wait_seconds=60)
+    until((folder / "logs/a.log.1").exists)
     assert (folder / "logs/a.log.1").stat().st_size > 20_000
     log = folder / "logs/a.log"
     size = log.stat().st_size
@@ -308,7 +318,7 @@ def test_no_environment_of_ours_reaches_a_process(folder: Path) -> None:
     try:
         client.ensure(
             spec(folder, "a", "import os; open('env','w').write(str(dict(os.environ)))", env={"MINE": "1"}),
-            wait_seconds=5,
+            wait_seconds=60,
         )
         until(lambda: (folder / "env").exists() and (folder / "env").read_text() != "")
         assert "s3cret" not in (folder / "env").read_text()
