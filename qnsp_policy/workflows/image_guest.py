@@ -9,10 +9,10 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.kinds import Enclave, Endpoint, KeyBroker, KeyHierarchy, Platform
 from qnsp_policy.pipeline.model.workspace_edge import load
-from qnsp_policy.pipeline.plan.lowering.aws_names import Names
 from qnsp_policy.pipeline.plan.lowering.aws_user_data import CREDENTIALS_PORT, KMS_PORT
 from qnsp_policy.pipeline.plan.lowering.context import connection
 from qnsp_policy.pipeline.plan.lowering.enclaves import tee_key
+from qnsp_policy.pipeline.trust.aws_names import Names
 from qnsp_policy.pipeline.trust.grants import effective_grants, endpoint_resource
 from qnsp_policy.pipeline.trust.initdata import brokers_of
 

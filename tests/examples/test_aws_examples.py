@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from qnsp_policy.errors import DocumentErrors, OperatorError
-from qnsp_policy.pipeline.plan.lowering.aws_attested import PREFIX
-from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT
-from qnsp_policy.pipeline.plan.lowering.aws_names import Names
 from qnsp_policy.pipeline.plan.lowering.aws_platform import _service_name
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.review.plan_text import render_plan
+from qnsp_policy.pipeline.trust.aws_attested import PREFIX
+from qnsp_policy.pipeline.trust.aws_key_policy import CONTEXT
+from qnsp_policy.pipeline.trust.aws_names import Names
 from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, NOW, initialised, planned, units_of
 from qnsp_policy.testing.iam_evaluator import Request, allowed
 from qnsp_policy.workflows.check import check

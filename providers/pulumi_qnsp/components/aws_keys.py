@@ -23,6 +23,12 @@ def keys(args: KeysArgs) -> tuple[Child, ...]:
     return ordered(child for key in args.keys for child in _key(key, args.tags))
 
 
+def _marks(key: Mapping[str, Any]) -> dict[str, str]:
+    # A state written before keys carried the mark of their workspace has none.
+    named = {"qnsp:workspace": key["workspace"]} if "workspace" in key else {}
+    return {**named, "qnsp:resource": key["resource"]}
+
+
 def _key(key: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Child]:
     yield Child(
         "aws:kms/key:Key",
@@ -37,7 +43,8 @@ def _key(key: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Child]:
             "enable_key_rotation": False,
             "deletion_window_in_days": key["deletionDays"],
             "bypass_policy_lockout_safety_check": False,
-            "tags": {**tags, "qnsp:resource": key["resource"]},
+            # The organisation's policies know our keys by the mark of the workspace.
+            "tags": {**tags, **_marks(key)},
         },
         ("customer_master_key_spec", "key_usage", "policy", "multi_region", "enable_key_rotation"),
         protect=True,

@@ -21,7 +21,6 @@ from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed, lower
 from qnsp_policy.pipeline.plan.recoverability import Loss, losses, refuse_unnamed
 from qnsp_policy.pipeline.plan.rollout import rollout
 from qnsp_policy.pipeline.plan.selection import select, unit_ids
-from qnsp_policy.pipeline.plan.trust_models import rests_on
 from qnsp_policy.pipeline.plan.values import Action, Json, Op, Outline, Previews, Unit
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
 from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
@@ -35,6 +34,7 @@ from qnsp_policy.pipeline.trust.release_policy import release_policies
 from qnsp_policy.pipeline.trust.rendering import render_trust
 from qnsp_policy.pipeline.trust.rollout import overlaps
 from qnsp_policy.pipeline.trust.root_changes import root_changes
+from qnsp_policy.pipeline.trust.trust_models import rests_on
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.pipeline.trust.values import EffectiveGrant
 from qnsp_policy.pipeline.world.recorded import RecordedState, recorded_policies
@@ -165,7 +165,7 @@ def make_plan(
     desired: Mapping[str, Unit] = {} if options.destroy else lower(lowering)
     depends = {unit.id: unit.depends_on for unit in recorded.units.values()}
     depends |= {unit.id: unit.depends_on for unit in desired.values()}
-    selected = select(depends, targets=options.targets, excludes=options.excludes)
+    selected = select(_together(depends), targets=options.targets, excludes=options.excludes)
     if proposed.digest != judge.digest and not selected >= set(depends):
         raise OperatorError(
             "QNSP-PLN-032",
@@ -189,7 +189,7 @@ def make_plan(
         named=attachments_needed(workspace),
     )
     refuse_unnamed(lost, options.destroy_keys)
-    told = rollout(remaining, recorded, done, recorded_policies(recorded.units))
+    told = rollout(remaining, recorded, done, recorded_policies(recorded.units), workspace.project.name)
     trust, diff, needs = _trust(workspace, grants, recorded, remaining, done, judge, proposed, lost, author, told)
     lifetime = min(options.lifetime or timedelta.max, timedelta(seconds=judge.plan_lifetime_seconds))
     payload: Json = {
@@ -221,7 +221,7 @@ def make_plan(
         "waivers": sorted(circumstances.waivers),
         "recoverability": [loss.to_json() for loss in lost],
         "approvalsNeeded": [need.to_json() for need in needs],
-        "restsOn": rests_on(remaining),
+        "restsOn": rests_on(unit.to_json() for unit in remaining.values()),
         **({"rollout": told} if told is not None else {}),
     }
     return Plan(payload, done, remaining, diff, needs, lost)
@@ -243,6 +243,16 @@ def base_of(recorded: RecordedState, judge: TrustRootValue) -> Json:
 def blocks(finding: Mapping[str, Any], judge: TrustRootValue) -> bool:
     """Whether a finding keeps a plan from being applied, by the fail-on level in force."""
     return not finding.get("waivedBy") and Severity(finding["severity"]).at_least(Severity(judge.fail_on))
+
+
+def _together(depends: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """A tenant's unit and its keys in KMS are planned together, so that the trust diff speaks for both."""
+    found = dict(depends)
+    for unit, needs in depends.items():
+        if unit.startswith("aws-keys/"):
+            for tenant in (need for need in needs if need.startswith("tenant/") and need in depends):
+                found[tenant] = (*found[tenant], unit)
+    return found
 
 
 def _remaining(desired: Mapping[str, Unit], recorded: RecordedState, selected: frozenset[str]) -> Mapping[str, Unit]:

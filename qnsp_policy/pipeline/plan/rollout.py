@@ -12,22 +12,20 @@ from typing import Any
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.canonical import jcs
-from qnsp_policy.pipeline.plan.lowering.aws_key_policy import MAX_POLICY_BYTES
 from qnsp_policy.pipeline.plan.values import Action, Json, Op, Unit
-from qnsp_policy.pipeline.trust.objects import authorised_objects
-from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
-from qnsp_policy.pipeline.trust.rollout import FLEETS, is_of_members, overlapping_inputs
+from qnsp_policy.pipeline.trust.aws_key_policy import MAX_POLICY_BYTES
+from qnsp_policy.pipeline.trust.aws_releases import Policies, following_keys
+from qnsp_policy.pipeline.trust.objects import authorised_objects, policies_of
+from qnsp_policy.pipeline.trust.rollout import FLEETS, is_of_members, overlapping_inputs, overlapping_policies
 from qnsp_policy.pipeline.world.recorded import RecordedState
-
-RELEASE = "Release"
-"""What the computed statements of a key policy are named by that let somebody open."""
 
 
 def rollout(
     units: Mapping[str, Unit],
     recorded: RecordedState,
     actions: Sequence[Action],
-    base: Mapping[tuple[str, str], ReleasePolicy],
+    base: Policies,
+    workspace: str,
 ) -> Json | None:
     """The member `rollout` of a plan's payload; None where no fleet is replaced.
 
@@ -36,6 +34,7 @@ def rollout(
         recorded: what was applied.
         actions: of the plan.
         base: release policies as applied.
+        workspace: its name.
     """
     updated = {action.unit: action for action in actions if action.op in {Op.UPDATE, Op.REPLACE}}
     changed = set(updated)
@@ -50,12 +49,13 @@ def rollout(
         return None
     enclaves = {str(unit.inputs["enclave"]["address"]) for unit in fleets}
     roles = {str(unit.inputs["fleet"]["roleArn"]) for unit in fleets if "fleet" in unit.inputs}
+    both = overlapping_policies(base, policies_of(unit.inputs for unit in units.values()), enclaves)
     between = []
     for name in sorted(changed & set(units)):
-        unit, before = units[name], recorded.units[name]
+        unit = units[name]
         inputs = overlapping_inputs(unit.inputs, base, enclaves) if unit.program == "tenant" else None
         if unit.program == "aws-keys":
-            inputs = _overlapping_keys(unit.inputs, before.inputs, roles)
+            inputs = _overlapping_keys(unit.inputs, workspace, both)
         if inputs is not None:
             between.append(replace(unit, inputs=inputs))
     if not between and not roles:
@@ -76,22 +76,11 @@ def rollout(
     }
 
 
-def _overlapping_keys(inputs: Mapping[str, Any], before: Mapping[str, Any], roles: set[str]) -> Json | None:
-    """Keys with the statements of old tuples beside those of new ones, for the roles of fleets that are replaced."""
-    old = {key["name"]: key["policy"]["Statement"] for key in before.get("keys", ())}
-    keys, changed = [], False
-    for key in inputs["keys"]:
-        statements = key["policy"]["Statement"]
-        known = {one.get("Sid") for one in statements}
-        more = [
-            one
-            for one in old.get(key["name"], ())
-            if str(one.get("Sid", "")).startswith(RELEASE)
-            and one["Sid"] not in known
-            and one["Principal"].get("AWS") in roles
-        ]
-        changed = changed or bool(more)
-        if len(jcs({**key["policy"], "Statement": [*statements, *more]})) > MAX_POLICY_BYTES:
+def _overlapping_keys(inputs: Mapping[str, Any], workspace: str, policies: Policies) -> Json | None:
+    """Keys with the statements of old tuples beside those of new ones; None where no policy overlaps."""
+    keys = following_keys(inputs, workspace, policies)
+    for key in keys:
+        if len(jcs(key["policy"])) > MAX_POLICY_BYTES:
             raise OperatorError(
                 "QNSP-PLN-227",
                 f"while its fleet is replaced, the policy of {key['resource']} would be larger than the {MAX_POLICY_BYTES} bytes "
@@ -99,8 +88,7 @@ def _overlapping_keys(inputs: Mapping[str, Any], before: Mapping[str, Any], role
                 subject=str(key["resource"]),
                 next_step="roll out fewer fleets of this key at once (`plan --target`)",
             )
-        keys.append({**key, "policy": {**key["policy"], "Statement": [*statements, *more]}})
-    return {**inputs, "keys": keys} if changed else None
+    return {**inputs, "keys": keys} if keys != inputs["keys"] else None
 
 
 def waves(payload: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

@@ -8,12 +8,13 @@ with the policies it holds).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qnsp_policy.errors import PlanRefused
+from qnsp_policy.errors import OperatorError, PlanRefused
 from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
+from qnsp_policy.pipeline.trust.aws_releases import Policies, following_keys, following_store
 from qnsp_policy.pipeline.trust.diff import TrustDiff, trust_diff
 from qnsp_policy.pipeline.trust.objects import (
     authorised_objects,
@@ -24,8 +25,9 @@ from qnsp_policy.pipeline.trust.objects import (
 )
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.rendering import render_trust
-from qnsp_policy.pipeline.trust.rollout import enclaves_replaced, overlapping_inputs, overlaps
+from qnsp_policy.pipeline.trust.rollout import enclaves_replaced, overlapping_inputs, overlapping_policies, overlaps
 from qnsp_policy.pipeline.trust.root_changes import root_changes
+from qnsp_policy.pipeline.trust.trust_models import rests_on
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 
 
@@ -62,6 +64,15 @@ def check_payload(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedP
     """
     try:
         return _check(payload, judge)
+    except PlanRefused:
+        raise
+    except OperatorError as error:
+        raise PlanRefused(
+            "QNSP-PLN-018",
+            f"the plan holds what none may: {error.message}",
+            subject=error.subject,
+            next_step="do not approve or apply it; plan again and find out who wrote this one",
+        ) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PlanRefused(
             "QNSP-PLN-018",
@@ -102,14 +113,40 @@ def _check(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedPlan:
         changes_anything=any(action["op"] != "no-op" for action in payload["actions"]),
     )
     _same("the approvals needed", payload["approvalsNeeded"], [need.to_json() for need in needs])
-    between = _rollout(payload, base)
+    _check_keys(payload, head)
+    if "restsOn" in payload:
+        _same("what units rest on", payload["restsOn"], rests_on(units))
+    between = _rollout(payload, base, head)
     _same("the rendered trust diff", trust["rendered"], render_trust(trust))
     return CheckedPlan(diff, needs, objects, base, proposed, between)
 
 
-def _rollout(
-    payload: Mapping[str, Any], base: Mapping[tuple[str, str], ReleasePolicy]
-) -> Mapping[str, Mapping[str, str]]:
+def _check_keys(payload: Mapping[str, Any], head: Policies) -> None:
+    """Keys in KMS open for what the release policies say, and a broker's store for its own fleet.
+
+    A unit that the plan does not touch is as it was applied, and nothing of it is carried out.
+    """
+    touched = {action["unit"] for action in payload["actions"] if action["op"] != "no-op"}
+    workspace = payload["workspace"]["name"]
+    for unit in payload["units"]:
+        if unit["id"] not in touched or not unit["inputs"].get("keys"):
+            continue
+        inputs, what = unit["inputs"], f"the key policies of {unit['id']}"
+        if unit["program"] == "aws-keys":
+            _same(what, inputs["keys"], following_keys(inputs, workspace, head))
+        elif unit["program"] == "aws-broker":
+            _same(what, _unnamed(inputs["keys"]), _unnamed(following_store(inputs, workspace)))
+
+
+def _unnamed(keys: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Keys without the names of their statements, which say where a tuple was written."""
+    return [
+        {**key, "policy": {**key["policy"], "Statement": [{**one, "Sid": ""} for one in key["policy"]["Statement"]]}}
+        for key in keys
+    ]
+
+
+def _rollout(payload: Mapping[str, Any], base: Policies, head: Policies) -> Mapping[str, Mapping[str, str]]:
     """What the waves of a rollout admit in between, computed again from the base and the units."""
     told = payload.get("rollout")
     units = told["units"] if told is not None else ()
@@ -127,7 +164,9 @@ def _rollout(
             tenants.append(inputs)
         else:
             _same(f"the program of {what}", unit["program"], "aws-keys")
-            _same(f"the inputs of {what}", {**inputs, "keys": []}, {**wanted["inputs"], "keys": []})
+            both = overlapping_policies(base, head, enclaves)
+            follows = {**wanted["inputs"], "keys": following_keys(wanted["inputs"], payload["workspace"]["name"], both)}
+            _same(f"the inputs of {what}", inputs, follows)
     objects = authorised_objects(tenants)
     _same("what the rollout authorises", told["authorises"] if told is not None else {}, objects)
     _same("what overlaps", payload["trust"].get("overlap", []), overlaps(tenants))

@@ -56,6 +56,11 @@ def overlapping(base: ReleasePolicy, head: ReleasePolicy, enclaves: Collection[s
     return replace(head, grants=tuple(grants))
 
 
+def overlapping_policies(base: Policies, head: Policies, enclaves: Collection[str]) -> Policies:
+    """Every policy of `head`, overlapping with its own of `base`."""
+    return {key: overlapping(base[key], held, enclaves) if key in base else held for key, held in head.items()}
+
+
 def _content(alternative: Any) -> str:
     """What it admits, by whatever name."""
     return sha256_digest(jcs({**alternative_to_json(alternative), "name": ""}))
@@ -97,4 +102,5 @@ def _overlaps(units: Collection[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
                             yield {"enclave": grant.enclave, "resource": grant.resource, "broker": grant.broker}
 
 
-__all__ = ["FLEETS", "UNTIL", "enclaves_replaced", "is_of_members", "overlapping", "overlapping_inputs", "overlaps"]
+__all__ = ["FLEETS", "UNTIL", "enclaves_replaced", "is_of_members", "overlapping", "overlapping_inputs",
+           "overlapping_policies", "overlaps"]  # fmt: skip

@@ -19,11 +19,11 @@ from qnsp_policy.pipeline.plan.envelope import verify_plan
 from qnsp_policy.pipeline.plan.lowering.lower import PROGRAMS
 from qnsp_policy.pipeline.plan.make import Circumstances, Plan, make_plan
 from qnsp_policy.pipeline.plan.structure import differences
-from qnsp_policy.pipeline.plan.trust_models import _STATEMENTS
 from qnsp_policy.pipeline.plan.values import Json, Op, PlannedStep, PreviewRequest, Unit
 from qnsp_policy.pipeline.review.plan_text import render_plan
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
 from qnsp_policy.pipeline.trust.grants import effective_grants
+from qnsp_policy.pipeline.trust.trust_models import _STATEMENTS
 from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.testing.clinic import NOW, OUTLINES, PEOPLE, Clinic, FakePreviews, applied, approved, running, signed
 

@@ -159,7 +159,7 @@ def test_on_aws_the_key_policy_overlaps_and_the_fleet_knows_the_way_back(tmp_pat
         if unit.digest != old[name].digest
     ]
     state = RecordedState(genesis=None, units=recorded)
-    told = rollout(new, state, actions, policies_of(unit.inputs for unit in old.values()))
+    told = rollout(new, state, actions, policies_of(unit.inputs for unit in old.values()), "aws-nitro")
     assert told is not None
     assert sorted(unit["id"] for unit in told["units"]) == ["aws-keys/clinic", "tenant/clinic"]
     keys = next(unit for unit in told["units"] if unit["program"] == "aws-keys")["inputs"]["keys"]
@@ -171,10 +171,29 @@ def test_on_aws_the_key_policy_overlaps_and_the_fleet_knows_the_way_back(tmp_pat
     assert images == ["ab" * 48, pcr0]
     assert told["fleets"]["enclave/triage"]["inputs"] == old["enclave/triage"].inputs
     assert told["fleets"]["enclave/triage"]["digest"] == old["enclave/triage"].digest
-    huge = json.loads(json.dumps(old["aws-keys/clinic"].inputs))
-    release = next(s for s in huge["keys"][0]["policy"]["Statement"] if s["Sid"].startswith("Release"))
-    huge["keys"][0]["policy"]["Statement"] += [{**release, "Sid": f"Release{n}"} for n in range(60)]
-    crowded = {**recorded, "aws-keys/clinic": replace(recorded["aws-keys/clinic"], inputs=huge)}
+
+
+def test_a_policy_that_would_overlap_beyond_what_kms_takes_is_refused(tmp_path: Path) -> None:
+    """Before anything is touched: fewer fleets at once."""
+    root = initialised(tmp_path, "aws-nitro")
+    old = units_of(planned(root))
+    new = units_of(planned(root, changes={"artefacts.yaml": lambda text: text.replace("triage.eif", "triage-2.eif")}))
+    policies = policies_of(unit.inputs for unit in old.values())
+    crowded = {}
+    for key, policy in policies.items():
+        grants = [replace(grant, alternatives=tuple(
+            replace(one, equals={**one.equals, "pcr1": f"{number:096x}"})
+            for one in grant.alternatives for number in range(1, 61)
+        )) for grant in policy.grants]  # fmt: skip
+        crowded[key] = replace(policy, grants=tuple(grants))
+    recorded = {
+        unit.id: RecordedUnit(unit.id, unit.program, unit.digest, unit.inputs, unit.depends_on) for unit in old.values()
+    }
+    actions = [
+        Action("enclave/triage", Op.UPDATE, differences=tuple(
+            differences(old["enclave/triage"].inputs, new["enclave/triage"].inputs))),
+        Action("aws-keys/clinic", Op.UPDATE),
+    ]  # fmt: skip
     with pytest.raises(OperatorError) as caught:
-        rollout(new, replace(state, units=crowded), actions, {})
+        rollout(new, RecordedState(genesis=None, units=recorded), actions, crowded, "aws-nitro")
     assert caught.value.code == "QNSP-PLN-227"

@@ -17,16 +17,16 @@ from qnsp_policy.pipeline.model.kinds import (
 )
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.model.scalars import Address
-from qnsp_policy.pipeline.plan.lowering.aws_attested import attested
 from qnsp_policy.pipeline.plan.lowering.aws_keys import grants_of, key_admin, kms_resources, unsealing_key
 from qnsp_policy.pipeline.plan.lowering.aws_machines import machine
-from qnsp_policy.pipeline.plan.lowering.aws_names import Names
 from qnsp_policy.pipeline.plan.lowering.aws_user_data import enclave_parent, measured_image
 from qnsp_policy.pipeline.plan.lowering.brokers import broker_unit
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
 from qnsp_policy.pipeline.plan.lowering.enclaves import enclave_unit, endpoint_unit
 from qnsp_policy.pipeline.plan.values import Reference, Unit
 from qnsp_policy.pipeline.trust import reference
+from qnsp_policy.pipeline.trust.aws_attested import attested
+from qnsp_policy.pipeline.trust.aws_names import Names
 from qnsp_policy.pipeline.trust.initdata import broker_url, brokers_of
 
 _ADDRESS = re.compile(r"[0-9.]+|\[.*\]")

@@ -10,24 +10,26 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from qnsp_policy.errors import OperatorError, Place
+from qnsp_policy.kernel.attestation.values import Alternative
 from qnsp_policy.kernel.crypto.canonical import jcs
 from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, KeyBroker, KeyHierarchy, Platform, ReferenceValues
 from qnsp_policy.pipeline.model.kinds.keys import TenantKey
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
-from qnsp_policy.pipeline.plan.lowering.aws_attested import admitted, attested
-from qnsp_policy.pipeline.plan.lowering.aws_key_policy import (
+from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
+from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.trust import reference
+from qnsp_policy.pipeline.trust.aws_attested import attested
+from qnsp_policy.pipeline.trust.aws_key_policy import (
     DELETION_DAYS,
     MAX_POLICY_BYTES,
     Release,
     key_policy,
     signing_policy,
 )
-from qnsp_policy.pipeline.plan.lowering.aws_names import Names
-from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
-from qnsp_policy.pipeline.plan.values import Unit
-from qnsp_policy.pipeline.trust import reference
+from qnsp_policy.pipeline.trust.aws_names import Names
+from qnsp_policy.pipeline.trust.aws_releases import STORE_ACTIONS, releases
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 from qnsp_policy.pipeline.trust.values import EffectiveGrant
 
@@ -57,7 +59,9 @@ def key_units(context: Lowering, hierarchy: KeyHierarchy) -> Sequence[Unit]:
     places = LazyPlaces(
         {SELF: context.place(hierarchy.address), "keys": context.place(hierarchy.address, "spec", "keys")}
     )
-    return (Unit(f"aws-keys/{hierarchy.name}", "aws-keys", inputs, (f"platform/{home.name}",), places=places),)
+    # What a tenant's keys open for is what its brokers hold: never the one without the other.
+    depends = (f"platform/{home.name}", f"tenant/{hierarchy.spec.tenant.split('/')[-1]}")
+    return (Unit(f"aws-keys/{hierarchy.name}", "aws-keys", inputs, depends, places=places),)
 
 
 def _home(context: Lowering, hierarchy: KeyHierarchy, default: Platform) -> Platform:
@@ -148,12 +152,8 @@ def _tenant_keys(context: Lowering, hierarchy: KeyHierarchy, home: Platform) -> 
                 next_step="say algorithm: AES-256-GCM, or another custody",
             )
         resource = f"{tenant}/{key.name}"
-        releases = [
-            release
-            for grant in grants_of(context)
-            if grant.resource == resource
-            for release in releases_of(context, grant, names)
-        ]
+        granted = [grant for grant in grants_of(context) if grant.resource == resource]
+        opened = list(releases(granted, names, partial(_told, context)))
         versions = sorted(
             {a.spec.encryption.version for a in context.sealed_of_tenant.get(tenant, ())
              if a.spec.encryption is not None and a.spec.encryption.key == resource} or {1}
@@ -163,7 +163,7 @@ def _tenant_keys(context: Lowering, hierarchy: KeyHierarchy, home: Platform) -> 
             if a.spec.encryption is not None and a.spec.encryption.key == resource
         )  # fmt: skip
         for version in versions:
-            yield symmetric_key(context, home, resource, version, releases, place,
+            yield symmetric_key(context, home, resource, version, opened, place,
                                 current=version == versions[-1], unlocks=unlocks)  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def symmetric_key(
     home: Platform,
     resource: str,
     version: int,
-    releases: Sequence[Release],
+    opened: Sequence[Release],
     place: Place,
     *,
     current: bool = True,
@@ -189,7 +189,7 @@ def symmetric_key(
         resource=resource,
         root=names.root,
         admin=key_admin(context, home),
-        releases=releases,
+        releases=opened,
         sealer=str(spec.role) if spec.role else None,
     )
     size = len(jcs(policy))
@@ -209,6 +209,7 @@ def symmetric_key(
         "usage": "ENCRYPT_DECRYPT",
         "description": f"qnsp {resource} version {version}",
         "policy": policy,
+        "workspace": names.workspace,
         "deletionDays": DELETION_DAYS,
         "unlocks": list(unlocks),
     }
@@ -246,26 +247,19 @@ def _signing_root(context: Lowering, hierarchy: KeyHierarchy, home: Platform) ->
         "usage": "SIGN_VERIFY",
         "description": f"qnsp {tenant} signs plans and checkpoints, never answers",
         "policy": signing_policy(root=names.root, admin=key_admin(context, home), signer=str(spec.role)),
+        "workspace": names.workspace,
         "deletionDays": DELETION_DAYS,
         "unlocks": [],
     }
 
 
-def releases_of(context: Lowering, grant: EffectiveGrant, names: Names) -> Iterator[Release]:
-    """What one grant lets KMS open: one release a complete tuple that its guardrails leave."""
+def _told(context: Lowering, grant: EffectiveGrant, alternative: Alternative) -> tuple[str | None, Place]:
+    """How an alternative of a grant boots, and where it is written."""
     enclave = context.workspace.find(Address(grant.enclave), Enclave)
-    tuples = tuple(
-        attested(alternative, boot=enclave.spec.launch.boot, place=_place(context, grant, alternative.name, enclave))
-        for alternative in grant.alternatives
+    place = grant.places.get(alternative.name)
+    return enclave.spec.launch.boot, place or context.workspace.place(
+        enclave.spec.reference_values, "spec", "alternatives"
     )
-    for one in admitted(grant, tuples):
-        yield Release(names.role(enclave.name), one, grant.not_before, grant.not_after)
-
-
-def _place(context: Lowering, grant: EffectiveGrant, name: str, enclave: Enclave) -> Place:
-    if name in grant.places:
-        return grant.places[name]
-    return context.workspace.place(enclave.spec.reference_values, "spec", "alternatives")
 
 
 def unsealing_key(context: Lowering, broker: KeyBroker, enclave: Enclave, platform: Platform) -> Json:
@@ -274,15 +268,11 @@ def unsealing_key(context: Lowering, broker: KeyBroker, enclave: Enclave, platfo
     names = Names.of(workspace, platform)
     values = workspace.find(enclave.spec.reference_values, ReferenceValues)
     place = partial(workspace.place, values.address, "spec", "alternatives")
-    releases = [
-        Release(
-            names.role(broker.name),
-            attested(alternative, boot=None, place=place()),
-            actions=("kms:Decrypt", "kms:GenerateDataKey"),
-        )
+    opened = [
+        Release(names.role(broker.name), attested(alternative, boot=None, place=place()), actions=STORE_ACTIONS)
         for alternative in reference.alternatives(values, enclave, floors={}, graces=())
     ]
-    return symmetric_key(context, platform, f"broker/{broker.name}/store", 1, releases, place())
+    return symmetric_key(context, platform, f"broker/{broker.name}/store", 1, opened, place())
 
 
 def kms_resources(context: Lowering, enclave: Enclave) -> list[str]:
@@ -315,7 +305,6 @@ __all__ = [
     "key_admin",
     "key_units",
     "kms_resources",
-    "releases_of",
     "sealed_objects",
     "unsealing_key",
 ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker, Platform, Tenant
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
-from qnsp_policy.pipeline.plan.lowering.aws_attested import ATTESTED_ACTIONS
-from qnsp_policy.pipeline.plan.lowering.aws_key_policy import CONTEXT, organisation_policies
 from qnsp_policy.pipeline.plan.lowering.aws_keys import kms_resources, sealed_objects
-from qnsp_policy.pipeline.plan.lowering.aws_names import Names
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
 from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.trust.aws_attested import ATTESTED_ACTIONS
+from qnsp_policy.pipeline.trust.aws_key_policy import CONTEXT, organisation_policies
+from qnsp_policy.pipeline.trust.aws_names import Names
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 
 ENDPOINTS = ("autoscaling", "ecr.api", "ecr.dkr", "kms", "logs", "sts")

@@ -11,8 +11,8 @@ import pytest
 
 from qnsp_policy.errors import OperatorError, Place
 from qnsp_policy.kernel.attestation.values import Alternative, EvidenceKind
-from qnsp_policy.pipeline.plan.lowering.aws_attested import ATTESTED_ACTIONS, IMAGE, PREFIX, attested
-from qnsp_policy.pipeline.plan.lowering.aws_key_policy import (
+from qnsp_policy.pipeline.trust.aws_attested import ATTESTED_ACTIONS, IMAGE, PREFIX, attested
+from qnsp_policy.pipeline.trust.aws_key_policy import (
     ADMIN_ACTIONS,
     CONTEXT,
     NEVER_ACTIONS,

@@ -6,10 +6,10 @@ attester, so no document can say better of itself than it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from qnsp_policy.pipeline.plan.values import Json, Unit
+Json = dict[str, Any]
 
 ADMINISTRATORS = (
     "whoever may act as the key administrator's role can replace a key policy, and with it let anybody decrypt; with the organisation "
@@ -150,9 +150,9 @@ _STATEMENTS: Mapping[str, Callable[[Mapping[str, Any]], Json]] = {
 """By program: every one has a statement."""
 
 
-def rests_on(units: Mapping[str, Unit]) -> dict[str, Json]:
-    """The statement of each unit, by id."""
-    return {unit.id: _STATEMENTS[unit.program](unit.inputs) for unit in units.values()}
+def rests_on(units: Iterable[Mapping[str, Any]]) -> dict[str, Json]:
+    """The statement of each unit of a plan's payload, by id."""
+    return {unit["id"]: _STATEMENTS[unit["program"]](unit["inputs"]) for unit in units}
 
 
 __all__ = ["ADMINISTRATORS", "fleet_statement", "foundation_statement", "keys_statement", "rests_on"]

@@ -26,7 +26,7 @@ from typing import Any
 
 from qnsp_policy.kernel.attestation.values import EvidenceKind
 from qnsp_policy.kernel.crypto.canonical import jcs
-from qnsp_policy.pipeline.plan.lowering.aws_attested import (
+from qnsp_policy.pipeline.trust.aws_attested import (
     ATTESTED_ACTIONS,
     IMAGE,
     PREFIX,

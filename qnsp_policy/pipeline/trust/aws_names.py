@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import Platform
@@ -41,6 +43,11 @@ class Names:
                 next_step="give the project a shorter name",
             )
         return found
+
+    @classmethod
+    def at(cls, workspace: str, platform: Mapping[str, Any]) -> Names:
+        """The same, from a platform as units hold it."""
+        return cls(workspace, platform["name"], platform["account"], platform["region"], platform["partition"])
 
     def arn(self, service: str, resource: str, *, regional: bool = True) -> str:
         """An ARN in this account."""
