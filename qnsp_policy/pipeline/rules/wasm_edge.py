@@ -21,7 +21,7 @@ from qnsp_policy.pipeline.rules.sources_edge import read_modules, sha256_digest
 from qnsp_policy.resources_edge import data_path
 
 if TYPE_CHECKING:
-    import opapywasm
+    from opapywasm.instance import OpaPolicyInstance
 
 HOST_BUILTINS = frozenset({"sprintf"})
 """Host functions that the embedded engine offers, each shown equal to OPA's own by a differential test."""
@@ -29,6 +29,9 @@ HOST_BUILTINS = frozenset({"sprintf"})
 _MAX_BYTES = 1 << 28
 _MEMORY_PAGES = 16_384  # of 64 KiB: 1 GiB
 _FIRST_PAGES = 64
+SHIPPED = "shipped"
+"""The name of the rule set that comes with the program."""
+
 TIMEOUT = 60.0
 """Seconds that one rule set may take for one input."""
 
@@ -54,7 +57,7 @@ def shipped_rules() -> RuleSet:
             next_step="Run `make rules` in a checkout, or install the package again.",
         )
     modules = read_modules(root)
-    return RuleSet("shipped", described.rules, wasm, modules, digest_of(modules))
+    return RuleSet(SHIPPED, described.rules, wasm, modules, digest_of(modules))
 
 
 class WasmEngine:
@@ -69,7 +72,7 @@ class WasmEngine:
         require_distinct(rule_sets)
         self._rule_sets = tuple(rule_sets)
         self._timeout = timeout
-        self._policies: dict[str, opapywasm.OpaWasmPolicy] = {}
+        self._policies: dict[str, _Policy] = {}
 
     @property
     def name(self) -> str:
@@ -99,7 +102,7 @@ class WasmEngine:
         return merged
 
     def close(self) -> None:
-        """Stop the engine's timer thread."""
+        """Stop the engine's timer threads."""
         for policy in self._policies.values():
             policy.close()
         self._policies.clear()
@@ -115,7 +118,7 @@ class WasmEngine:
 
         policy = self._policy(rule_set)
         try:
-            decision = policy.evaluate(document, ENTRYPOINT)
+            decided = policy.evaluate(document)
         except opapywasm.OpaWasmError as problem:
             raise EngineError(
                 "QNSP-RUL-022",
@@ -123,25 +126,28 @@ class WasmEngine:
                 subject=rule_set.name,
                 next_step="Nothing was judged. If the rules are your own, look for loops and conflicting values.",
             ) from problem
-        if not isinstance(decision, dict):
-            raise EngineError(
-                "QNSP-RUL-021", f"the rules of {rule_set.name} are undefined for this input", subject=rule_set.name
-            )
-        return decision
+        match decided:
+            case [{"result": dict(decision)}]:
+                return decision
+            case _:
+                raise EngineError(
+                    "QNSP-RUL-021", f"the rules of {rule_set.name} are undefined for this input", subject=rule_set.name
+                )
 
-    def _policy(self, rule_set: RuleSet) -> opapywasm.OpaWasmPolicy:
+    def _policy(self, rule_set: RuleSet) -> _Policy:
         import opapywasm  # noqa: PLC0415
 
         if rule_set.name in self._policies:
             return self._policies[rule_set.name]
         ahead = _AHEAD.pop((sha256_digest(rule_set.wasm), self._timeout), None)
         try:
-            policy = ahead.result() if ahead is not None else _compile(rule_set.wasm, self._timeout)
+            keep = rule_set.name == SHIPPED
+            policy = ahead.result() if ahead is not None else _Policy(rule_set.wasm, self._timeout, keep=keep)
         except opapywasm.OpaWasmError as problem:
             message = f"the compiled rules of {rule_set.name} cannot be loaded: {_first_line(problem)}"
             raise EngineError("QNSP-RUL-020", message, subject=rule_set.name) from problem
-        needed = sorted(set(policy.builtins) - HOST_BUILTINS)
-        if needed or ENTRYPOINT not in policy.entrypoints:
+        needed = sorted(policy.builtins - HOST_BUILTINS)
+        if needed or policy.entrypoint is None:
             policy.close()
             if not needed:
                 raise EngineError("QNSP-RUL-020", f"the compiled rules of {rule_set.name} have no {ENTRYPOINT}")
@@ -155,36 +161,81 @@ class WasmEngine:
         return policy
 
 
-_AHEAD: dict[tuple[str, float], Future[opapywasm.OpaWasmPolicy]] = {}
+class _Policy:
+    """One compiled rule set, ready to be asked by one thread.
+
+    Args:
+        wasm: the rule set.
+        timeout: seconds that an evaluation may take.
+        keep: whether its native code is kept for the next start.
+
+    Raises:
+        OpaWasmError: it is no policy, or cannot be loaded.
+    """
+
+    def __init__(self, wasm: bytes, timeout: float, *, keep: bool) -> None:
+        from opapywasm import PolicyConfig  # noqa: PLC0415
+
+        from qnsp_policy.pipeline.rules.native_edge import ModuleFactory, bytecode_folder  # noqa: PLC0415
+
+        _prepare_library()
+        self._limits = PolicyConfig(
+            max_input_bytes=_MAX_BYTES,
+            max_result_bytes=_MAX_BYTES,
+            max_cstring_scan_bytes=_MAX_BYTES,
+            max_memory_pages=_MEMORY_PAGES,
+            parse_raw_json_input=False,
+            eval_timeout_seconds=timeout,
+        )
+        self._factory = ModuleFactory(wasm, max_memory_pages=_MEMORY_PAGES, folder=bytecode_folder() if keep else None)
+        self._instance = self._made()
+        self.builtins: frozenset[str] = frozenset(self._instance.builtins())
+        self.entrypoint: int | None = self._instance.entrypoints().get(ENTRYPOINT)
+
+    def evaluate(self, document: bytes) -> object:
+        """The result set for an input; an instance that failed inside is not asked again.
+
+        Raises:
+            OpaWasmError: trap, abort, limit, time.
+        """
+        if self._instance.poisoned:
+            self._instance.close()
+            self._instance = self._made()
+        if self.entrypoint is None:
+            raise ValueError(f"this policy has no {ENTRYPOINT}")
+        return self._instance.evaluate(document, self.entrypoint)
+
+    def close(self) -> None:
+        """Stop the timer and give the memory back."""
+        self._instance.close()
+        self._factory.close()
+
+    def _made(self) -> OpaPolicyInstance:
+        from opapywasm.abi import OpaAbiSpec  # noqa: PLC0415
+        from opapywasm.builtins import BuiltinRegistry, default_builtins  # noqa: PLC0415
+        from opapywasm.instance import OpaPolicyInstance  # noqa: PLC0415
+
+        builtins = BuiltinRegistry(default_builtins())
+        return OpaPolicyInstance(
+            self._factory, self._limits, OpaAbiSpec(), builtins=builtins, epoch=self._factory.epoch
+        )
+
+
+_AHEAD: dict[tuple[str, float], Future[_Policy]] = {}
 """Policies on their way, by the digest of their wasm and their deadline; each is taken once."""
 
 
 def compile_ahead() -> None:
-    """Begin to compile the shipped rules in a thread, for a command that reads documents first.
+    """Begin to load the shipped rules in a thread, for a command that reads documents first.
 
-    Compiling takes a third of a second without the interpreter's lock; what fails here fails again where it is used.
+    The first time they are compiled, a third of a second without the interpreter's lock; what fails here fails again where
+    it is used.
     """
     with contextlib.suppress(EngineError, OSError):
         wasm = (data_path("policies") / "policy.wasm").read_bytes()
         pool = ThreadPoolExecutor(1, thread_name_prefix="rules")
-        _AHEAD[sha256_digest(wasm), TIMEOUT] = pool.submit(_compile, wasm, TIMEOUT)
+        _AHEAD[sha256_digest(wasm), TIMEOUT] = pool.submit(_Policy, wasm, TIMEOUT, keep=True)
         pool.shutdown(wait=False)
-
-
-def _compile(wasm: bytes, timeout: float) -> opapywasm.OpaWasmPolicy:
-    import opapywasm  # noqa: PLC0415
-
-    _prepare_library()
-    limits = opapywasm.PolicyConfig(
-        pool_size=1,
-        max_input_bytes=_MAX_BYTES,
-        max_result_bytes=_MAX_BYTES,
-        max_cstring_scan_bytes=_MAX_BYTES,
-        max_memory_pages=_MEMORY_PAGES,
-        parse_raw_json_input=False,
-        eval_timeout_seconds=timeout,
-    )
-    return opapywasm.OpaWasmPolicy.from_wasm_bytes(wasm, limits)
 
 
 def _prepare_library() -> None:
