@@ -10,6 +10,7 @@ import base64
 import secrets
 import struct
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,10 +160,11 @@ def certificate_table(certificates: Mapping[str, bytes]) -> bytes:
 
 
 def mint_pki(product: str, now: datetime, *, key_size: int = 4096) -> SnpPki:
-    """A new vendor in memory. Slow with 4096 bits: three RSA keys."""
+    """A new vendor in memory. Slow with 4096 bits: three RSA keys, made side by side."""
     line = _LINES[product]
     begin, end = now - timedelta(days=1), now + timedelta(days=25 * 365)
-    ark_key, ask_key, asvk_key = (rsa.generate_private_key(65537, key_size) for _ in range(3))
+    with ThreadPoolExecutor(3) as beside:
+        ark_key, ask_key, asvk_key = beside.map(lambda size: rsa.generate_private_key(65537, size), [key_size] * 3)
     ark = mint.root(ark_key, mint.name(f"ARK-{line}"), not_before=begin, not_after=end, serial=0x10000)
 
     def intermediate(key: rsa.RSAPrivateKey, common_name: str, serial: int) -> mint.Authority:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
+import sys
 import typing
 from collections.abc import Mapping
 from functools import lru_cache
@@ -28,20 +28,25 @@ def field_docs(model: type[BaseModel]) -> Mapping[str, str]:
 
 
 def _own(model: type[BaseModel]) -> dict[str, str]:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
-    definition = tree.body[0]
+    definition = _classes(model.__module__).get(model.__qualname__)
     found: dict[str, str] = {}
-    if isinstance(definition, ast.ClassDef):
-        for statement, below in pairwise(definition.body):
-            if (
-                isinstance(statement, ast.AnnAssign)
-                and isinstance(statement.target, ast.Name)
-                and isinstance(below, ast.Expr)
-                and isinstance(below.value, ast.Constant)
-                and isinstance(below.value.value, str)
-            ):
-                found[statement.target.id] = inspect.cleandoc(below.value.value)
+    for statement, below in pairwise(definition.body if definition else ()):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        ):
+            found[statement.target.id] = inspect.cleandoc(below.value.value)
     return found
+
+
+@lru_cache(maxsize=64)
+def _classes(module: str) -> Mapping[str, ast.ClassDef]:
+    """The classes at the top of a module: each file is parsed once, not once a class."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {item.name: item for item in tree.body if isinstance(item, ast.ClassDef)}
 
 
 def reachable(annotation: Any) -> list[type[BaseModel]]:
