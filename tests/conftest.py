@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from qnsp_policy.workflows.init import init_workspace
 # A loaded machine is no failed property, and the same tree is judged the same every time; `make fuzz` searches on.
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+# Started in the background by a shell, we and everything that a test starts would be deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

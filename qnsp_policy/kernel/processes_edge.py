@@ -160,13 +160,15 @@ def when_parent_ends(action: Callable[[], None]) -> None:
 def exec_argv(argv: list[str]) -> list[str]:
     """An argv that runs `argv` so that it gets SIGINT when the thread that started it ends (Linux; unchanged elsewhere).
 
+    Whoever was started in the background by a shell ignores SIGINT, and would hand that on; the program ignores it only of itself.
     `preexec_fn` is not safe in a process with threads; a tiny interpreter in between is. Only for callers whose starting
     thread waits for the end of the process.
     """
     if sys.platform != "linux":
         return argv
     code = (
-        "import ctypes,os,sys;"
+        "import _signal,ctypes,os,sys;"
+        "_signal.signal(_signal.SIGINT,_signal.SIG_DFL);"
         f"ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG},{int(signal.SIGINT)});"
         "os.getppid()==int(sys.argv[1]) or sys.exit(130);"
         "os.execv(sys.argv[2],sys.argv[2:])"
