@@ -23,6 +23,8 @@ from qnsp_policy.kernel.wire.supervisor import (
 from qnsp_policy.kernel.wire.unix_edge import ask
 
 START_SECONDS = 20.0
+_NOT_KNOWN = "QNSP-OPS-101"
+"""What a supervisor answers to a member or a request that its version does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +114,27 @@ class SupervisorClient:
             owner: for which resource it runs.
 
         Raises:
-            SupervisorError: QNSP-OPS-109, one of that name runs for another.
+            SupervisorError: QNSP-OPS-109, one of that name runs for another; QNSP-OPS-117, the supervisor is too old to say.
         """
         request = Request("ensure", process=spec, owner=owner, wait_seconds=wait_seconds)
-        answer = self._ask(request, timeout=wait_seconds + 60)
+        try:
+            answer = self._ask(request, timeout=wait_seconds + 60)
+        except SupervisorError as error:
+            if error.code != _NOT_KNOWN:
+                raise
+            raise self._too_old(error) from error
         return ProcessReport.from_json(answer["process"]), [str(line) for line in answer.get("lines", [])]
 
     def reports(self, names: Sequence[str] = ()) -> list[ProcessReport]:
         """What each process does; of the named ones only, if names are given."""
-        answer = self._ask(Request("list", names=tuple(names)), timeout=30)
-        return [ProcessReport.from_json(item) for item in answer["processes"]]
+        try:
+            answer = self._ask(Request("list", names=tuple(names)), timeout=30)
+        except SupervisorError as error:
+            if error.code != _NOT_KNOWN or not names:
+                raise
+            answer = self._ask(Request("list"), timeout=30)  # an earlier version knows no names, and tells of all
+        reports = [ProcessReport.from_json(item) for item in answer["processes"]]
+        return [report for report in reports if not names or report.name in names]
 
     def stop(self, name: str) -> bool:
         """End a process; False if it was not there."""
@@ -130,6 +143,15 @@ class SupervisorClient:
     def shutdown(self) -> None:
         """End every process and the supervisor; returns when the processes have ended."""
         self._ask(Request("shutdown"), timeout=120)
+
+    def _too_old(self, error: SupervisorError) -> SupervisorError:
+        pid = self.ping()
+        return SupervisorError(
+            "QNSP-OPS-117",
+            f"the supervisor of {self._folder.run_dir}, process {pid}, was started by another version of this program "
+            f"({error.message}); `kill -9 {pid}` ends it and nothing that it supervises, then run the same command again: "
+            "it starts a supervisor of this version, which takes over",
+        )
 
     def _ask(self, request: Request, *, timeout: float) -> dict[str, Any]:
         return parse_answer(ask(self._folder.socket, request.to_line(), timeout=timeout, limit=MAX_LINE))

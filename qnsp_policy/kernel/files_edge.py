@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import shutil
 import stat
+import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
 
 _PART = ".part"
+_HELD = ".held"
+_FRESH_SECONDS = 2.0
+"""Between making its lock file and taking the lock a process may be this slow."""
 _swept: set[Path] = set()
 
 
@@ -88,6 +95,36 @@ def sweep(folder: Path) -> None:
                 left.unlink()
 
 
+@contextlib.contextmanager
+def own_folder(prefix: str) -> Iterator[Path]:
+    """A private scratch folder for as long as it is held; what processes that were killed left of the same prefix is removed.
+
+    Whose process lives is known by a lock, not by its id: processes of several namespaces may share a scratch folder.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*/{_HELD}"):
+        with contextlib.suppress(OSError):
+            _remove_left(left)
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    held = os.open(folder / _HELD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _remove_left(held: Path) -> None:
+    descriptor = os.open(held, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid == os.getuid() and time.time() - status.st_mtime > _FRESH_SECONDS:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(held.parent, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -97,4 +134,4 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-__all__ = ["read_plain", "scratch_beside", "sweep", "sync_folder", "write_whole"]
+__all__ = ["own_folder", "read_plain", "scratch_beside", "sweep", "sync_folder", "write_whole"]

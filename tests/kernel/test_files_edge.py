@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,33 @@ def test_links_are_followed_and_devices_written(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_bytes() == b"x"
     write_whole(Path("/dev/null"), b"x")
     assert Path("/dev/null").is_char_device()
+
+
+def test_a_scratch_folder_of_the_dead_is_removed_and_of_the_living_kept() -> None:
+    """Known by its lock: a process that was killed holds none, whatever ids are in use."""
+    script = "import sys, time; from qnsp_policy.kernel.files_edge import own_folder\n"
+    script += (
+        "with own_folder(sys.argv[1]) as folder: print(folder, flush=True); (folder / 'x').touch(); time.sleep(600)"
+    )
+    prefix = f"qnsp-test-{os.getpid()}-"
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, prefix], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    try:
+        dead, living = (Path((process.stdout or sys.stdin).readline().strip()) for process in started)
+        started[0].kill()
+        started[0].wait()
+        for folder in (dead, living):
+            os.utime(folder / ".held", (1, 1))
+        with files_edge.own_folder(prefix) as mine:
+            assert (dead.exists(), living.exists(), mine.stat().st_mode & 0o777) == (False, True, 0o700)
+            with files_edge.own_folder(prefix) as other:
+                assert mine.exists()
+                assert other != mine
+        assert not mine.exists()
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+    with files_edge.own_folder(prefix):
+        assert not living.exists()

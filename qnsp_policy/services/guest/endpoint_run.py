@@ -6,11 +6,10 @@ signs answers, which was made here and whose public half the evidence binds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation.values import Evidence
 from qnsp_policy.kernel.crypto.keys import generate
+from qnsp_policy.kernel.files_edge import own_folder
 from qnsp_policy.kernel.ports_edge import free_ports
 from qnsp_policy.kernel.sealed.stream import open_sealed
 from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration, evidence_document, runtime_data, runtime_report_data
@@ -52,7 +52,8 @@ class RunningEndpoint:
     ) -> None:
         self.configuration = configuration
         self._children: list[Child] = []
-        self._sockets = Path(tempfile.mkdtemp(prefix="qnsp-"))
+        self._folders = contextlib.ExitStack()
+        self._sockets = self._folders.enter_context(own_folder("qnsp-"))
         self._workdir, self._bind = workdir, bind
         try:
             upstream = self._start_upstream(data_key, artefacts, payload, upstream_seconds)
@@ -68,7 +69,7 @@ class RunningEndpoint:
     def stop(self) -> None:
         for child in reversed(self._children):
             child.stop()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        self._folders.close()
 
     def _start_upstream(self, data_key: bytes, artefacts: Path, payload: Path, seconds: float) -> UpstreamAddress:
         endpoint = self.configuration

@@ -236,7 +236,7 @@ async def _serve(config: Config, lock: int, writer: int | None) -> None:
     while not ending.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), CHORES_SECONDS)
-        manager.rotate()
+        manager.chores()
         if not _is_ours(config, lock):
             _log.warning("the run folder is gone; ending everything")
             break

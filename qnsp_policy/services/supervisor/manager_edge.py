@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.files_edge import write_whole
-from qnsp_policy.kernel.processes_edge import ProcessIdentity, identify, is_running
+from qnsp_policy.kernel.processes_edge import ProcessIdentity, is_running
 from qnsp_policy.kernel.wire.supervisor import ProcessReport, ProcessSpec, Restart, State, SupervisorError
 from qnsp_policy.services.supervisor import probe_edge, spawn_edge
 from qnsp_policy.services.supervisor.state import Entry, delay, dump, load
@@ -26,6 +27,8 @@ from qnsp_policy.services.supervisor.state import Entry, delay, dump, load
 _log = logging.getLogger("qnsp.supervisor")
 ALIVE_SECONDS = 0.3
 """A process without readiness is ready when it has lived this long."""
+_PASSING = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})
+"""What the machine lacks for now; a program that is not there will not be there later either."""
 HOPELESS = 3
 """Ends in a row before ready after which `ensure` stops waiting."""
 
@@ -78,6 +81,7 @@ class Manager:
         self._exit_codes: dict[int, int] = {}
         self._children: set[int] = set()
         self._saving: asyncio.Task[None] | None = None
+        self._unsaved = False
 
     # what the socket offers
 
@@ -118,6 +122,8 @@ class Manager:
         async with self._locks.setdefault(name, asyncio.Lock()):
             present = self._table.get(name)
             if present is None:
+                if self._unsaved:
+                    self._save()
                 return False
             await self._end(present)
             self._table.pop(name, None)
@@ -130,8 +136,7 @@ class Manager:
         await asyncio.gather(*(self._end(present) for present in table))
         if forget:
             self._table.clear()
-        with contextlib.suppress(OSError):
-            self._save()
+        self._note()
 
     # what a supervisor does of itself
 
@@ -164,7 +169,7 @@ class Manager:
                 spawn_edge.signal_group(item.identity, signal.SIGKILL)
         for managed in self._table.values():
             self._launch(managed)
-        self._save()
+        self._note()
 
     def reap(self) -> None:
         """Collect every child that ended, our own processes and orphans of theirs."""
@@ -178,8 +183,10 @@ class Manager:
             if pid in self._children:
                 self._exit_codes[pid] = os.waitstatus_to_exitcode(status)
 
-    def rotate(self) -> None:
-        """Cut logs that outgrew their limit: the old part moves to `<name>.log.1`."""
+    def chores(self) -> None:
+        """Save what could not be saved before; cut logs that outgrew their limit: the old part moves to `<name>.log.1`."""
+        if self._unsaved:
+            self._note()
         for managed in self._table.values():
             with contextlib.suppress(OSError):
                 if managed.log.stat().st_size > managed.spec.log_bytes:
@@ -201,11 +208,18 @@ class Manager:
                 try:
                     identity, pid, managed.nonce = spawn_edge.start(spec, managed.log, self._key)
                 except OSError as error:
-                    managed.set(State.FAILED, f"{spec.argv[0]} cannot be started: {error.strerror or error}")
-                    return
+                    said = f"{spec.argv[0]} cannot be started: {error.strerror or error}"
+                    pause = delay(spec, managed.restarts) if error.errno in _PASSING else None
+                    if pause is None:
+                        managed.set(State.FAILED, said)
+                        return
+                    managed.restarts += 1
+                    managed.set(State.BACKOFF, said)
+                    await asyncio.sleep(pause)
+                    continue
                 self._children.add(pid)
                 managed.identity = identity
-                with contextlib.suppress(OSError):  # whoever asked for it is told
+                with contextlib.suppress(SupervisorError):  # whoever asked for it is told
                     await self._saved()
             pid = managed.identity.pid if managed.identity else pid
             watcher = asyncio.ensure_future(self._become_ready(managed, 0 if adopted else started_ns))
@@ -224,17 +238,17 @@ class Manager:
             said = "ended" if code is None else f"ended with {_exit_text(code)}"
             if spec.restart is Restart.NEVER or (spec.restart is Restart.ON_FAILURE and code == 0):
                 managed.set(State.EXITED, said)
-                self._save()
+                self._note()
                 return
             pause = delay(spec, managed.restarts)
             if pause is None:
                 managed.set(State.FAILED, f"{said}; given up after {managed.restarts} restarts")
-                self._save()
+                self._note()
                 return
             managed.restarts += 1
             _log.warning("%s %s; starting it again in %.2f s", spec.name, said, pause)
             managed.set(State.BACKOFF, said)
-            self._save()
+            self._note()
             await asyncio.sleep(pause)
 
     async def _become_ready(self, managed: Managed, started_ns: int) -> None:
@@ -256,14 +270,16 @@ class Manager:
     async def _ended(self, identity: ProcessIdentity | None) -> None:
         if identity is None:
             return
-        if not hasattr(os, "pidfd_open"):  # not Linux: ask
-            while identify(identity.pid) == identity:
+        try:
+            descriptor = os.pidfd_open(identity.pid) if hasattr(os, "pidfd_open") else -1
+        except ProcessLookupError:
+            return
+        except OSError:
+            descriptor = -1
+        if descriptor < 0:  # not Linux, or no descriptor is left: ask
+            while is_running(identity):
                 self.reap()
                 await asyncio.sleep(0.1)
-            return
-        try:
-            descriptor = os.pidfd_open(identity.pid)
-        except ProcessLookupError:
             return
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
@@ -315,9 +331,27 @@ class Manager:
         self._saving = None
         self._save()
 
+    def _note(self) -> None:
+        """Save what nobody waits for: a disk that is full must not end the care of a process."""
+        known = self._unsaved
+        try:
+            self._save()
+        except SupervisorError as error:
+            if not known:
+                _log.error("%s", error)
+
     def _save(self) -> None:
         entries = [Entry(item.spec, item.identity, item.restarts, item.owner) for item in self._table.values()]
-        write_whole(self._state_file, dump(entries))
+        self._unsaved = True
+        try:
+            write_whole(self._state_file, dump(entries))
+        except OSError as error:
+            raise SupervisorError(
+                "QNSP-OPS-116",
+                f"the supervisor's state file {self._state_file} cannot be written: {error.strerror or error}",
+                next_step="make room and run the same command again; what runs goes on running",
+            ) from error
+        self._unsaved = False
 
 
 def _finish(ended: asyncio.Future[None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -325,3 +326,45 @@ def test_no_environment_of_ours_reaches_a_process(folder: Path) -> None:
         assert "'MINE': '1'" in (folder / "env").read_text()
     finally:
         client.shutdown()
+
+
+def test_a_full_disk_ends_no_care_and_is_told_to_whoever_waits(client: SupervisorClient, folder: Path) -> None:
+    """Its state cannot be written: what dies is started again, a stop says why it is not noted, and all is noted later."""
+    first, _ = client.ensure(spec(folder, "a"), wait_seconds=5)
+    client.ensure(spec(folder, "b"), wait_seconds=5)
+    state = folder / "supervisor.json"
+    state.unlink()
+    state.symlink_to("/dev/full")
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGKILL)
+    until(
+        lambda: client.reports(["a"])[0].pid not in {None, first.pid} and client.reports(["a"])[0].state is State.READY
+    )
+    with pytest.raises(SupervisorError, match="QNSP-OPS-116") as caught:
+        client.stop("b")
+    assert "No space left on device" in caught.value.message
+    with pytest.raises(SupervisorError, match="QNSP-OPS-116"):
+        client.stop("b")
+    state.unlink()
+    until(state.exists, 30)
+    assert [item["spec"]["name"] for item in json.loads(state.read_bytes())["processes"]] == ["a"]
+    assert client.stop("b") is False
+
+
+def test_what_cannot_be_started_without_descriptors_is_started_when_there_are_some(
+    client: SupervisorClient, folder: Path
+) -> None:
+    """A supervisor that may open no more files lives on and tries again by itself."""
+    pid = client.ping()
+    assert pid is not None
+    dying = spec(folder, "a", backoff_seconds=0.01, backoff_max_seconds=0.1, restart_limit=100_000)
+    first, _ = client.ensure(dying, wait_seconds=10)
+    assert first.pid is not None
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(first.pid, signal.SIGKILL)
+    until(lambda: not alive(first.pid))
+    time.sleep(0.3)  # it tries in vain meanwhile; if it does not yet, the test shows less and still holds
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    until(lambda: client.reports(["a"])[0].state is State.READY and client.reports(["a"])[0].pid != first.pid, 60)
+    assert client.ping() == pid
