@@ -10,7 +10,6 @@ import shutil
 import stat
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from qnsp_policy.errors import OperatorError
 
 _PART = ".part"
 _HELD = ".held"
-_FRESH_SECONDS = 2.0
-"""Between making its lock file and taking the lock a process may be this slow."""
 _swept: set[Path] = set()
 
 
@@ -101,24 +98,29 @@ def own_folder(prefix: str) -> Iterator[Path]:
 
     Whose process lives is known by a lock, not by its id: processes of several namespaces may share a scratch folder.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*/{_HELD}"):
-        with contextlib.suppress(OSError):
-            _remove_left(left)
+    sweep_own_folders(prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix))
-    held = os.open(folder / _HELD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held = os.open(folder / f"{_HELD}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
+        (folder / f"{_HELD}.new").rename(folder / _HELD)  # held before anybody sees it
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
 
 
+def sweep_own_folders(prefix: str) -> None:
+    """Remove what `own_folder` made for processes that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*/{_HELD}"):
+        with contextlib.suppress(OSError):
+            _remove_left(left)
+
+
 def _remove_left(held: Path) -> None:
     descriptor = os.open(held, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        status = os.fstat(descriptor)
-        if status.st_uid == os.getuid() and time.time() - status.st_mtime > _FRESH_SECONDS:
+        if os.fstat(descriptor).st_uid == os.getuid():
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(held.parent, ignore_errors=True)
     finally:
@@ -134,4 +136,4 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-__all__ = ["own_folder", "read_plain", "scratch_beside", "sweep", "sync_folder", "write_whole"]
+__all__ = ["own_folder", "read_plain", "scratch_beside", "sweep", "sweep_own_folders", "sync_folder", "write_whole"]

@@ -61,8 +61,6 @@ def test_a_scratch_folder_of_the_dead_is_removed_and_of_the_living_kept() -> Non
         dead, living = (Path((process.stdout or sys.stdin).readline().strip()) for process in started)
         started[0].kill()
         started[0].wait()
-        for folder in (dead, living):
-            os.utime(folder / ".held", (1, 1))
         with files_edge.own_folder(prefix) as mine:
             assert (dead.exists(), living.exists(), mine.stat().st_mode & 0o777) == (False, True, 0o700)
             with files_edge.own_folder(prefix) as other:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.files_edge import write_whole
+from qnsp_policy.kernel.files_edge import sweep_own_folders, write_whole
 from qnsp_policy.kernel.processes_edge import ProcessIdentity, is_running
 from qnsp_policy.kernel.wire.supervisor import ProcessReport, ProcessSpec, Restart, State, SupervisorError
 from qnsp_policy.services.supervisor import probe_edge, spawn_edge
@@ -134,6 +134,7 @@ class Manager:
         """End every process; with `forget` a later supervisor starts none of them again."""
         table = list(self._table.values())
         await asyncio.gather(*(self._end(present) for present in table))
+        sweep_own_folders("qnsp-")
         if forget:
             self._table.clear()
         self._note()
