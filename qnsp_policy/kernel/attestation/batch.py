@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from qnsp_policy.errors import QnspError
+from qnsp_policy.errors import OperatorError, QnspError
 from qnsp_policy.kernel.attestation import appraisal_codes, composite
 from qnsp_policy.kernel.attestation import batch_request as read
 from qnsp_policy.kernel.attestation.additional import devices_of
@@ -94,11 +94,12 @@ class Batch:
         """The answer to one line."""
         answer: dict[str, Any] = {"line": number}
         try:
-            request = read.read_object(line, read.MEMBERS)
+            request = read.any_object(line)
+            if "id" in request:
+                answer["id"] = request["id"]
+            read.known(request, read.MEMBERS)
         except EvidenceError as error:
             return answer | _refused(error.code, error.step, error.step_name, error.message)
-        if "id" in request:
-            answer["id"] = request["id"]
         return answer | self.answer(request)
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +129,8 @@ class Batch:
         claims = _verify(evidence, material.collateral, material.anchors, now)
         if "nonce" in request and claims.kind in _OWN_NONCE:  # these carry a nonce beside their user data
             claims = replace(claims, report_data=bytes.fromhex(str(claims.claims.get("nonce", ""))))
+        if "nonce" in request and "tpm.extraData" in claims.claims:  # a TPM quote carries it as it is, not padded
+            expected = read.hexadecimal(request["nonce"], "nonce")
         if binding is not None:
             claims = binding.check(claims)
             expected = expected if expected is not None else claims.report_data
@@ -248,6 +251,8 @@ class Batch:
             raise EvidenceError(FILE, error.strerror or "unreadable", subject=name[:200]) from error
         except ValueError as error:  # a NUL within a name
             raise EvidenceError(FILE, "no name of a file", subject=name[:200]) from error
+        except OperatorError as error:  # a folder that is none of collateral
+            raise EvidenceError(FILE, error.message, subject=name[:200]) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,17 @@ _PADDED: Final = frozenset({EvidenceKind.SEV_SNP, EvidenceKind.TDX, EvidenceKind
 MIN_NONCE: Final = 1
 
 
-def read_object(data: bytes, allowed: frozenset[str]) -> Mapping[str, Any]:
-    """A JSON object with no other members than those."""
+def any_object(data: bytes) -> Mapping[str, Any]:
+    """A JSON object of any members."""
     try:
-        value = parse_object(data, max_bytes=MAX_LINE)
+        return parse_object(data, max_bytes=MAX_LINE)
     except CanonicalJsonError as error:
         raise EvidenceError(LINE, error.message) from error
+
+
+def read_object(data: bytes, allowed: frozenset[str]) -> Mapping[str, Any]:
+    """A JSON object with no other members than those."""
+    value = any_object(data)
     known(value, allowed)
     return value
 
@@ -151,7 +156,10 @@ def moment(value: object, name: str = "now") -> datetime:
         raise EvidenceError(MEMBER, "a time of RFC 3339 is wanted", subject=name) from error
     if found.tzinfo is None:
         raise EvidenceError(MEMBER, "a time with its zone is wanted", subject=name)
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise EvidenceError(MEMBER, "a time of the years 1 to 9999 is wanted", subject=name) from error
 
 
 def kind_of(value: object) -> EvidenceKind:
@@ -253,6 +261,7 @@ __all__ = [
     "MEMBERS",
     "POLICY_MEMBERS",
     "alternatives_of",
+    "any_object",
     "assurance_of",
     "equals",
     "expected_of",

@@ -31,7 +31,10 @@ def read_folder(folder: str | Path) -> dict[str, bytes]:
         relative = path.relative_to(root)
         if any(part.startswith(".") for part in relative.parts):
             continue
-        real = path.resolve()
+        try:
+            real = path.resolve(strict=True)
+        except (OSError, RuntimeError) as error:  # a link to nowhere, or in a circle
+            raise OperatorError("QNSP-OPS-041", f"{relative} leads nowhere", subject=str(path)) from error
         if not real.is_relative_to(base):
             raise OperatorError("QNSP-OPS-041", f"{relative} leaves the folder of collateral", subject=str(path))
         mode = real.stat().st_mode

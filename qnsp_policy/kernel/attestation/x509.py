@@ -30,7 +30,7 @@ MAX_CERTIFICATE: Final = 16 * 1024
 """Bytes; the largest real one of any vendor is below 4 KiB."""
 MAX_CRL: Final = 4 * 1024 * 1024
 _CACHE: Final = 4096
-_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\r\n]*)-----END \1-----")
+_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/= \t\r\n]*)-----END \1-----")
 _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256(),
     "2.16.840.1.101.3.4.2.2": hashes.SHA384(),
@@ -148,7 +148,12 @@ def _common_name(name: bytes) -> str:
     return found
 
 
-def _extensions(value: der.Value) -> tuple[dict[str, bytes], frozenset[str]]:
+def read_extensions(value: der.Value) -> tuple[dict[str, bytes], frozenset[str]]:
+    """Values by dotted OID of the extensions within a tagged field, and which of them are critical.
+
+    Raises:
+        DerError: not of their form, or one given twice.
+    """
     found: dict[str, bytes] = {}
     critical: set[str] = set()
     for extension in der.whole(value.content, der.SEQUENCE).children():
@@ -210,7 +215,7 @@ def load_certificate(data: bytes) -> Certificate:
         wrapped = [field for field in fields[7:] if field.tag == 0xA3]
         if len(wrapped) > 1 or any(field.tag not in (0x81, 0x82, 0xA3) for field in fields[7:]):
             raise der.DerError("unknown parts after the public key")
-        extensions, critical = _extensions(wrapped[0]) if wrapped else ({}, frozenset())
+        extensions, critical = read_extensions(wrapped[0]) if wrapped else ({}, frozenset())
         is_ca, path_length = _constraints(extensions.get(_BASIC_CONSTRAINTS))
         sign_certificates, sign_crls, sign_data = _usage(extensions.get(_KEY_USAGE))
         number = der.integer(serial)
@@ -269,12 +274,17 @@ def certificates_of(data: bytes) -> list[bytes]:
 
 
 def _crl_number(parsed: library.CertificateRevocationList) -> int | None:
+    """The number of a CRL whose critical extensions are known; one that speaks for other issuers says so in its entries."""
     number: int | None = None
     for extension in parsed.extensions:
         if isinstance(extension.value, library.CRLNumber):
             number = extension.value.crl_number
         elif extension.critical:
             raise CertificateError(f"a critical CRL extension {extension.oid.dotted_string} is not known")
+    for entry in parsed:
+        for extension in entry.extensions:
+            if extension.critical and not isinstance(extension.value, (library.CRLReason, library.InvalidityDate)):
+                raise CertificateError(f"a critical extension {extension.oid.dotted_string} of an entry is not known")
     return number
 
 
@@ -397,8 +407,8 @@ def unknown_critical(certificate: Certificate, known: Iterable[str] = ()) -> fro
 
 
 def only_pem(data: bytes) -> bool:
-    """Whether nothing but PEM blocks, line ends and closing NULs stand in `data`."""
-    rest = _PEM.sub(b"", data)
+    """Whether nothing but PEM blocks of certificates, line ends and closing NULs stand in `data`."""
+    rest = _PEM.sub(lambda match: b"" if match[1] == b"CERTIFICATE" else match[0], data)
     return not rest.rstrip(b"\0").strip(b"\r\n")
 
 
@@ -422,6 +432,7 @@ __all__ = [
     "load_certificate",
     "load_crl",
     "only_pem",
+    "read_extensions",
     "split_pem",
     "to_pem",
     "unknown_critical",

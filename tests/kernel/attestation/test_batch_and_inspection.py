@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,7 +81,7 @@ def test_mixed_batch_keeps_order_and_survives_bad_lines(memory: Memory) -> None:
         {**MILAN, "evidence": "none"},
         {**TDX, "id": 7},
         {**MILAN, "kind": "tdx"},
-        {**MILAN, "colour": 1},
+        {**MILAN, "colour": 1, "id": "odd"},
         MILAN,
     )
     assert [(a["verdict"], a["code"], a["step"]) for a in answers] == [
@@ -94,6 +95,7 @@ def test_mixed_batch_keeps_order_and_survives_bad_lines(memory: Memory) -> None:
         ("accepted", "", 0),
     ]
     assert (answers[2]["id"], answers[4]["id"], answers[4]["results"]["tcb"]) == ("d", 7, "ok")
+    assert answers[6]["id"] == "odd"
     assert answers[2]["results"]["signature"] == "ok"
     assert memory.reads.count("amd") == 1
 
@@ -110,6 +112,7 @@ def test_mixed_batch_keeps_order_and_survives_bad_lines(memory: Memory) -> None:
         ({"floors": {"tcb.reported.snp": "1"}}, "QNSP-ATT-BAT-002"),
         ({"requireChecked": ["revocation"]}, "QNSP-ATT-APR-005"),
         ({"now": "2026-09-01"}, "QNSP-ATT-BAT-002"),
+        ({"now": "0001-01-01T00:00:00+14:00"}, "QNSP-ATT-BAT-002"),
         ({"now": "2040-01-01T00:00:00Z"}, "QNSP-ATT-SNP-041"),
         ({"anchors": []}, "QNSP-ATT-SNP-022"),
         ({"anchors": ["milan.bin"]}, "QNSP-ATT-BAT-004"),
@@ -178,6 +181,27 @@ def test_list_file_over_several_processes(tmp_path: Path) -> None:
     answers = [json.loads(text) for text in several]
     assert [answer.get("id") for answer in answers] == list(range(300))
     assert sum(answer["verdict"] == "accepted" for answer in answers) == 294
+
+
+def test_what_is_no_file_is_refused_by_line(tmp_path: Path) -> None:
+    """Pipes, folders, devices, links to nowhere, folders that hold such: each line is refused (step 0), none waits, the next is judged."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes/x.crl")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "circles").mkdir()
+    (tmp_path / "circles/circle").symlink_to("circle")
+    milan = str(VECTORS / "snp/ms_milan_attestation_report.bin")
+    good = {"evidence": milan, "endorsements": {"vcek": str(VECTORS / "snp/ms_milan_vcek.pem")}}
+    bad = [{**good, "evidence": name} for name in ("pipe", ".", "circle", "gone", "/dev/zero", "", "a\0b", "x" * 5000)]
+    bad += [{**good, "collateral": name} for name in ("pipes", "circles", "gone", "pipe")]
+    bad += [{**good, "endorsements": {"vcek": "pipe"}}, {**good, "policy": "pipe"}, {**good, "anchors": ["pipe"]}]
+    (tmp_path / "list.jsonl").write_text("\n".join(json.dumps(line) for line in (*bad, good)), encoding="utf-8")
+    answers = [json.loads(text) for text in judge_file(tmp_path / "list.jsonl", NOW)]
+    assert {(answer["verdict"], answer["code"], answer["step"]) for answer in answers[:-1]} == {
+        ("refused", "QNSP-ATT-BAT-003", 0)
+    }
+    assert (len(answers), answers[-1]["code"]) == (len(bad) + 1, "QNSP-ATT-SNP-030")
 
 
 def test_inspection_shows_offsets(vector: Callable[[str], bytes]) -> None:

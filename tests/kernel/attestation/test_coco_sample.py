@@ -69,5 +69,17 @@ def test_sample_labels() -> None:
                 Evidence(kind, json.dumps(GOOD).encode()), collateral=Collateral(), anchors=[INSECURE_ANCHOR], now=NOW
             )
     with pytest.raises(EvidenceError, match="QNSP-ATT-SMP-007"):
-        judge(GOOD, device=True)
+        judge({**GOOD, "class": "cpu"}, device=True)
     assert judge({**GOOD, "class": "gpu"}, device=True).claims["class"] == "gpu"
+
+
+def test_sample_device_as_attesters_write_it() -> None:
+    """CoCo's attester of sample devices writes no class: a device is what it was sent as."""
+    assert judge(GOOD, device=True).claims["class"] == "gpu"
+    with pytest.raises(EvidenceError, match="QNSP-ATT-SMP-007"):
+        verify(
+            Evidence(EvidenceKind.COCO_SAMPLE, json.dumps(GOOD).encode(), {"class": b"abacus"}),
+            collateral=Collateral(),
+            anchors=[INSECURE_ANCHOR],
+            now=NOW,
+        )

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509 as library
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,10 +153,29 @@ def test_pem_is_canonical(vector: Callable[[str], bytes]) -> None:
     text = vector("snp/ms_milan_ask.pem")
     assert only_pem(text)
     assert only_pem(text.replace(b"\n", b"\r\n") + b"\0")
+    assert split_pem(text.replace(b"\n", b" \t\r\n")) == split_pem(text)
     assert not only_pem(text + b"x")
+    assert not only_pem(text + text.replace(b"CERTIFICATE", b"X509 CRL"))
     assert not only_pem(text + b"\0x")
     with pytest.raises(CertificateError):
         split_pem(b"-----BEGIN CERTIFICATE-----\nAB==\n-----END CERTIFICATE-----\n")
+
+
+def crl_with(entry: library.RevokedCertificate) -> bytes:
+    builder = library.CertificateRevocationListBuilder().issuer_name(library.Name([])).last_update(NOW)
+    key = ec.generate_private_key(ec.SECP256R1())
+    signed = builder.next_update(NOW + DAY).add_revoked_certificate(entry).sign(key, hashes.SHA256())
+    return signed.public_bytes(Encoding.DER)
+
+
+def test_crl_entries_of_unknown_meaning() -> None:
+    """A CRL whose entry has a critical extension that is not known (it may speak for another issuer) is not used."""
+    entry = library.RevokedCertificateBuilder().serial_number(7).revocation_date(NOW)
+    reason = entry.add_extension(library.CRLReason(library.ReasonFlags.superseded), critical=True)
+    assert load_crl(crl_with(reason.build())).serials == {7}
+    issuer = library.CertificateIssuer([library.DirectoryName(library.Name([]))])
+    with pytest.raises(CertificateError, match=r"2\.5\.29\.29"):
+        load_crl(crl_with(entry.add_extension(issuer, critical=True).build()))
 
 
 def test_folder_is_sorted_by_content(tmp_path: Path, vector: Callable[[str], bytes]) -> None:
@@ -178,17 +199,20 @@ def test_folder_is_sorted_by_content(tmp_path: Path, vector: Callable[[str], byt
 
 
 def test_folder_refuses_what_is_no_file(tmp_path: Path) -> None:
-    """A missing folder, a link that leaves it, a FIFO: refused for the operator."""
+    """A missing folder, a link that leaves it, one to nowhere or to itself, a FIFO: refused for the operator."""
     import os
 
     with pytest.raises(OperatorError, match="QNSP-OPS-041"):
         Collateral.from_folder(str(tmp_path / "none"))
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
+    folders = [tmp_path / name for name in ("one", "two", "three", "four")]
+    for folder in folders:
+        folder.mkdir()
+    one, two, three, four = folders
     (one / "link").symlink_to("/etc/hostname")
     os.mkfifo(two / "pipe")
-    for folder in (one, two):
+    (three / "circle").symlink_to("circle")
+    (four / "gone").symlink_to("nowhere")
+    for folder in folders:
         with pytest.raises(OperatorError, match="QNSP-OPS-041"):
             Collateral.from_folder(str(folder))
 

@@ -31,12 +31,15 @@ from qnsp_policy.kernel.attestation.x509 import (
     CertificateError,
     is_signed_by,
     load_certificate,
+    read_extensions,
     unknown_critical,
 )
 
 MAX_ANSWER: Final = 64 * 1024
 _MAX_SINGLES: Final = 64
 _EXTENDED_KEY_USAGE: Final = "2.5.29.37"
+_NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
+_EXTENSIONS: Final = 0xA1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +52,7 @@ class Answer:
 
 _UNREADABLE = (
     ValueError,
+    StopIteration,
     TypeError,
     UnsupportedAlgorithm,
     NotImplementedError,
@@ -56,6 +60,18 @@ _UNREADABLE = (
     x509.DuplicateExtension,
 )
 """What the library raises for an answer that it cannot read."""
+
+
+def _known_extensions(answer: bytes) -> None:
+    """Refuses critical extensions of an answer and of what it says of each certificate, but the nonce: they would change its meaning."""
+    fields = der.whole(answer, der.SEQUENCE).children()
+    responses = next(field for field in fields if field.tag == der.SEQUENCE)
+    found = [field for field in fields if field.tag == _EXTENSIONS and field.start > responses.start]
+    for single in responses.children():
+        found += [field for field in single.children()[3:] if field.tag == _EXTENSIONS]  # after id, status, thisUpdate
+    for field in found:
+        if unknown := read_extensions(field)[1] - {_NONCE}:
+            raise ValueError(f"critical extensions {', '.join(sorted(unknown))} are not known")
 
 
 @lru_cache(maxsize=8192)
@@ -74,6 +90,7 @@ def parse(data: bytes) -> Answer:
         singles = tuple(itertools.islice(response.responses, _MAX_SINGLES + 1))
         if not 1 <= len(singles) <= _MAX_SINGLES:
             raise EvidenceError(codes.OCSP_FORM, f"about {len(singles)} certificates; 1 to {_MAX_SINGLES} are read")
+        _known_extensions(response.tbs_response_bytes)
         for single in singles:  # the library reads parts only when they are asked for
             _ = single.serial_number, single.issuer_name_hash, single.issuer_key_hash, single.hash_algorithm.name
         return Answer(response, singles)

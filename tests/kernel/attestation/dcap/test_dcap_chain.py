@@ -38,6 +38,7 @@ def test_chain_form(machine: Machine) -> None:
     machine.refused(16, with_chain(pem(leaf, root, ca)))
     machine.refused(16, with_chain(pem(leaf, other, root)))
     machine.refused(14, with_chain(pem(leaf, ca, root) + b"x"))
+    machine.refused(14, with_chain(pem(leaf, ca, root) + pem(root).replace(b"CERTIFICATE", b"PUBLIC KEY")))
     machine.refused(14, with_chain(pem(leaf, ca) + b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"))
     foreign = mint_intel(machine.now)
     machine.refused(18, with_chain(pem(leaf, ca, foreign.root.certificate)))

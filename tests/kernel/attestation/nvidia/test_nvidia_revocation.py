@@ -85,12 +85,14 @@ def body_about(signer: mint.Authority, said: Said) -> list[der.Value]:
     return der.whole(answer.tbs_response_bytes, der.SEQUENCE).children()
 
 
-def several(signer: mint.Authority, about: list[Said]) -> bytes:
-    """One answer about several certificates, each by a hash of its own."""
+def several(signer: mint.Authority, about: list[Said], *, of_each: bytes = b"", of_all: bytes = b"") -> bytes:
+    """One answer about several certificates, each by a hash of its own; with extensions if given."""
     bodies = [body_about(signer, said) for said in about]
     singles = [next(part for part in body if part.tag == der.SEQUENCE).content for body in bodies]
+    if of_each:
+        singles = [mint.sequence(der.whole(single, der.SEQUENCE).content, of_each) for single in singles]
     head = b"".join(part.raw for part in bodies[0] if part.tag != der.SEQUENCE)
-    basic = mint.signed(signer.key, mint.sequence(head, mint.sequence(*singles)))
+    basic = mint.signed(signer.key, mint.sequence(head, mint.sequence(*singles), of_all))
     wrapped = mint.sequence(mint.oid("1.3.6.1.5.5.7.48.1.1"), mint.octets(basic))
     return mint.sequence(mint.tlv(0x0A, b"\0"), mint.tlv(0xA0, wrapped))
 
@@ -109,6 +111,22 @@ def test_an_answer_about_several_certificates(device: Device) -> None:
     about[2] = (brom, provisioner, REVOKED, hashes.SHA256())
     with pytest.raises(EvidenceError, match="QNSP-ATT-NV-030"):
         judge(device, {**files, "0.ocsp": several(provisioner, about)})
+
+
+@pytest.mark.parametrize("place", ["of_each", "of_all"])
+def test_answers_of_unknown_meaning(device: Device, place: str) -> None:
+    """A critical extension that is not known, of an answer or of what it says of one certificate, makes it unreadable."""
+    about: list[Said] = [(device.chain[1], device.chain[2], GOOD, hashes.SHA256())]
+    for critical, verdict in ((b"", None), (b"\x01\x01\xff", "QNSP-ATT-NV-036")):
+        extension = mint.sequence(mint.oid("1.2.3.4"), critical, mint.octets(b"\x05\x00"))
+        extensions = mint.tlv(0xA1, mint.sequence(extension))
+        answer = several(device.chain[2], about, **{place: extensions})
+        files = {**files_of(device), "0.ocsp": answer}
+        if verdict is None:
+            assert verdicts(judge(device, files))["revocation"] is Verdict.SIMULATED
+        else:
+            with pytest.raises(EvidenceError, match=verdict):
+                judge(device, files)
 
 
 def test_signers_of_rims_are_judged_too(device: Device) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnsp_policy.kernel.attestation import tpm
+from qnsp_policy.kernel.attestation.batch import Batch
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.refusal import EvidenceError
 from qnsp_policy.kernel.attestation.sev_snp.verify import verify
@@ -159,3 +160,32 @@ def test_quote_parser_raises_only_its_error(data: bytes) -> None:
             parse(data)
         except tpm.QuoteError:
             continue
+
+
+@dataclass
+class Files:
+    """Files of a batch in memory."""
+
+    held: dict[str, bytes]
+
+    def read(self, name: str) -> bytes:
+        return self.held[name]
+
+    def folder(self, name: str) -> dict[str, bytes]:
+        raise NotADirectoryError(name)
+
+    def is_folder(self, name: str) -> bool:
+        return name not in self.held
+
+
+@pytest.mark.parametrize(
+    ("nonce", "code"), [(NONCE, ""), (b"another nonce", "QNSP-ATT-APR-010"), (NONCE[::-1], "QNSP-ATT-APR-011")]
+)
+def test_a_batch_compares_the_nonce_that_the_tpm_quoted(wrapped: Wrapped, nonce: bytes, code: str) -> None:
+    """`nonce` of a line is held against extraData as it is: it is not padded as report data are."""
+    quote = quote_of()
+    along = {**wrapped.chip.certificates(), "tpm-quote": quote, "tpm-signature": wrapped.sign(quote), "tpm-pcrs": PCRS}
+    evidence = wrapped.wrapper(wrapped.runtime_data())
+    line = {"evidence": "e", "endorsements": {name: name for name in along}, "nonce": nonce.hex()}
+    batch = Batch(Files({"e": evidence, **along}), wrapped.now, [wrapped.anchor])
+    assert batch.judge_line(json.dumps(line).encode())["code"] == code
