@@ -161,6 +161,9 @@ def test_credentials_of_a_fleet_are_worth_nothing_outside_its_network(units: Map
         return allowed(Request(f"{ACCOUNT}:role/x", "s3:GetObject", {**member, **context}, image), None, [policy])
 
     assert ask(**{"aws:SourceVpc": "vpc-1"})
+    # Off our endpoints the key that is absent stands on the left of the test: nothing depends on a variable without value.
+    (deny,) = (one for one in policy["Statement"] if one["Effect"] == "Deny")
+    assert deny["Condition"]["StringNotEquals"] == {"aws:SourceVpc": "${aws:Ec2InstanceSourceVpc}"}
     assert not ask(**{"aws:SourceVpc": "vpc-2"})
     assert not ask()
 
@@ -272,7 +275,7 @@ def _replace(old: str, new: str) -> Callable[[str], str]:
         ("aws-nitro", "platform.yaml", "  keyAdmin: arn:aws:iam::012345678901:role/qnsp-key-admin", "  #", "QNSP-PLN-223", "keyAdmin"),
         ("aws-nitro", "platform.yaml", "role/qnsp-key-admin", "role/qnsp-apply", "QNSP-PLN-224", "one role"),
         ("aws-nitro", "platform.yaml", "  enclave: Enclave/broker\n", "", "QNSP-PLN-235", "names no enclave"),
-        ("aws-nitro", "platform.yaml", "size: {members: 2, vcpus: 2, memory: 2Gi}", "size: {members: 2, vcpus: 2, memory: 2Gi, instanceType: t3.xlarge}", "QNSP-PLN-231", "no Nitro Enclaves"),
+        ("aws-nitro", "platform.yaml", "vcpus: 2, memory: 2Gi}", "vcpus: 2, memory: 2Gi, instanceType: t3.xlarge}", "QNSP-PLN-231", "no Nitro Enclaves"),
         ("aws-nitro", "fleet.yaml", "size: {members: 2, vcpus: 4, memory: 8Gi}", "size: {members: 2, vcpus: 4, memory: 8Gi, instanceType: m6i.large}", "QNSP-PLN-231", "four vCPUs"),
         ("aws-nitro", "fleet.yaml", "  tenants: [Tenant/clinic]\n  image: Artefact/triage-image", '  gpus: {model: H100, count: 1, confidentialMode: "off"}\n  tenants: [Tenant/clinic]\n  image: Artefact/triage-image', "QNSP-PLN-230", "GPU"),
         ("aws-nitro", "fleet.yaml", "  referenceValues: ReferenceValues/triage-1", "  referenceValues: ReferenceValues/triage-1\n  debug: true", "QNSP-PLN-237", "zeros"),

@@ -10,8 +10,7 @@ Denials stand beside the Allows, so that an IAM policy, a grant of KMS or a late
    (BypassPolicyLockoutSafetyCheck) and cannot shorten the wait before a deletion.
 
 What a policy cannot keep: whoever may act as the key administrator can replace it, and root of the account can have it replaced
-by AWS support. `organisation_policies` holds the SCP and RCP that keep the administrator apart; they are put in force by
-the organisation's management account, never by this program. KMS stores a role in an Allow by its unique id: a role that
+by AWS support. `aws_organisation.py` holds the SCP and RCP that keep the administrator apart. KMS stores a role in an Allow by its unique id: a role that
 was deleted and made again under the same name has no right any more, the key administrator's included.
 Not checked by AWS KMS and therefore said in the trust model: leases, quotas, TCB floors.
 """
@@ -61,6 +60,7 @@ ADMIN_ACTIONS = (
     "kms:DisableKey",
     "kms:EnableKey",
     "kms:PutKeyPolicy",
+    "kms:RevokeGrant",
     "kms:ScheduleKeyDeletion",
     "kms:TagResource",
     "kms:UntagResource",
@@ -135,7 +135,7 @@ def key_policy(
             "Action": list(ATTESTED_ACTIONS),
             "Resource": "*",
             # Keys of one Null block are joined by and: denied is what carries none of the registers that tuples name.
-            "Condition": {"Null": dict.fromkeys(_witnesses(kinds), "true")},
+            "Condition": {"Null": dict.fromkeys(witnesses(kinds), "true")},
         },
         *_kept(admin),
     ]
@@ -204,7 +204,7 @@ def _release(resource: str, one: Release) -> Json:
     return _allow(f"Release{name}", one.principal, one.actions, condition)
 
 
-def _witnesses(kinds: Sequence[EvidenceKind]) -> list[str]:
+def witnesses(kinds: Sequence[EvidenceKind]) -> list[str]:
     """Registers that every admitted document of these kinds carries; with no release at all, those of both kinds."""
     named = {EvidenceKind.NITRO_ENCLAVE: IMAGE, EvidenceKind.NITRO_TPM: f"{PREFIX}NitroTPMPCR12"}
     return [named[kind] for kind in kinds or sorted(named)]
@@ -226,77 +226,6 @@ def tuples_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found
 
 
-def organisation_policies(
-    *, partition: str, admin: str, prefix: str, trail: str = "", engine: str | None = None
-) -> Json:
-    """The SCP and the RCP that keep key administration apart; for the organisation's management account to put in force.
-
-    Args:
-        partition: of AWS.
-        admin: ARN of the key administrator's role.
-        prefix: what every alias of the workspace begins with, without `alias/`.
-        trail: ARN of the trail that records what is done to keys, "" for none.
-        engine: ARN of the role that makes the trail and may change it.
-    """
-    keys = f"arn:{partition}:kms:*:*:key/*"
-    ours = {"ForAnyValue:StringLike": {"kms:ResourceAliases": f"alias/{prefix}/*"}}
-    others = {"ArnNotEquals": {"aws:PrincipalArn": admin}}
-    held = ["kms:DeleteAlias", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UpdateAlias"]
-    never = ["kms:CreateGrant", "kms:ReplicateKey"]
-    service: list[Json] = [
-        _organisation("OnlyTheKeyAdministratorChangesAttestedKeys", held, keys, {**ours, **others}),
-        _organisation("NobodyDelegatesAttestedKeys", never, keys, ours),
-        _organisation(
-            "NobodyOfTheAccountChangesTheKeyAdministrator",
-            [
-                "iam:AttachRolePolicy",
-                "iam:DeleteRole",
-                "iam:DeleteRolePermissionsBoundary",
-                "iam:DeleteRolePolicy",
-                "iam:DetachRolePolicy",
-                "iam:PutRolePermissionsBoundary",
-                "iam:PutRolePolicy",
-                "iam:UpdateAssumeRolePolicy",
-                "iam:UpdateRole",
-            ],
-            admin,
-            {},
-        ),
-    ]
-    if trail:
-        stops = [
-            "cloudtrail:DeleteTrail",
-            "cloudtrail:PutEventSelectors",
-            "cloudtrail:StopLogging",
-            "cloudtrail:UpdateTrail",
-        ]
-        apart = {"ArnNotEquals": {"aws:PrincipalArn": engine}} if engine else {}
-        service.append(_organisation("NobodySilencesTheTrail", stops, trail, apart))
-    resource = [
-        _organisation("OnlyTheKeyAdministratorChangesAttestedKeys", held, "*", {**ours, **others}),
-        _organisation("NobodyDelegatesAttestedKeys", never, "*", ours),
-        # A second hand on the first rule: with it the key administrator alone cannot open a key either.
-        _organisation(
-            "NoPlaintextWithoutAttestation",
-            list(ATTESTED_ACTIONS),
-            "*",
-            {**ours, "Null": dict.fromkeys(_witnesses(()), "true")},
-        ),
-    ]
-    return {
-        "serviceControlPolicy": {"Version": "2012-10-17", "Statement": service},
-        "resourceControlPolicy": {
-            "Version": "2012-10-17",
-            "Statement": [{**one, "Principal": "*"} for one in resource],
-        },
-    }
-
-
-def _organisation(sid: str, actions: list[str], resource: str, condition: Json) -> Json:
-    found: Json = {"Sid": sid, "Effect": "Deny", "Action": actions, "Resource": resource}
-    return found | ({"Condition": condition} if condition else {})
-
-
 __all__ = [
     "ADMIN_ACTIONS",
     "CONTEXT",
@@ -306,7 +235,7 @@ __all__ = [
     "READ_ACTIONS",
     "Release",
     "key_policy",
-    "organisation_policies",
     "signing_policy",
     "tuples_of",
+    "witnesses",
 ]

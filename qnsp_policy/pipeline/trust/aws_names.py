@@ -79,6 +79,19 @@ class Names:
         """ARN of a fleet's role."""
         return self.arn("iam", f"role{self.path}{self.role_name(fleet)}", regional=False)
 
+    @property
+    def foundation(self) -> str:
+        """Name of the platform's own things: trail, roles of services."""
+        return f"qnsp-{self.workspace}-{self.platform}"
+
+    def service_role(self, service: str) -> str:
+        """Name of the role of a service of AWS."""
+        return f"{self.foundation}-{service}"[:64]
+
+    def doors(self, what: str) -> str:
+        """Name of a security group of the platform's own."""
+        return f"{self.foundation}-{what}"
+
     def alias(self, resource: str) -> str:
         return f"alias/{self.aliases}/{resource}"
 

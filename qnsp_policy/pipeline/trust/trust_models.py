@@ -12,9 +12,16 @@ from typing import Any
 Json = dict[str, Any]
 
 ADMINISTRATORS = (
-    "whoever may act as the key administrator's role can replace a key policy, and with it let anybody decrypt; with the organisation "
-    "policies of this plan, put in force by the management account, that role is kept apart and plaintext takes an attestation "
-    "document whatever a key policy says; root of the management account stays trusted"
+    "whoever may act as the key administrator's role, and whoever applies a unit with keys takes it on: it can replace a key policy, and "
+    "with it let anybody decrypt. The organisation policies of this plan are not put in force by it; once the management account did, "
+    "that role stays apart and plaintext takes an attestation document, though one of any enclave or instance that a replaced policy names, "
+    "the administrator's own too. Root of the management account can lift them"
+)
+
+ACCOUNT = (
+    "what an administrator of this account can still do: take the key administrator's role on, or say who may (until the organisation's policy "
+    "forbids it); end, starve or replace fleets, and so stop everything; read who talks to whom and when; seal data of their own under a key; "
+    "start the same image elsewhere in the account, under a fleet's role, where it attests as that fleet does"
 )
 
 _FLEETS: dict[str, Json] = {
@@ -26,8 +33,13 @@ _FLEETS: dict[str, Json] = {
         "notMeasured": [
             "initdata: what the enclave must pin (broker, tenant) is built into its image",
             "the parent instance, its operating system and its user data",
+            "that a parent reports its enclave as in service: it proves nothing, keys follow evidence only",
         ],
-        "notProtected": ["availability: the parent can stop the enclave", "traffic beyond the enclave's own TLS"],
+        "notProtected": [
+            "availability: the parent can stop the enclave, hand it an old ciphertext, a wrong time or no network",
+            "traffic beyond the enclave's own TLS, and its size and timing",
+            "side channels of a processor that the enclave's cores share with other cores",
+        ],
     },
     "nitro-tpm": {
         "assurance": "measured-boot",
@@ -40,6 +52,7 @@ _FLEETS: dict[str, Json] = {
         ],
         "notProtected": [
             "memory: there is no memory-encryption quote; this is measured boot, never a hardware TEE",
+            "a running system against whoever gets into it: measurements are of its start",
             "the GPU: no confidential mode, no report of NVIDIA; weights cross the bus in clear inside AWS",
             "TCB: the document carries no firmware versions",
         ],
@@ -48,9 +61,13 @@ _FLEETS: dict[str, Json] = {
         "assurance": "hardware-tee",
         "trusted": ["AMD for the confidentiality of memory", "AWS: the firmware that it starts, and its updates"],
         "notTrusted": ["other guests of the host"],
-        "measured": ["the launch digest covers the provider's firmware only"],
+        "measured": ["the launch digest, which covers the provider's firmware only"],
         "notMeasured": ["kernel, command line, root file system, workload: no path from the launch digest to them"],
-        "notProtected": ["keys of tenants: none is released here", "availability"],
+        "notProtected": [
+            "keys of tenants: none is released here",
+            "an instance against administrators of this account: they choose its image and its disk",
+            "availability",
+        ],
     },
 }
 
@@ -67,8 +84,12 @@ def keys_statement() -> Json:
         "trusted": ["AWS KMS: it compares the registers and keeps the key", ADMINISTRATORS],
         "notTrusted": ["root and administrators of this account, the engine's own role, the fleets' parents"],
         "measured": ["the registers of each statement, all of one tuple"],
-        "notMeasured": ["leases, quotas and TCB floors: KMS knows none; only dates stand in the policy"],
+        "notMeasured": [
+            "leases, quotas and TCB floors: KMS knows none; only dates stand in the policy",
+            "what a fleet does with plaintext once it has it: taking a statement away does not take a key back",
+        ],
         "notProtected": [
+            ACCOUNT,
             "availability: disabling a key stops its fleets; a key whose administrator's role was deleted has no administrator",
             "signing keys: Sign takes no attestation",
             "what KMS hands out, against whoever records it and later breaks RSA: its envelope is RSA-OAEP, classical",
@@ -87,7 +108,11 @@ def foundation_statement() -> Json:
         "notTrusted": ["the network: it carries TLS that ends inside attesters"],
         "measured": [],
         "notMeasured": ["everything here: it protects availability and records, never keys"],
-        "notProtected": ["records of CloudTrail before they are delivered"],
+        "notProtected": [
+            "records of CloudTrail before they are delivered",
+            "the names of tenants, fleets and resources, which stand in policies, aliases, tags and logs",
+            "records under GOVERNANCE, outside production, against whoever may bypass it",
+        ],
     }
 
 
@@ -95,7 +120,15 @@ def _broker_statement(inputs: Mapping[str, Any]) -> Json:
     """A broker in a Nitro enclave: its fleet, and the key that opens its store."""
     found = fleet_statement("nitro-enclave")
     if inputs.get("keys"):
-        return {**found, "trusted": [*found["trusted"], ADMINISTRATORS]}
+        return {
+            **found,
+            "trusted": [*found["trusted"], ADMINISTRATORS],
+            "notProtected": [
+                *found["notProtected"],
+                ACCOUNT,
+                "its store against an older copy of itself: KMS opens either",
+            ],
+        }
     return {**found, "notProtected": [*found["notProtected"], "its store: no key of KMS opens it"]}
 
 
@@ -152,7 +185,15 @@ _STATEMENTS: Mapping[str, Callable[[Mapping[str, Any]], Json]] = {
 
 def rests_on(units: Iterable[Mapping[str, Any]]) -> dict[str, Json]:
     """The statement of each unit of a plan's payload, by id."""
-    return {unit["id"]: _STATEMENTS[unit["program"]](unit["inputs"]) for unit in units}
+    return {unit["id"]: _rehearsed(_STATEMENTS[unit["program"]](unit["inputs"]), unit["inputs"]) for unit in units}
 
 
-__all__ = ["ADMINISTRATORS", "fleet_statement", "foundation_statement", "keys_statement", "rests_on"]
+def _rehearsed(statement: Json, inputs: Mapping[str, Any]) -> Json:
+    """On a platform of a cloud that is simulated nothing is better than the simulation."""
+    if not inputs.get("platform", {}).get("simulated") or statement["assurance"] in {"none", "simulated"}:
+        return statement
+    told = "a rehearsal: this is what simulated hardware says of itself, and SIMULATED HARDWARE PROVES NOTHING"
+    return {**statement, "assurance": "simulated", "measured": [told, *statement["measured"]]}
+
+
+__all__ = ["ACCOUNT", "ADMINISTRATORS", "fleet_statement", "foundation_statement", "keys_statement", "rests_on"]

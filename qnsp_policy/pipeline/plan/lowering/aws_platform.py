@@ -6,11 +6,19 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker, Platform, Tenant
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.plan.lowering.aws_keys import kms_resources, sealed_objects
+from qnsp_policy.pipeline.plan.lowering.aws_limits import (
+    refuse_contradictions,
+    refuse_large_policies,
+    refuse_shared_names,
+    refuse_wildcards,
+)
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.trust.aws_attested import ATTESTED_ACTIONS
-from qnsp_policy.pipeline.trust.aws_key_policy import CONTEXT, organisation_policies
+from qnsp_policy.pipeline.trust.aws_key_policy import CONTEXT
 from qnsp_policy.pipeline.trust.aws_names import Names
+from qnsp_policy.pipeline.trust.aws_organisation import MARK, organisation_policies
+from qnsp_policy.pipeline.trust.aws_releases import STORE_ACTIONS
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 
 ENDPOINTS = ("autoscaling", "ecr.api", "ecr.dkr", "kms", "logs", "sts")
@@ -22,15 +30,23 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
     """The foundation of one AWS platform."""
     workspace, spec = context.workspace, platform.spec
     assert isinstance(spec, AwsPlatform)
+    refuse_contradictions(workspace, platform)
+    refuse_wildcards(workspace)
     names = Names.of(workspace, platform)
     days = max(
         [MINIMUM_RETENTION_DAYS]
         + [t.spec.audit_retention.seconds // 86400 for t in workspace.of_kind(Tenant) if t.spec.audit_retention]
     )
     production = workspace.project.spec.environment == "production"
-    name = f"qnsp-{workspace.project.name}-{platform.name}"
+    name = names.foundation
     roles = [_role(context, names, *pair, ours=spec.vpc is None) for pair in _fleets(context, platform)]
+    refuse_shared_names(workspace)
     endpoints = endpoint_policies(names, roles)
+    objects = sorted(
+        {f"arn:{names.partition}:s3:::{names.bucket('evidence')}/"}
+        | {arn for role in roles for arn in _objects_read(role)}
+    )
+    refuse_large_policies(roles, endpoints, objects, context.place(platform.address), str(platform.address))
     inputs: Json = {
         "platform": platform_shape(platform),
         "foundation": {
@@ -56,10 +72,7 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
                 "name": name,
                 "bucket": names.bucket("trail"),
                 "arn": names.arn("cloudtrail", f"trail/{name}"),
-                "objects": sorted(
-                    {f"arn:{names.partition}:s3:::{names.bucket('evidence')}/"}
-                    | {arn for role in roles for arn in _objects_read(role)}
-                ),
+                "objects": objects,
             },
             "flowLogs": {"group": names.log_group("flow"), "retentionDays": _log_days(days)},
             "path": names.path,
@@ -71,14 +84,14 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
             "organisationPolicies": organisation_policies(
                 partition=names.partition,
                 admin=str(spec.key_admin),
-                prefix=names.aliases,
+                workspace=names.workspace,
                 trail=names.arn("cloudtrail", f"trail/{name}"),
                 engine=str(spec.role) if spec.role else None,
             )
             if spec.key_admin
             else {},
             "tags": {
-                "qnsp:workspace": workspace.project.name,
+                MARK: workspace.project.name,
                 **{str(k): str(v) for k, v in sorted(spec.tags.items())},
             },
         },
@@ -100,12 +113,12 @@ def _log_days(days: int) -> int:
     return next((number for number in known if number >= days), known[-1])
 
 
-def _fleets(context: Lowering, platform: Platform) -> list[tuple[str, Enclave, str | None]]:
+def _fleets(context: Lowering, platform: Platform) -> list[tuple[str, Enclave, KeyBroker | None]]:
     """(name of the fleet, its enclave, the broker that runs in it) of everything on this platform."""
     workspace = context.workspace
-    brokers = {broker.spec.enclave: broker.name for broker in workspace.of_kind(KeyBroker) if broker.spec.enclave}
+    brokers = {broker.spec.enclave: broker for broker in workspace.of_kind(KeyBroker) if broker.spec.enclave}
     found = [
-        (brokers.get(enclave.address, enclave.name), enclave, brokers.get(enclave.address))
+        ((brokers.get(enclave.address) or enclave).name, enclave, brokers.get(enclave.address))
         for enclave in workspace.of_kind(Enclave)
         if enclave.spec.platform == platform.address
     ]
@@ -123,7 +136,9 @@ def _fleets(context: Lowering, platform: Platform) -> list[tuple[str, Enclave, s
     return found
 
 
-def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker: str | None, *, ours: bool) -> Json:
+def _role(
+    context: Lowering, names: Names, fleet: str, enclave: Enclave, broker: KeyBroker | None, *, ours: bool
+) -> Json:
     """The role of a fleet's instances: what its grants need and nothing beside.
 
     Two resources hold a wildcard: `key/*`, since a key's id is not known before it is made (its alias is, and is a condition),
@@ -137,8 +152,11 @@ def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker:
     ]
     if objects:
         statements.append(_allow("ReadsItsOwnImageAndArtefacts", ["s3:GetObject"], objects))
-    resources = [f"broker/{broker}/store"] if broker else kms_resources(context, enclave)
-    actions = ["kms:Decrypt", "kms:GenerateDataKey"] if broker else ["kms:Decrypt"]
+    if broker is None:
+        resources, actions = kms_resources(context, enclave), ["kms:Decrypt"]
+    else:
+        unsealed = broker.spec.unsealing.method == "attested-kms"
+        resources, actions = [f"broker/{broker.name}/store"] if unsealed else [], list(STORE_ACTIONS)
     if resources:
         statements.append(
             _allow(
@@ -186,13 +204,15 @@ def _role(context: Lowering, names: Names, fleet: str, enclave: Enclave, broker:
 
 
 _FROM_THE_NETWORK: Json = {
-    # Credentials that leave the instance are worth nothing (IAM User Guide, aws:Ec2InstanceSourceVpc).
+    # Credentials that leave the instance are worth nothing (IAM User Guide, aws:Ec2InstanceSourceVpc). The key that may be absent
+    # stands on the left: a call past our endpoints has no aws:SourceVpc, and a negated test of an absent key holds. As a variable on
+    # the right it could not be resolved there, which AWS says may void the statement.
     "Sid": "FromItsOwnNetworkOnly",
     "Effect": "Deny",
     "Action": ["*"],
     "Resource": ["*"],
     "Condition": {
-        "StringNotEquals": {"aws:Ec2InstanceSourceVpc": "${aws:SourceVpc}"},
+        "StringNotEquals": {"aws:SourceVpc": "${aws:Ec2InstanceSourceVpc}"},
         "Null": {"ec2:SourceInstanceARN": "false"},
         "BoolIfExists": {"aws:ViaAWSService": "false"},
     },
@@ -225,7 +245,7 @@ _THROUGH: dict[str, list[str]] = {
     "ecr.dkr": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
     "kms": [*ATTESTED_ACTIONS, "kms:DescribeKey", "kms:GenerateRandom"],
     "logs": ["logs:CreateLogStream", "logs:PutLogEvents"],
-    "sts": ["sts:AssumeRole", "sts:GetCallerIdentity"],
+    "sts": ["sts:GetCallerIdentity"],
 }  # fmt: skip
 
 
