@@ -33,6 +33,18 @@ pathlib.Path(sys.argv[1]).write_text(str(sys.argv[2:]))
 while True: time.sleep(60)
 """
 
+GATE = "gate"
+"""Name of a file in the workspace's folder."""
+
+WHEN_THE_GATE_OPENS = (
+    f"""
+import pathlib, time
+while not pathlib.Path({GATE!r}).exists(): time.sleep(0.02)
+"""
+    + READY_THEN_SLEEP
+)
+"""Is not ready before the gate is there: an apply of it cannot end before a test lets it."""
+
 
 def trust_root() -> TrustRootValue:
     """A TrustRoot of nobody."""
@@ -75,6 +87,10 @@ class ToyWorkspace:
     def supervisor(self) -> SupervisorClient:
         return SupervisorClient(SupervisorFolder.at(self.folder / ".qnsp" / "run"))
 
+    def open_gate(self) -> None:
+        """Let processes of `WHEN_THE_GATE_OPENS` become ready."""
+        (self.folder / GATE).touch()
+
     def running(self) -> dict[str, ProcessReport]:
         """What the supervisor says, by name; empty when there is none."""
         try:
@@ -104,7 +120,7 @@ def platform() -> Unit:
     return Unit("platform/lab", "platform", inputs, ())
 
 
-def process(name: str, *words: str, script: str = READY_THEN_SLEEP, timeout: float = 10, text: str = "") -> Json:
+def process(name: str, *words: str, script: str = READY_THEN_SLEEP, timeout: float = 60, text: str = "") -> Json:
     """A Process that writes a file and sleeps."""
     ready = f".qnsp/run/{name}.ready"
     return {
@@ -155,6 +171,7 @@ def order(
 
 __all__ = [
     "READY_THEN_SLEEP",
+    "WHEN_THE_GATE_OPENS",
     "ToyWorkspace",
     "create",
     "delete",

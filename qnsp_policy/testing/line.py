@@ -217,13 +217,13 @@ class ServiceLine:
             [sys.executable, "-m", "qnsp_policy.services.guest", "--config", f"{config}.json", "fetch", resource],
             capture_output=True,
             cwd=self.folder,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         printed = done.stdout.decode().strip()
         return done.returncode, json.loads(printed) if printed else {"error": done.stderr.decode()}
 
-    def wait(self, seconds: float = 60.0) -> None:
+    def wait(self, seconds: float = 240.0) -> None:
         """Until the endpoint's port answers."""
         import socket  # noqa: PLC0415
 
@@ -249,7 +249,7 @@ class ServiceLine:
             process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

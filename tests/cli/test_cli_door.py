@@ -263,7 +263,7 @@ def test_no_traceback_without_debug(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     """`qnsp-policy policy list | head -1` ends quietly."""
-    line = f"{sys.executable} -m qnsp_policy.cli.main -C {tmp_path} policy list | head -1"
+    line = f"'{sys.executable}' -m qnsp_policy.cli.main -C '{tmp_path}' policy list | head -1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr
@@ -318,6 +318,6 @@ def test_explain_takes_a_rule_as_well(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_reader_that_goes_away_early_is_told_by_the_code(tmp_path: Path) -> None:
     """As by a signal: 141, nothing printed, and never the code of an error."""
-    line = f"{sys.executable} -m qnsp_policy.cli.main -C {tmp_path} schema export | head -c 10; exit ${{PIPESTATUS[0]}}"
+    line = f"'{sys.executable}' -m qnsp_policy.cli.main -C '{tmp_path}' schema export | head -c 10; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")

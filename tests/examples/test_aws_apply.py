@@ -24,6 +24,7 @@ from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan.lowering.brokers import broker_unit
 from qnsp_policy.pipeline.plan.lowering.context import Lowering
+from qnsp_policy.testing.ports import free_port
 from qnsp_policy.workflows.runtime import recorded_state
 from tests.plugins.aws.double import Double
 from tests.plugins.aws.stand_in import install
@@ -48,15 +49,9 @@ class Shell:
 
     def __call__(self, *line: str, code: int = 0) -> Any:
         command = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(self.root), "--format", "json", *line]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=self._environment)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1000, env=self._environment)
         assert done.returncode == code, f"{line}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return json.loads(done.stdout) if done.stdout.strip() else None
-
-
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:
@@ -93,7 +88,7 @@ def _broker(root: Path) -> subprocess.Popen[bytes]:
 def shell(tmp_path: Path) -> Iterator[Shell]:
     if toolchain.find("pulumi", environment=os.environ) is None:
         pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
-    root, port = tmp_path / "prod", _port()
+    root, port = tmp_path / "prod", free_port()
     line = [sys.executable, "-m", "qnsp_policy.cli.main", "init", "--template", "aws-nitro", str(root)]
     subprocess.run(line, check=True, capture_output=True)
     # The name leads to this machine; moto has no ML-DSA keys.
@@ -101,14 +96,16 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     _edited(root / "keys.yaml", "algorithm: ML-DSA-87, custody: kms", "algorithm: ML-DSA-87, custody: enclave")
     broker = _broker(root)
     try:
-        deadline = time.monotonic() + 30
-        while not _answers(port) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 240
+        while not _answers(port):
+            assert broker.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.2)
         with Double() as double:
             yield Shell(root, double, install(tmp_path / "plugins"))
     finally:
         broker.terminate()
-        broker.wait(timeout=20)
+        broker.wait(timeout=120)
 
 
 def test_broker_keys_and_tenant_are_applied(shell: Shell) -> None:

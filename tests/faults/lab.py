@@ -34,7 +34,7 @@ QUICKSTART = (
 )
 CLINIC = ("ReferenceValues/clinic-1", "Enclave/clinic-enclave", "Grant/clinic-model-to-enclave")
 ENDPOINT = ("Endpoint/clinic-embeddings",)
-SECONDS = 240
+SECONDS = 400
 _NAME = re.compile(r"^metadata: *\{name: ([a-z0-9-]+)", re.MULTILINE)
 _KIND = re.compile(r"^kind: *(\w+)", re.MULTILINE)
 _SCRATCH = re.compile(r"\.new$|\.part$|\.tmp$|fileblob|^\..*\.json\.\d+$")
@@ -211,9 +211,9 @@ class Lab:
 
     # judgement
 
-    def quiet(self, seconds: float = 30) -> None:
+    def quiet(self) -> None:
         """No engine process outlives its command for long."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + 120
         while (left := self.of("engine")) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not left, [process.cmdline()[:6] for process in left]
@@ -233,7 +233,7 @@ class Lab:
         assert set(running) == names, {name: [p.pid for p in items] for name, items in running.items()}
         assert all(len(items) == 1 for items in running.values()), running
         if names:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while {report.state for report in self.supervisor().reports()} != {State.READY}:
                 assert time.monotonic() < deadline, self.supervisor().reports()
                 time.sleep(0.2)

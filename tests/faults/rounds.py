@@ -16,7 +16,7 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.lab import CLINIC, ENDPOINT, QUICKSTART, Ended, Lab
+from tests.faults.lab import CLINIC, ENDPOINT, QUICKSTART, SECONDS, Ended, Lab
 
 VICTIMS = ("command", "command", "command", "everything", "engine", "engine", "supervisor", "broker", "members")
 BASE = {"platform/lab": (), "broker/main": ("broker-main",), "tenant/clinic": ()}
@@ -117,7 +117,7 @@ class Cycles:
         died = self.lab.kill(victim, process, chance)
         self.kills += 1
         self.victim = victim
-        said, _ = process.communicate(timeout=240)
+        said, _ = process.communicate(timeout=SECONDS)
         ended = Ended(process.returncode, said, time.monotonic() - begun)
         self.told.append(
             f"  {died} died {pause:.2f} s after {' '.join(line[:2])} -> {ended.code} in {ended.seconds:.1f} s"

@@ -34,7 +34,7 @@ def mounted(folder: Path, *line: str) -> subprocess.CompletedProcess[str]:
         pytest.skip(f"no mount namespaces here: {tried.stderr.strip()}")
     command = ["unshare", "-rm", sys.executable, "-m", "tests.faults.on_full_disk", str(folder), *line]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=500, cwd=Path(__file__).parents[2]
+        command, capture_output=True, text=True, check=False, timeout=1000, cwd=Path(__file__).parents[2]
     )
 
 

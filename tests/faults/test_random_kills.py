@@ -82,7 +82,7 @@ class Line:
         said = ""
         for _ in range(3):
             again = self.start(verb)
-            said, _ = again.communicate(timeout=120)
+            said, _ = again.communicate(timeout=300)
             if again.returncode == 0:
                 return
         raise AssertionError(said)

@@ -49,11 +49,11 @@ def test_by_hand(tmp_path: Path) -> None:
     script = "set -euo pipefail\n" + block.replace(". .venv/bin/activate\n", "")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1000, check=False
     )
     if done.returncode != 0:
         destroy = ["bash", "-c", "cd lab && qnsp-policy destroy --approve-as bob"]
-        subprocess.run(destroy, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=200)
+        subprocess.run(destroy, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=400)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "simulated    evidence" in done.stdout
     assert "no drift in 7 units" in done.stdout

@@ -39,7 +39,7 @@ def double(tmp_path: Path) -> Callable[[str], Path]:
     def make(code: str) -> Path:
         script, program = tmp_path / "double.py", tmp_path / "double"
         script.write_text(code, encoding="utf-8")
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {script} "$@"\n', encoding="utf-8")
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{script}" "$@"\n', encoding="utf-8")
         program.chmod(0o755)
         return program
 

@@ -66,7 +66,7 @@ def test_a_failed_unit_leaves_the_rest_and_is_resumed(toy: ToyWorkspace) -> None
         "import sys,pathlib,time\nif not pathlib.Path('gate').exists(): sys.exit('no gate')\n" + toys.READY_THEN_SLEEP
     )
     good = toys.enclave("good", toys.process("enclave-good-0-guest"))
-    bad = toys.enclave("bad", toys.process("enclave-bad-0-guest", script=script, timeout=4))
+    bad = toys.enclave("bad", toys.process("enclave-bad-0-guest", script=script))
     late = toys.enclave("late", toys.process("enclave-late-0-guest"), depends_on=("enclave/bad", "platform/lab"))
     units = [platform, good, bad, late]
     order = toys.order(toy, units, [toys.create(unit) for unit in units])

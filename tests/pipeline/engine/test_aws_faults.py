@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -230,23 +231,20 @@ def test_an_interrupted_destroy_goes_on(cloud: Cloud) -> None:
 
 def test_of_two_operators_at_once_one_works(cloud: Cloud) -> None:
     """The other is told who holds the lease; one fleet is made."""
-    order, refused = cloud.order(), list[Exception]()
-    cloud.server.latency = 0.2
-    begun = threading.Event()
+    order = cloud.order()
+    begun, refused = threading.Event(), threading.Event()
 
-    def first() -> None:
+    def at_work(_: Event) -> None:
         begun.set()
-        cloud.apply(order)
+        refused.wait(240)
 
-    one = threading.Thread(target=first)
-    one.start()
-    begun.wait()
-    while not cloud.events:
-        one.join(0.05)
-    try:
-        cloud.apply(order)
-    except LockHeld as error:
-        refused.append(error)
-    one.join()
-    assert len(refused) == 1
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(apply, order, settings=cloud.settings, events=at_work)
+        try:
+            assert begun.wait(240)
+            with pytest.raises(LockHeld):
+                cloud.apply(order)
+        finally:
+            refused.set()
+        assert _whole(first.result())
     assert len(cloud.groups()) == 1

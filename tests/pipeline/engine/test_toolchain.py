@@ -124,7 +124,7 @@ def test_two_builds_at_once_build_once(tmp_path: Path) -> None:
     )
     env = {**os.environ, **environment(tmp_path, COUNT=str(count))}
     running = [subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) for _ in "ab"]
-    said = [process.communicate(timeout=60)[0] for process in running]
+    said = [process.communicate(timeout=300)[0] for process in running]
     assert count.read_text().count("\n") == 1
     assert sorted(text.splitlines()[-1] for text in said) == ["built now", "cache"]
     assert any("1.0" in text.splitlines() for text in said)
