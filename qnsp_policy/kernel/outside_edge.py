@@ -57,9 +57,10 @@ def run_outside(
         seconds: until it is killed.
         limit: bytes of standard output and of standard error each, until it is killed.
     """
-    given = folder / ".stdin"
-    given.write_bytes(stdin)
+    given = folder / ".stdin" if stdin else Path(os.devnull)
     try:
+        if stdin:
+            given.write_bytes(stdin)
         with given.open("rb") as source:
             process = subprocess.Popen(  # noqa: S603 -- who calls this names the program
                 list(argv),
@@ -77,7 +78,7 @@ def run_outside(
         assert process.stdout is not None
         assert process.stderr is not None
         try:
-            output, errors, failure = _listen(process.stdout, process.stderr, time.monotonic() + seconds, limit)
+            output, errors, failure = listen(process.stdout, process.stderr, time.monotonic() + seconds, limit)
             code = None
             if not failure:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -91,16 +92,23 @@ def run_outside(
     return Said(code, output, errors[-_TAIL:].decode("utf-8", "replace"), failure)
 
 
-def _listen(output: IO[bytes], errors: IO[bytes], deadline: float, limit: int) -> tuple[bytes, bytes, str]:
-    """Both streams to their ends, and why listening stopped before."""
+def listen(output: IO[bytes], errors: IO[bytes], deadline: float | None, limit: int) -> tuple[bytes, bytes, str]:
+    """Both streams of a program to their ends, and why listening stopped before.
+
+    Args:
+        output: what it writes to.
+        errors: what it complains to.
+        deadline: of the monotonic clock; None waits as long as it takes.
+        limit: most bytes of each.
+    """
     heard = {output.fileno(): bytearray(), errors.fileno(): bytearray()}
     failure = ""
     with selectors.DefaultSelector() as selector:
         for stream in (output, errors):
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map() and not failure:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready and time.monotonic() >= deadline:
+            ready = selector.select(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if not ready and deadline is not None and time.monotonic() >= deadline:
                 failure = "deadline"
             for key, _ in ready:
                 chunk = os.read(key.fd, _CHUNK)
@@ -112,4 +120,4 @@ def _listen(output: IO[bytes], errors: IO[bytes], deadline: float, limit: int) -
     return bytes(heard[output.fileno()]), bytes(heard[errors.fileno()]), failure
 
 
-__all__ = ["Said", "run_outside"]
+__all__ = ["Said", "listen", "run_outside"]

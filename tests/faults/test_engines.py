@@ -50,6 +50,8 @@ PROGRAMS = {
     "another architecture": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01", "Exec format error"),
     "refuses": (b'#!/bin/sh\n[ "$1" = version ] && exec echo v3.250.0\necho nonsense; exit 3\n', "failed: nonsense"),
     "crashes": (b'#!/bin/sh\n[ "$1" = version ] && exec echo v3.250.0\nkill -SEGV $$\n', "SIGSEGV"),
+    "floods its version": (b"#!/bin/sh\nexec yes v3.250.0\n", "QNSP-ENG-021"),
+    "floods": (b'#!/bin/sh\n[ "$1" = version ] && exec echo v3.250.0\nexec yes\n', "wrote more than"),
     "does nothing and is content": (b"#!/bin/sh\necho v3.250.0\n", "see whether"),
 }
 

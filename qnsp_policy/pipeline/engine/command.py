@@ -14,11 +14,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from qnsp_policy.kernel.outside_edge import listen
 from qnsp_policy.kernel.processes_edge import ProcessIdentity, exec_argv, identify, send_signal
 
 _MISSING = re.compile(r"no stack named.*found")
 _EXISTS = re.compile(r"stack.*already exists")
 _LOCKED = "the stack is currently locked by"
+MOST_BYTES = 256 << 20
+"""A stack of 10,000 resources is exported as some 30 MB."""
 
 
 class CommandFailed(Exception):  # noqa: N818 - what happened, not whose error it is
@@ -123,12 +126,17 @@ def run_command(
             cwd=folder,
             env={**environment, "PULUMI_AUTOMATION_API": "true", "PULUMI_DEBUG_COMMANDS": "true"},
             start_new_session=True,
-            encoding="utf-8",
-            errors="replace",
         ) as process,
         processes.running(process.pid),
     ):
-        said, complained = process.communicate()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        output, errors, flood = listen(process.stdout, process.stderr, None, MOST_BYTES)
+        if flood:
+            process.kill()
+    said, complained = output.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
+    if flood:
+        raise CommandFailed(f"error: it {flood} and was ended; see whether {pulumi} is pulumi")
     if process.returncode == 0:
         return said
     kind = CommandFailed

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.kernel.outside_edge import run_outside
 from qnsp_policy.resources_edge import data_path
 
 Progress = Callable[[str, float, str], None]
@@ -99,6 +100,7 @@ TOOLS: Mapping[str, Tool] = {
 _VERSION_ARGS: Mapping[str, list[str]] = {name: ["version"] for name in TOOLS}
 _VERSION = re.compile(r"(?:^|[^0-9.])v?(\d+)\.(\d+)\.(\d+)")
 _CAPTURE_SECONDS = 20
+_CAPTURE_BYTES = 65536
 
 
 def cache_root(environment: Mapping[str, str]) -> Path:
@@ -119,35 +121,26 @@ def version_of(path: Path, tool: Tool) -> str:
     Raises:
         OperatorError: QNSP-ENG-021, it cannot be run or says none; QNSP-ENG-022, it hangs.
     """
-    try:
-        answer = subprocess.run(  # noqa: S603 - a program that the user or we put there
-            [str(path), *_VERSION_ARGS[tool.name]],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_CAPTURE_SECONDS,
-            env={"PATH": os.defpath, "HOME": str(path.parent), "PULUMI_SKIP_UPDATE_CHECK": "true"},
+    answer = run_outside(
+        [str(path), *_VERSION_ARGS[tool.name]],
+        folder=path.parent,
+        environment={"PATH": os.defpath, "HOME": str(path.parent), "PULUMI_SKIP_UPDATE_CHECK": "true"},
+        seconds=_CAPTURE_SECONDS,
+        limit=_CAPTURE_BYTES,
+    )
+    if answer.failure:
+        hangs = answer.failure.startswith("did not end")
+        raise OperatorError(
+            "QNSP-ENG-022" if hangs else "QNSP-ENG-021",
+            f"{path} version {answer.failure}",
+            subject=tool.name,
+            next_step=f"remove it and run `qnsp-policy tools install {tool.name}`",
         )
-    except subprocess.TimeoutExpired as error:
-        raise OperatorError(
-            "QNSP-ENG-022",
-            f"{path} version does not end",
-            subject=tool.name,
-            next_step=f"remove it and run `qnsp-policy tools install {tool.name}`",
-        ) from error
-    except OSError as error:
+    match = _VERSION.search(answer.output.decode("utf-8", "replace"))
+    if answer.code != 0 or not match:
         raise OperatorError(
             "QNSP-ENG-021",
-            f"{path} cannot be run: {error.strerror}",
-            subject=tool.name,
-            next_step=f"remove it and run `qnsp-policy tools install {tool.name}`",
-        ) from error
-    match = _VERSION.search(answer.stdout)
-    if answer.returncode != 0 or not match:
-        raise OperatorError(
-            "QNSP-ENG-021",
-            f"{path} does not say its version (exit code {answer.returncode}); it is not {tool.name}, or not for this machine",
+            f"{path} does not say its version (exit code {answer.code}); it is not {tool.name}, or not for this machine",
             subject=tool.name,
             next_step=f"remove it and run `qnsp-policy tools install {tool.name}`",
         )

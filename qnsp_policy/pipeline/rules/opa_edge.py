@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _PREFIX = "qnsp-policy/"
 _T = TypeVar("_T")
+_OTHERWISE = "Nothing was judged. `qnsp-policy doctor` says which opa is used; `--engine wasm` needs none."
 
 _AUTHORISATION = """package system.authz
 
@@ -227,14 +228,16 @@ def _await(process: subprocess.Popen[bytes], port: int, patience: float, log: Pa
         if process.poll() is not None:
             words = log.read_text(errors="replace").strip()[:500]
             raise EngineError(
-                "QNSP-RUL-054", f"the OPA server ended at its start with code {process.returncode}: {words}"
+                "QNSP-RUL-054",
+                f"the OPA server ended at its start with code {process.returncode}: {words}",
+                next_step=_OTHERWISE,
             )
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=0.2):
                 return
         except OSError:
             time.sleep(0.02)
-    raise EngineError("QNSP-RUL-054", f"the OPA server did not answer within {patience:g} s")
+    raise EngineError("QNSP-RUL-054", f"the OPA server did not answer within {patience:g} s", next_step=_OTHERWISE)
 
 
 def _parse(url: str) -> tuple[str, int, bool, str | None]:

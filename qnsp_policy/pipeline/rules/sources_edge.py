@@ -8,11 +8,9 @@ rule that uses one is refused when it is loaded, not when it runs.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import stat
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,11 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.kernel.outside_edge import run_outside
 from qnsp_policy.pipeline.rules.engine import ENTRYPOINT, FORBIDDEN_BUILTINS, RuleSet, digest_of
 from qnsp_policy.pipeline.rules.metadata import RuleMetadata, from_inspection
 from qnsp_policy.resources_edge import data_path
 
 _TIMEOUT = 120.0
+_MOST_BYTES = 64 << 20
 _MAX_MODULES = 2_000
 _MAX_BYTES = 16 << 20
 
@@ -73,7 +73,9 @@ def _rego_files(root: Path) -> list[str]:
 
 def capabilities(opa: Path) -> bytes:
     """What the pinned compiler knows, less what no rule may use, as the JSON that `opa build --capabilities` reads."""
-    known: dict[str, Any] = json.loads(run_opa(opa, ["capabilities", "--current"], cwd=Path("/")))
+    known = _json_of(opa, ["capabilities", "--current"], cwd=Path("/"))
+    if not isinstance(known, dict) or not isinstance(known.get("builtins"), list):
+        raise _no_opa(opa, "`opa capabilities` names no builtins")
     known["builtins"] = [builtin for builtin in known["builtins"] if builtin["name"] not in FORBIDDEN_BUILTINS]
     known["allow_net"] = []
     return json.dumps(known).encode()
@@ -108,7 +110,7 @@ def compile_modules(
             (root / "input.json").write_bytes(schema)
             checked[2:2] = ["--schema", "input.json"]
         run_opa(opa, checked, cwd=root)
-        inspected = json.loads(run_opa(opa, ["inspect", "-a", "--format", "json", "policies"], cwd=root))
+        inspected = _json_of(opa, ["inspect", "-a", "--format", "json", "policies"], cwd=root)
         run_opa(
             opa,
             [
@@ -125,12 +127,19 @@ def compile_modules(
             ],
             cwd=root,
         )
-        with tarfile.open(fileobj=io.BytesIO((root / "bundle.tar.gz").read_bytes()), mode="r:gz") as bundle:
-            member = next((m for m in bundle.getmembers() if PurePosixPath(m.name).name == "policy.wasm"), None)
-            handle = bundle.extractfile(member) if member is not None else None
-            if handle is None:
-                raise EngineError("QNSP-RUL-031", "opa built a bundle without policy.wasm")
-            return handle.read(), from_inspection(inspected)
+        try:
+            with tarfile.open(root / "bundle.tar.gz", mode="r:gz") as bundle:
+                member = next((m for m in bundle.getmembers() if PurePosixPath(m.name).name == "policy.wasm"), None)
+                handle = bundle.extractfile(member) if member is not None else None
+                if handle is None:
+                    raise _no_opa(opa, "`opa build` made a bundle without policy.wasm")
+                wasm = handle.read()
+        except (OSError, tarfile.TarError, EOFError) as problem:
+            raise _no_opa(opa, "`opa build` made no bundle") from problem
+        try:
+            return wasm, from_inspection(inspected)
+        except (TypeError, AttributeError, KeyError, ValueError) as problem:
+            raise _no_opa(opa, "`opa inspect` does not answer as opa does") from problem
 
 
 def user_rules(name: str, folder: Path, opa: Path) -> RuleSet:
@@ -168,33 +177,45 @@ def _require_rule_package(name: str, path: str, text: str) -> None:
         )
 
 
-def run_opa(opa: Path, arguments: Sequence[str], *, cwd: Path) -> str:
+def run_opa(opa: Path, arguments: Sequence[str], *, cwd: Path, seconds: float = _TIMEOUT) -> str:
     """Run the `opa` program and return what it printed.
 
     Raises:
         OperatorError: QNSP-RUL-031 (cannot be run, too slow), -032 (it refused).
     """
-    try:
-        done = subprocess.run(  # noqa: S603  (the pinned opa)
-            [str(opa), *arguments],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as problem:
+    done = run_outside(
+        [str(opa), *arguments], folder=cwd, environment=dict(os.environ), seconds=seconds, limit=_MOST_BYTES
+    )
+    if done.failure or (done.code or 0) < 0:
+        why = done.failure or f"was ended by signal {-(done.code or 0)}"
+        raise _no_opa(opa, f"`opa {arguments[0]}` {why}")
+    said = done.output.decode("utf-8", "replace")
+    if done.code != 0:
+        words = (done.errors.strip() or said.strip())[:2_000]
         raise OperatorError(
-            "QNSP-RUL-031",
-            f"`opa {arguments[0]}` could not be run: {type(problem).__name__}",
+            "QNSP-RUL-032",
+            f"`opa {arguments[0]}` refused the rules: {words}",
             subject=str(opa),
-            next_step="Run `qnsp-policy doctor`.",
-        ) from problem
-    if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip())[:2_000]
-        raise OperatorError("QNSP-RUL-032", f"`opa {arguments[0]}` refused the rules: {words}", subject=str(opa))
-    return done.stdout
+            next_step="Correct the rule that is named; where none is, `qnsp-policy doctor` says which opa is used.",
+        )
+    return said
+
+
+def _json_of(opa: Path, arguments: Sequence[str], *, cwd: Path) -> Any:
+    """What it printed, read as JSON."""
+    try:
+        return json.loads(run_opa(opa, arguments, cwd=cwd))
+    except ValueError as problem:
+        raise _no_opa(opa, f"`opa {arguments[0]}` did not answer with JSON") from problem
+
+
+def _no_opa(opa: Path, why: str) -> OperatorError:
+    return OperatorError(
+        "QNSP-RUL-031",
+        f"{why}; see whether {opa} is opa",
+        subject=str(opa),
+        next_step="Run `qnsp-policy doctor`, which says which one is used.",
+    )
 
 
 def _lay_out(root: Path, modules: Mapping[str, str]) -> None:
