@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from qnsp_policy.errors import LockHeld, OperatorError
+from qnsp_policy.errors import LockHeld, OperatorError, PlanRefused
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import apply
 from qnsp_policy.pipeline.engine.events import Event
@@ -33,7 +33,7 @@ from qnsp_policy.testing.aws_examples import initialised, planned, units_of
 from qnsp_policy.testing.engine_toys import ToyWorkspace
 from tests.plugins.aws.double import Double, Fault
 from tests.plugins.aws.session import Aws
-from tests.plugins.aws.stand_in import DIES_AT, install
+from tests.plugins.aws.stand_in import DIES_AT, READS_AS, install
 
 pytestmark = pytest.mark.engine
 
@@ -213,6 +213,26 @@ def test_a_replacement_is_made_once_the_old_one_is_gone(cloud: Cloud) -> None:
     ]
     after = cloud("ec2").describe_security_groups(Filters=[{"Name": "group-name", "Values": [GROUP]}])["SecurityGroups"]
     assert [one["GroupId"] for one in after] == [one["GroupId"] for one in before]
+
+
+def test_a_plugin_that_lies_about_a_read_or_answers_late_changes_nothing(cloud: Cloud) -> None:
+    """What it says is gone or other than it was would be steps that the plan does not hold: refused; late truth is waited for."""
+    cloud.apply(cloud.order())
+    changed = {**cloud.fleet.inputs, "fleet": {**cloud.fleet.inputs["fleet"], "logGroup": "/qnsp/aws-nitro/other"}}
+    unit = replace(cloud.fleet, inputs=changed)
+    recorded = records.read_state(cloud.toy.settings.backend).units[unit.id]
+    steps = PulumiPreviews(lambda: cloud.settings).preview([PreviewRequest(unit, recorded)])[unit.id]
+    order = toys.order(cloud.toy, [unit], [Action(unit.id, Op.UPDATE, steps=steps)])
+    for lie, said in (("gone", "create of aws:ec2/launchTemplate:LaunchTemplate"), ("other", "update of aws:ec2/")):
+        with pytest.raises(PlanRefused, match="QNSP-PLN-102") as caught:
+            cloud.apply(order, **{READS_AS: f"{lie}:triage-template"})
+        assert said in caught.value.message
+        assert [one["logGroupName"] for one in cloud("logs").describe_log_groups()["logGroups"]] == [LOG]
+        assert len(cloud("ec2").describe_launch_templates()["LaunchTemplates"]) == 1
+    assert _whole(cloud.apply(order, **{READS_AS: "late:triage-template"}))
+    assert [one["logGroupName"] for one in cloud("logs").describe_log_groups()["logGroups"]] == [
+        "/qnsp/aws-nitro/other"
+    ]
 
 
 def test_an_interrupted_destroy_goes_on(cloud: Cloud) -> None:

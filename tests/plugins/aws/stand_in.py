@@ -39,6 +39,10 @@ KINDS: Mapping[str, Kind] = {
 DIES_AT = "STAND_IN_DIES_AT"
 """Part of the name of the resource at whose creation the plugin's process ends: before it is made, or, with `after:` in front, after."""
 
+READS_AS = "STAND_IN_READS_AS"
+"""`<lie>:<part of a resource's name>`: what a read of it says: `gone`, `other` (another text in every tag), `late` (the truth, seconds later)."""
+_LATE_SECONDS = 3
+
 
 def _marked(value: Any, *, top: bool = True) -> Any:
     """Inputs as the real provider hands them on: every object carries `__defaults`."""
@@ -111,6 +115,12 @@ class StandIn(api.Provider):
 
     async def read(self, request: api.ReadRequest) -> api.ReadResponse:
         kind, state = _kind(request.urn), plain_map(request.properties)
+        lie, _, about = os.environ.get(READS_AS, "").partition(":")
+        lie = lie if about in request.urn else ""
+        if lie == "gone":
+            return api.ReadResponse("", {}, {})
+        if lie == "late":
+            await asyncio.sleep(_LATE_SECONDS)
         try:
             seen = await self._run(kind.read, request.resource_id, _plain(state))
         except ClientError as error:
@@ -120,6 +130,8 @@ class StandIn(api.Provider):
         if seen is None:
             return api.ReadResponse("", {}, {})
         told = {name: value for name, value in settled(_plain(state), seen).items() if value is not None}
+        if lie == "other":
+            told["tags"] = dict.fromkeys(told.get("tags") or {}, "what nobody wrote")
         before = plain_map(request.inputs)
         # An import knows nothing before; then every argument that says something is an input.
         names = (
