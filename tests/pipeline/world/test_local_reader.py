@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import socket
 import sys
 import threading
@@ -96,7 +97,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     run = tmp_path / ".qnsp/run"
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(run / "supervisor.sock"))
+        # The folder may lie deeper than the 108 bytes that a socket's address holds.
+        folder = os.open(run, os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{folder}/supervisor.sock")
+        os.close(folder)
         listener.listen()
 
         def serve() -> None:

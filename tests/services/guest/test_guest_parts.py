@@ -58,20 +58,40 @@ def link(name: str, target: str) -> tarfile.TarInfo:
 
 
 def test_an_image_is_unpacked(tmp_path: Path) -> None:
-    """Plain files in folders."""
-    unpack(image((tarfile.TarInfo("upstream/app.py"), b"print()")), tmp_path / "out")
+    """Plain files in folders, for the guest alone; what can be run can be run."""
+    program, empty = tarfile.TarInfo("./bin/run"), tarfile.TarInfo("data")
+    program.mode, empty.type = 0o6777, tarfile.DIRTYPE
+    unpack(image((tarfile.TarInfo("upstream/app.py"), b"print()"), (program, b"#!"), (empty, b"")), tmp_path / "out")
     assert (tmp_path / "out/upstream/app.py").read_bytes() == b"print()"
+    modes = {name: (tmp_path / "out" / name).stat().st_mode & 0o7777 for name in ("upstream/app.py", "bin/run")}
+    assert modes == {"upstream/app.py": 0o600, "bin/run": 0o700}
+    assert list((tmp_path / "out/data").iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "data",
     [
         image((tarfile.TarInfo("../outside"), b"x")),
-        image((tarfile.TarInfo("/etc/outside"), b"x"))[:-10000] or b"",
+        image((tarfile.TarInfo("a/../../outside"), b"x")),
+        image((tarfile.TarInfo("/etc/outside"), b"x")),
+        image((tarfile.TarInfo("whole"), b"x" * 20_000))[:-25_000],
         image((link("a", "/etc"), b"")),
+        image((tarfile.TarInfo("a"), b"x"), (tarfile.TarInfo("a/b"), b"x")),
+        image((tarfile.TarInfo("a/b"), b"x"), (tarfile.TarInfo("a"), b"x")),
+        image((tarfile.TarInfo("."), b"x")),
         b"not a tar at all" * 100,
     ],
-    ids=["leaves-the-folder", "cut", "link", "no-tar"],
+    ids=[
+        "leaves-the-folder",
+        "leaves-it-later",
+        "absolute",
+        "cut",
+        "link",
+        "file-as-folder",
+        "folder-as-file",
+        "itself",
+        "no-tar",
+    ],
 )
 def test_an_image_with_anything_else_is_refused(tmp_path: Path, data: bytes) -> None:
     """Nothing lands outside; the error has a code."""

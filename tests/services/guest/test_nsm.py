@@ -195,7 +195,9 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask(shim: Path, folder: Path, answer: bytes, **settings: str) -> tuple[bytes, bytes]:
     (folder / "answer").write_bytes(answer)
     files = {"NSM_REQUEST": str(folder / "request"), "NSM_ANSWER": str(folder / "answer")}
-    environment = {**os.environ, "LD_PRELOAD": str(shim), **files, **settings}
+    # A path with a space would be two in LD_PRELOAD.
+    preloaded = {"LD_PRELOAD": shim.name, "LD_LIBRARY_PATH": str(shim.parent)}
+    environment = {**os.environ, **preloaded, **files, **settings}
     ended = subprocess.run([sys.executable, "-c", ASK], env=environment, check=True, capture_output=True)
     request = folder / "request"
     return ended.stdout, request.read_bytes() if request.exists() else b""
