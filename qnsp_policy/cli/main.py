@@ -138,6 +138,10 @@ def _run(line: list[str], session: Session) -> int:
     except UsageProblem as problem:
         return _usage(str(problem), session)
     if not completing:
+        if not left and not session.text:
+            return _usage("no command is named", session, hint=f"see: {PROGRAM} --help")
+        if left[:1] == ["help"] and len(left) > 1:
+            left = [*left[1:], "--help"]
         if not left or left[0] in {"--help", "-h", "help"}:
             session.say(help_text())
             return 0 if left else USAGE
@@ -151,10 +155,10 @@ def _run(line: list[str], session: Session) -> int:
 def _dispatch(line: list[str], session: Session) -> int:
     import typer
 
-    from qnsp_policy.cli.tree import build_tree
+    from qnsp_policy.cli.tree import build_command
     from qnsp_policy.errors import QnspError
 
-    command = typer.main.get_command(build_tree(line[0] if line else named_command(os.environ)))
+    command = build_command(line[0] if line else named_command(os.environ))
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]  # UsageError; typer does not export it
     try:
         result = command.main(args=line, prog_name=PROGRAM, standalone_mode=False, obj=session)

@@ -37,6 +37,24 @@ def emit(session: Session, value: Any, text: Callable[[], str], *, exact: bool =
         session.say(json.dumps(value, ensure_ascii=False, indent=2 if session.format == "json" else None))
 
 
+def deliver(session: Session, value: Any, out: Path | None, *, note: str = "") -> None:
+    """Print a JSON document as it is, or write it to a file and say so in the format that the line asks for.
+
+    Args:
+        session: the line.
+        value: the document.
+        out: the file; None prints.
+        note: what to do with the file, beside the result.
+    """
+    if out is None:
+        emit(session, value, lambda: json.dumps(value, ensure_ascii=False, indent=2), exact=True)
+        return
+    out.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    emit(session, {"wrote": str(out)}, lambda: f"wrote {out}")
+    if note:
+        session.note(note)
+
+
 def fitted(session: Session, text: str) -> str:
     """The text with long lines broken at spaces where a terminal would break them anywhere."""
     if not session.stdout.isatty():
@@ -68,4 +86,4 @@ def write_outputs(session: Session, wanted: list[str], makers: Mapping[str, Call
         session.note(f"wrote {path} ({kind})")
 
 
-__all__ = ["emit", "fitted", "paint_of", "write_outputs"]
+__all__ = ["deliver", "emit", "fitted", "paint_of", "write_outputs"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import PlanRefused, QnspError
+from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
 from qnsp_policy.kernel.ledger.store_edge import AppendedRecord
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import apply
@@ -103,7 +104,7 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
         back=back_of(payload),
     )
     kind = "destroy" if payload["options"]["destroy"] else "apply"
-    operator = settings.operator_key.stem if settings.operator_key else ""
+    operator = read_key_file(settings.operator_key).name if settings.operator_key else ""
     journal = Journal(open_ledger(root, workspace), backend, kind, operator, now)
     try:
         record = apply(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.review.ledger_text import denial_lines
 from qnsp_policy.pipeline.trust.decide import REASONS
 from qnsp_policy.workflows.ledger import ledger_list
@@ -31,7 +32,7 @@ def ask_broker(root: Path, resource: str, enclave: str, *, now: datetime) -> dic
             "QNSP-OPS-070",
             f"no member of {name} runs here",
             subject=name,
-            next_step="apply a plan that makes it; see `qnsp-policy state list`",
+            next_step=did_you_mean(name, _running(root), "apply a plan that makes it; see `qnsp-policy state list`"),
         )
     line = [
         sys.executable,
@@ -59,6 +60,12 @@ def ask_broker(root: Path, resource: str, enclave: str, *, now: datetime) -> dic
         lines += _why(root, str(outcome["decision"]))
         lines.append("  the wire carried the code and a correlation id only; the rest stands in the broker's ledger")
     return {**outcome, "enclave": name, "lines": lines}
+
+
+def _running(root: Path) -> list[str]:
+    """Enclaves whose first member has been told how to start."""
+    found = (root / ".qnsp/run/cfg").glob("enclave-*-0-guest.json")
+    return [path.name.removeprefix("enclave-").removesuffix("-0-guest.json") for path in found]
 
 
 def _why(root: Path, decision: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError, Place
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.review.drift_places import place_of
 from qnsp_policy.pipeline.world.observed import Concern
@@ -28,7 +29,7 @@ def drift(root: Path, *, ignore: tuple[str, ...] = (), now: datetime) -> dict[st
                 "QNSP-OPS-065",
                 f"{unit} is no unit of this workspace",
                 subject=unit,
-                next_step="see `qnsp-policy state list`",
+                next_step=did_you_mean(unit, recorded.units, "see `qnsp-policy state list`"),
             )
     seen = observe(root, workspace, recorded)
     found = [

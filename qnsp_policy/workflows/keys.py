@@ -8,8 +8,9 @@ from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.keyfile_edge import KeyFile, read_key_file, write_key_file
-from qnsp_policy.kernel.crypto.keys import generate
+from qnsp_policy.kernel.crypto.keys import SOFTWARE, generate
 from qnsp_policy.kernel.crypto.signer import SoftwareSigner
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 
 SIGNER_ALGORITHMS = ("ML-DSA-65", "Ed25519")
 KEYS = Path(".qnsp/keys")
@@ -45,8 +46,16 @@ def new_key(root: Path, name: str, algorithms: Sequence[str] = SIGNER_ALGORITHMS
     """Make a key of each algorithm for `name` and write them as one file.
 
     Raises:
-        OperatorError: the name is not one, or the file exists.
+        OperatorError: the name is not one, the file exists, or there is no such algorithm.
     """
+    for algorithm in algorithms:
+        if algorithm not in SOFTWARE:
+            raise OperatorError(
+                "QNSP-KEY-016",
+                f"no key of algorithm {algorithm!r} can be made here",
+                subject=algorithm,
+                next_step=did_you_mean(algorithm, SOFTWARE),
+            )
     path = root / KEYS / file_name(name)
     made = write_key_file(path, name, tuple(generate(algorithm) for algorithm in algorithms))
     return _entry(root, path, made)
@@ -75,7 +84,11 @@ def find_keys(root: Path, name: str) -> KeyFile:
         f"no keys of {name} in {KEYS.as_posix()}",
         subject=name,
         got=", ".join(known) or "no key files",
-        next_step=f"make them with `qnsp-policy key new {name}`, or name another identity with --as",
+        next_step=did_you_mean(
+            name,
+            [*known, *(one.partition("@")[0] for one in known)],
+            f"make them with `qnsp-policy key new {name}`, or name another identity with --as",
+        ),
     )
 
 

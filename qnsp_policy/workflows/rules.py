@@ -6,11 +6,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.rules.engine import RulesEngine, RuleSet
@@ -91,12 +91,15 @@ def explain_rule(root: Path, rule_id: str) -> dict[str, Any]:
     rules = {rule.id: rule for rule in _all_rules(root)}
     rule = rules.get(rule_id)
     if rule is None:
-        close = get_close_matches(rule_id, rules, n=1)
+        here = load(root).documents if (root / "qnsp.yaml").exists() else ()
+        meant = next((address for address in here if address.partition("/")[2] == rule_id), None)
         raise OperatorError(
             "QNSP-OPS-051",
             f"there is no rule {rule_id}",
             subject=rule_id,
-            next_step=f"did you mean `{close[0]}`?" if close else "see `qnsp-policy policy list`",
+            next_step=f"did you mean `qnsp-policy explain {meant}`?"
+            if meant
+            else did_you_mean(rule_id, rules, "see `qnsp-policy policy list`"),
         )
     try:
         page = data_path("docs", "rules", f"{rule_id}.md").read_text(encoding="utf-8").rstrip()

@@ -6,13 +6,13 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest, timestamp
 from qnsp_policy.kernel.files_edge import write_whole
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.engine import lease, records
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -55,12 +55,11 @@ def state_show(root: Path, unit_id: str) -> dict[str, Any]:
     recorded = recorded_state(root, load(root))
     unit = recorded.units.get(unit_id)
     if unit is None:
-        close = get_close_matches(unit_id, recorded.units, n=1)
         raise OperatorError(
             "QNSP-OPS-065",
             f"{unit_id} is not applied",
             subject=unit_id,
-            next_step=f"did you mean `{close[0]}`?" if close else "see `qnsp-policy state list`",
+            next_step=did_you_mean(unit_id, recorded.units, "see `qnsp-policy state list`"),
         )
     return {
         "id": unit.id,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import Enclave, Tenant
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -117,14 +118,11 @@ def _address(workspace: Workspace, kind: str, name: str | None, known: list[str]
         return None
     wanted = name if "/" in name else f"{kind}/{name}"
     if wanted not in workspace.documents:
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, known, n=1)
         raise OperatorError(
             "QNSP-OPS-055",
             f"there is no {wanted}",
             subject=wanted,
-            next_step=f"did you mean `{close[0]}`?" if close else f"one of: {', '.join(known)}",
+            next_step=did_you_mean(name, known),
         )
     return wanted
 

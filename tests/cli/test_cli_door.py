@@ -161,8 +161,8 @@ def test_completion(shell: str, words: str, offered: set[str]) -> None:
         (["--now", "yesterday", "plan"], "RFC 3339"),
         (["--now", "2026-11-21T10:00:00", "plan"], "no time zone"),
         (["-C"], "needs a value"),
-        (["trust", "diff"], "'base'"),
-        (["apply"], "'plan'"),
+        (["trust", "diff"], "'BASE'"),
+        (["apply"], "'PLAN'"),
         (["check", "--out", "sarif"], "KIND=PATH"),
     ],
 )
@@ -321,3 +321,73 @@ def test_a_reader_that_goes_away_early_is_told_by_the_code(tmp_path: Path) -> No
     line = f"'{sys.executable}' -m qnsp_policy.cli.main -C '{tmp_path}' schema export | head -c 10; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES.values() if entry.group], ids=lambda entry: entry.name)
+def test_a_group_says_each_verb_in_whole_words(
+    entry: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns no verb's line is cut off, and no type of Python's stands for a value."""
+    from qnsp_policy.cli.table import Entry
+
+    assert isinstance(entry, Entry)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([entry.name, "--help"]) == 0
+    page = capsys.readouterr().out
+    lines = [line for line in page.partition("Commands:\n")[2].split("\n") if line.strip()]
+    assert [line for line in lines if line.endswith("...")] == []
+    verbs = [line.split()[0] for line in lines]
+    assert verbs
+    for verb in verbs:
+        assert main(["help", entry.name, verb]) == 0
+        page = capsys.readouterr().out
+        assert not re.search(r"<(str|path|int|float|list|file)", page), page
+
+
+def test_help_names_the_exit_codes_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command with codes of its own says them in its help, before the examples."""
+    assert main(["help", "drift"]) == 0
+    page = capsys.readouterr().out
+    assert page.index("2 drift") < page.index("Examples:")
+
+
+def test_a_line_without_a_command_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--format json` alone is a usage error that a program can read."""
+    assert main(["--format", "json"]) == exits.USAGE
+    assert json.loads(capsys.readouterr().out)["exitCode"] == exits.USAGE
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (["check", "--engine", "opaa"], "did you mean opa?"),
+        (["plan", "--fail-on", "hihg"], "did you mean high?"),
+        (["drift", "--fail-on", "some"], "none of any, security"),
+    ],
+)
+def test_a_word_that_is_none_names_the_nearest(line: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Options that take one of a few words refuse others before anything is read, as usage."""
+    assert main(line) == exits.USAGE
+    assert says in capsys.readouterr().err
+
+
+def test_documents_for_others_are_one_line_of_ndjson(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`schema export` prints one value a line where lines are asked, and says what it wrote where it writes."""
+    assert main(["schema", "export", "--format", "ndjson"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["title"]
+    out = tmp_path / "s.json"
+    assert main(["schema", "export", "--out", str(out), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"wrote": str(out)}
+    assert json.loads(out.read_text(encoding="utf-8")) == json.loads(line)
+
+
+def test_a_misspelt_name_is_answered_by_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Algorithms, identities and templates: what was meant, as an error of whoever typed it."""
+    assert main(["-C", str(tmp_path), "key", "new", "alice", "--algorithm", "ML-DSA-66"]) == exits.ERROR
+    assert "did you mean `ML-DSA-65`?" in capsys.readouterr().err
+    assert main(["-C", str(tmp_path), "key", "new", "alice@clinic.example"]) == 0
+    assert main(["-C", str(tmp_path), "key", "show", "alcie"]) == exits.ERROR
+    assert "did you mean `alice`?" in capsys.readouterr().err
+    assert main(["init", "--template", "bar", str(tmp_path / "new")]) == exits.ERROR
+    assert "did you mean `bare`?" in capsys.readouterr().err

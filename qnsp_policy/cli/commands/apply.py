@@ -11,7 +11,11 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit
 from qnsp_policy.cli.tree import examples
 
-EXAMPLES = examples("apply change.plan", "apply change.plan --format ndjson")
+EXAMPLES = examples(
+    "apply change.plan",
+    "apply change.plan --format ndjson",
+    ends="4 plan refused, 5 locked, 6 partly applied (state is saved)",
+)
 
 
 def command(

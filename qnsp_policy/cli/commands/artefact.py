@@ -32,7 +32,10 @@ def seal(
         str | None, typer.Option(help="The broker that will hold the key; default: the tenant's.")
     ] = None,
 ) -> None:
-    """Seal a file, wrap its key to the broker, and say which digests belong into the document."""
+    """Seal a file and wrap its key to the broker.
+
+    Says which digests belong into the document.
+    """
     from qnsp_policy.workflows.artefact import seal_artefact
 
     session: Session = ctx.obj

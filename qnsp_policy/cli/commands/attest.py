@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,40 +11,16 @@ import typer
 from qnsp_policy.cli.exits import OK, UNPROVEN
 from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of
-from qnsp_policy.cli.tree import examples, last_day
+from qnsp_policy.cli.tree import examples, last_day, one_of
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 KINDS = ("sev-snp", "tdx", "sgx", "nitro-enclave", "nitro-tpm", "nvidia-gpu", "nvswitch", "nras", "coco-sample")
 _KIND_HELP = "auto, or " + ", ".join(KINDS) + "."
 
-
 VERIFIERS = ("nvidia-sdk", "nvattest")
 
-
-def completing(words: Sequence[str]) -> Callable[[str], list[str]]:
-    """Completion of an option that takes one of these words."""
-    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
-
-
-def _one_of(value: str, words: Sequence[str]) -> str:
-    if value in words:
-        return value
-    close = difflib.get_close_matches(value, words, n=1)
-    raise typer.BadParameter(
-        f"{value!r} is none of {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
-    )
-
-
-def _kind(value: str) -> str:
-    return _one_of(value, ("auto", *KINDS))
-
-
-def _verifier(value: str | None) -> str | None:
-    return value if value is None else _one_of(value, VERIFIERS)
-
-
-Kind = Annotated[str, typer.Option(help=_KIND_HELP, callback=_kind, autocompletion=completing(("auto", *KINDS)))]
+Kind = Annotated[str, typer.Option(metavar="KIND", help=_KIND_HELP, **one_of(("auto", *KINDS)))]
 
 
 @app.command(epilog=examples("attest inspect report.bin --offsets", "attest inspect report.bin --format json"))
@@ -98,6 +72,7 @@ def _table(found: dict[str, Any], session: Session, *, offsets: bool) -> str:
     epilog=examples(
         "attest verify report.bin --collateral amd/ --nonce 00ff --policy values.yaml",
         "attest verify --batch fleet.jsonl",
+        ends="7 evidence refused",
     )
 )
 def verify(
@@ -115,8 +90,12 @@ def verify(
         list[Path] | None, typer.Option(metavar="FILE", help="Root instead of the pinned ones; repeatable.")
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Appraisal policy (JSON), or ReferenceValues.")] = None,
-    nonce: Annotated[str | None, typer.Option(help="Expected nonce, hex; padded where the field is larger.")] = None,
-    report_data: Annotated[str | None, typer.Option(help="Expected report data, hex, the whole field.")] = None,
+    nonce: Annotated[
+        str | None, typer.Option(metavar="HEX", help="Expected nonce, hex; padded where the field is larger.")
+    ] = None,
+    report_data: Annotated[
+        str | None, typer.Option(metavar="HEX", help="Expected report data, hex, the whole field.")
+    ] = None,
     require_checked: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Statement that must not be `not checked`; * for all; repeatable."),
@@ -129,14 +108,15 @@ def verify(
     second_opinion: Annotated[
         str | None,
         typer.Option(
-            help="nvidia-sdk or nvattest judges the same GPU evidence; a disagreement refuses.",
-            callback=_verifier,
-            autocompletion=completing(VERIFIERS),
+            help="nvidia-sdk or nvattest judges the same GPU evidence; a disagreement refuses.", **one_of(VERIFIERS)
         ),
     ] = None,
     batch: Annotated[Path | None, typer.Option(help="JSON lines: judge many; answers are JSON lines.")] = None,
 ) -> None:
-    """Verify evidence of any kind offline against the vendors' roots."""
+    """Verify evidence of any kind offline.
+
+    Against the vendors' pinned roots, or those of --anchor.
+    """
     session: Session = ctx.obj
     if (batch is None) == (evidence is None):
         raise typer.BadParameter("give one file of evidence, or --batch LIST")
@@ -229,7 +209,7 @@ def _width() -> int:
 
 
 collateral_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(collateral_app, name="collateral", help="Fetch what verification needs, carry it, see when it ends.")
+app.add_typer(collateral_app, name="collateral", help="What verification needs: fetch, carry, see when it ends.")
 
 
 @collateral_app.command(
@@ -248,10 +228,13 @@ def fetch(
     endpoint: Annotated[
         list[str] | None, typer.Option(metavar="NAME=URL", help="Instead of a vendor's address; repeatable.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the collateral.")] = Path("collateral"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the collateral.")] = Path("collateral"),
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask again even for what still holds.")] = False,
 ) -> None:
-    """Fetch the collateral that evidence needs; the only attest command that uses the network."""
+    """Fetch the collateral that evidence needs.
+
+    The only attest command that uses the network.
+    """
     from qnsp_policy.workflows.attest_collateral import fetch_collateral
 
     session: Session = ctx.obj
@@ -279,9 +262,14 @@ def bundle(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(help="Folder of collateral, or a bundle with --unpack.")],
     out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("collateral.tar"),
-    unpack: Annotated[Path | None, typer.Option(help="Lay the bundle out in this folder instead.")] = None,
+    unpack: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Lay the bundle out in this folder instead.")
+    ] = None,
 ) -> None:
-    """Pack a folder for an air gap, with manifest and digests, or lay one out."""
+    """Pack a folder for an air gap, or lay one out.
+
+    With a manifest and digests, which are held when it is laid out.
+    """
     from qnsp_policy.workflows.attest_collateral import pack_bundle, unpack_bundle
 
     session: Session = ctx.obj
@@ -291,10 +279,14 @@ def bundle(
 
 
 @collateral_app.command(
-    epilog=examples("attest collateral status collateral/", "attest collateral status collateral/ --format json")
+    epilog=examples(
+        "attest collateral status collateral/",
+        "attest collateral status collateral/ --format json",
+        ends="2 one has ended or cannot be read",
+    )
 )
 def status(ctx: typer.Context, folder: Annotated[Path, typer.Argument(help="Folder of collateral.")]) -> None:
-    """When each file ends; exit code 2 if one has ended or cannot be read."""
+    """When each file of collateral ends."""
     from qnsp_policy.cli.exits import CHANGES
     from qnsp_policy.workflows.attest_collateral import collateral_status
 
@@ -323,7 +315,7 @@ def reference_values(
     source: Annotated[Path, typer.Argument(metavar="FROM", help="Enclave image, launch inputs (JSON), or evidence.")],
     name: Annotated[str, typer.Option(help="Name of the document.")] = "reference-values",
     expires: Annotated[
-        str | None, typer.Option(help="Last day (YYYY-MM-DD); half a year from now if not given.")
+        str | None, typer.Option(metavar="DAY", help="Last day (YYYY-MM-DD); half a year from now if not given.")
     ] = None,
     kind: Kind = "auto",
     collateral: Annotated[
@@ -340,7 +332,10 @@ def reference_values(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the document here.")] = None,
 ) -> None:
-    """Write a ReferenceValues document: computed from what is launched, or learnt from evidence (trust on first use)."""
+    """Write a ReferenceValues document.
+
+    Computed from what is launched, or learnt from evidence (trust on first use).
+    """
     from qnsp_policy.workflows.attest_values import as_yaml
     from qnsp_policy.workflows.attest_values import reference_values as make
 
@@ -370,14 +365,17 @@ def reference_values(
 )
 def collect(
     ctx: typer.Context,
-    nonce: Annotated[str, typer.Option(help="32 bytes, hex: what the evidence shall answer.")],
+    nonce: Annotated[str, typer.Option(metavar="HEX", help="32 bytes, hex: what the evidence shall answer.")],
     by: Annotated[
         str,
-        typer.Option(help="nvidia-sdk or nvattest.", callback=_verifier, autocompletion=completing(VERIFIERS)),
+        typer.Option(help="nvidia-sdk or nvattest.", **one_of(VERIFIERS)),
     ] = "nvidia-sdk",
     out: Annotated[Path | None, typer.Option(help="Write the additional evidence (JSON) here.")] = None,
 ) -> None:
-    """Take evidence of this machine's GPUs, as additional evidence for a key broker."""
+    """Take evidence of this machine's GPUs.
+
+    As additional evidence for a key broker.
+    """
     from qnsp_policy.workflows.attest_opinion import collect_gpus
 
     session: Session = ctx.obj
@@ -402,7 +400,10 @@ def ask(
     resource: Annotated[str, typer.Argument(help="tenant/type/name")],
     enclave: Annotated[str, typer.Option(help="Whose evidence is shown to the broker.")],
 ) -> None:
-    """Ask the broker for a key as a member of an enclave would, and say what it answered; the key is thrown away."""
+    """Ask the broker for a key as an enclave's member would.
+
+    Says what it answered, and why; the key is thrown away.
+    """
     from qnsp_policy.workflows.attest import ask_broker
 
     session: Session = ctx.obj
@@ -416,10 +417,13 @@ def ask(
     epilog=examples("attest simulated-values clinic-enclave", "attest simulated-values research-enclave --format json"),
 )
 def simulated(ctx: typer.Context, enclave: Annotated[str, typer.Argument(help="The enclave's name.")]) -> None:
-    """What members of a simulated enclave will measure: the two values for its ReferenceValues document."""
+    """What members of a simulated enclave will measure.
+
+    The two values for its ReferenceValues document, and the anchors for the TrustRoot; the simulated vendors are made if need be.
+    """
+    from qnsp_policy.pipeline.review.attest_text import simulated_text
     from qnsp_policy.workflows.attest_simulated import simulated_values
 
     session: Session = ctx.obj
-    found = simulated_values(session.directory, enclave)
-    inner = ", ".join(f'{name}: "{value}"' for name, value in found["measurements"].items())
-    emit(session, found, lambda: f"For {found['referenceValues']}:\n  - measurements: {{{inner}}}")
+    found = simulated_values(session.directory, enclave, now=session.now)
+    emit(session, found, lambda: simulated_text(found))

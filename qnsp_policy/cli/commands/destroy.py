@@ -11,7 +11,9 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of
 from qnsp_policy.cli.tree import examples
 
-EXAMPLES = examples("destroy --approve-as bob", "destroy --save end.plan")
+EXAMPLES = examples(
+    "destroy --approve-as bob", "destroy --save end.plan", ends="4 plan refused, 5 locked, 6 partly destroyed"
+)
 
 
 def command(

@@ -10,15 +10,18 @@ import typer
 from qnsp_policy.cli.exits import CHANGES, OK
 from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of
-from qnsp_policy.cli.tree import examples
+from qnsp_policy.cli.tree import examples, one_of
 
-EXAMPLES = examples("drift", "drift --fail-on security --heal-plan fix.plan")
+EXAMPLES = examples("drift", "drift --fail-on security --heal-plan fix.plan", ends="2 drift")
 
 
 def command(
     ctx: typer.Context,
     ignore: Annotated[list[str] | None, typer.Option(metavar="UNIT", help="Leave this unit out (repeatable).")] = None,
-    fail_on: Annotated[str, typer.Option(metavar="any|security", help="What makes the exit code 2.")] = "any",
+    fail_on: Annotated[
+        str,
+        typer.Option(metavar="any|security", help="What makes the exit code 2.", **one_of(("any", "security"))),
+    ] = "any",
     heal_plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a plan that puts it right.")] = None,
 ) -> None:
     """Compare the running world with what was applied.
@@ -29,8 +32,6 @@ def command(
     from qnsp_policy.workflows.drift import drift
 
     session: Session = ctx.obj
-    if fail_on not in {"any", "security"}:
-        raise typer.BadParameter("--fail-on is any or security")
     found = drift(session.directory, ignore=tuple(ignore or ()), now=session.now)
     if heal_plan is not None and found["drifted"]:
         from qnsp_policy.workflows.plan import PlanOptions, make

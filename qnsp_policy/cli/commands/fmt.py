@@ -11,7 +11,7 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit
 from qnsp_policy.cli.tree import examples
 
-EXAMPLES = examples("fmt", "fmt --check --diff")
+EXAMPLES = examples("fmt", "fmt --check --diff", ends="3 a file would change (with --check)")
 
 
 def command(

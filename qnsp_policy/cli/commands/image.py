@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qnsp_policy.cli.options import Session
-from qnsp_policy.cli.output import emit
+from qnsp_policy.cli.output import deliver, emit
 from qnsp_policy.cli.tree import examples, last_day
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -35,10 +35,14 @@ def build(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of that document; the recipe's if not given.")] = None,
     expires: Annotated[
-        str | None, typer.Option(help="Last day of the values (YYYY-MM-DD); half a year from now if not given.")
+        str | None,
+        typer.Option(metavar="DAY", help="Last day of the values (YYYY-MM-DD); half a year from now if not given."),
     ] = None,
 ) -> None:
-    """Build an image from a recipe: same inputs, same bytes, same registers."""
+    """Build an image from a recipe.
+
+    Same inputs, same bytes, same registers.
+    """
     from qnsp_policy.workflows.image import build_image
 
     session: Session = ctx.obj
@@ -100,18 +104,15 @@ def guest(
     enclave: Annotated[str, typer.Argument(help="The Enclave document of the fleet.")],
     out: Annotated[Path | None, typer.Option(help="Write it here.")] = None,
 ) -> None:
-    """What the guest in a fleet's image must be told, from the documents."""
-    import json
+    """What the guest in a fleet's image must be told.
 
+    Made from the documents.
+    """
     from qnsp_policy.workflows.image_guest import guest_configuration
 
     session: Session = ctx.obj
     found = guest_configuration(session.directory, enclave)
-    text = json.dumps(found, indent=2) + "\n"
-    if out is not None:
-        out.write_text(text, encoding="utf-8")
-        session.note(f"wrote {out}; it goes into the image, and PCR2 measures it")
-    emit(session, found, lambda: "" if out is not None else text.rstrip("\n"), exact=True)
+    deliver(session, found, out, note="it goes into the image, and PCR2 measures it")
 
 
 def _registers(found: Any) -> list[str]:

@@ -10,7 +10,11 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit
 from qnsp_policy.cli.tree import examples
 
-EXAMPLES = examples("import platform/cloud role-triage triage", "import enclave/triage triage-log /qnsp/prod/triage")
+EXAMPLES = examples(
+    "import platform/cloud role-triage triage",
+    "import enclave/triage triage-log /qnsp/prod/triage",
+    ends="5 locked",
+)
 
 
 def command(

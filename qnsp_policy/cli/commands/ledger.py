@@ -18,16 +18,17 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 @app.command("list", epilog=examples("ledger list", "ledger list --type denial --format json"))
 def list_(
     ctx: typer.Context,
-    type_: Annotated[str | None, typer.Option("--type", help="Only records of this type.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only records of this type.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
 ) -> None:
-    """Records of the workspace, its brokers and gateways, merged by time."""
+    """Records of the workspace, brokers and gateways, by time."""
     from qnsp_policy.pipeline.review.ledger_text import render_records
     from qnsp_policy.workflows.ledger import ledger_list
 
     session: Session = ctx.obj
     found = ledger_list(session.directory, type_=type_, limit=limit)
-    emit(session, found, lambda: render_records(found, paint=paint_of(session)))
+    none = f"no record is of the type {type_}" if type_ else "the ledger is empty"
+    emit(session, found, lambda: render_records(found, paint=paint_of(session)) if found else none)
 
 
 @app.command(epilog=examples("ledger verify", "ledger verify --format json"))
@@ -46,7 +47,10 @@ def verify(ctx: typer.Context) -> None:
 
 @app.command(epilog=examples("ledger keys", "ledger keys --format json"))
 def keys(ctx: typer.Context) -> None:
-    """The public keys of every log, as C2SP verifier keys: give them to whoever verifies a log or a proof elsewhere."""
+    """The public keys of every log, as C2SP verifier keys.
+
+    Give them to whoever verifies a log or a proof elsewhere.
+    """
     from qnsp_policy.workflows.ledger import ledger_keys
 
     session: Session = ctx.obj

@@ -11,12 +11,16 @@ import typer
 from qnsp_policy.cli.exits import CHANGES, OK, VIOLATIONS, worst
 from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of, write_outputs
-from qnsp_policy.cli.tree import examples
+from qnsp_policy.cli.tree import Engine, FailOn, examples
 
 if TYPE_CHECKING:
     from qnsp_policy.workflows.plan import MadePlan
 
-EXAMPLES = examples("plan --save change.plan", "plan --target enclave/clinic-enclave --full")
+EXAMPLES = examples(
+    "plan --save change.plan",
+    "plan --target enclave/clinic-enclave --full",
+    ends="2 changes (with --detailed-exitcode), 3 findings or weakened trust that block",
+)
 
 
 def command(
@@ -48,9 +52,9 @@ def command(
         bool, typer.Option("--preflight", help="Ask the cloud, read-only, what a preview never asks it.")
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="Show unchanged units, steps and properties too.")] = False,
-    fail_on: Annotated[str | None, typer.Option(metavar="LEVEL", help="A severity, or weaken.")] = None,
-    engine: Annotated[str, typer.Option(help="Rules engine: wasm or opa.")] = "wasm",
-    opa_url: Annotated[str | None, typer.Option(help="Ask this OPA server for the rules.")] = None,
+    fail_on: FailOn = None,
+    engine: Engine = "wasm",
+    opa_url: Annotated[str | None, typer.Option(metavar="URL", help="Ask this OPA server for the rules.")] = None,
     out: Annotated[list[str] | None, typer.Option(metavar="KIND=PATH", help="html, json, markdown or text.")] = None,
 ) -> None:
     """What would change: infrastructure and trust in one view."""

@@ -11,7 +11,7 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit
 from qnsp_policy.cli.tree import examples
 
-EXAMPLES = examples("refresh --yes", "refresh --yes --format json")
+EXAMPLES = examples("refresh --yes", "refresh --yes --format json", ends="5 locked, 6 partly refreshed")
 
 
 def command(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.output import deliver
 from qnsp_policy.cli.tree import examples
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -28,9 +28,4 @@ def export(
     from qnsp_policy.pipeline.model.schema import json_schema
 
     session: Session = ctx.obj
-    text = json.dumps(json_schema(), ensure_ascii=False, indent=2)
-    if out is None:
-        session.say(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
-        session.note(f"wrote {out}; name it in a file's first line: # yaml-language-server: $schema={out}")
+    deliver(session, json_schema(), out, note=f"name it in a file's first line: # yaml-language-server: $schema={out}")

@@ -15,7 +15,7 @@ from qnsp_policy.cli.tree import examples
 if TYPE_CHECKING:
     from qnsp_policy.workflows.approve import ShownPlan
 
-EXAMPLES = examples("show change.plan", "show change.plan --out html=change.html")
+EXAMPLES = examples("show change.plan", "show change.plan --out html=change.html", ends="4 apply would refuse it")
 
 
 def command(

@@ -38,7 +38,10 @@ def install(
         typer.Argument(help="pulumi, opa, caddy, tofu, nvidia-sdk; pulumi and opa if none is named."),
     ] = None,
 ) -> None:
-    """Put pinned programs into the user cache: built from source, or installed with hashes."""
+    """Put pinned programs into the user cache.
+
+    Built from source, or installed with hashes.
+    """
     from qnsp_policy.workflows.tools import install_tools
 
     session: Session = ctx.obj

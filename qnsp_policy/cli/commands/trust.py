@@ -9,8 +9,8 @@ import typer
 
 from qnsp_policy.cli.exits import OK, VIOLATIONS
 from qnsp_policy.cli.options import Session
-from qnsp_policy.cli.output import emit, paint_of
-from qnsp_policy.cli.tree import examples
+from qnsp_policy.cli.output import deliver, emit, paint_of
+from qnsp_policy.cli.tree import examples, one_of
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,20 +34,24 @@ def show(
     emit(session, shown.to_json(), text)
 
 
-@app.command(epilog=examples("trust diff HEAD~1", "trust diff ../before . --fail-on weaken"))
+@app.command(
+    epilog=examples(
+        "trust diff HEAD~1", "trust diff ../before . --fail-on weaken", ends="3 weakened (with --fail-on weaken)"
+    )
+)
 def diff(
     ctx: typer.Context,
     base: Annotated[str, typer.Argument(help="Folder or git revision.")],
     head: Annotated[str | None, typer.Argument(help="Folder or git revision; default: the workspace as it is.")] = None,
-    fail_on: Annotated[str | None, typer.Option(metavar="weaken", help="Exit 3 where trust is weakened.")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="weaken", help="Exit 3 where trust is weakened.", **one_of(("weaken",)))
+    ] = None,
 ) -> None:
     """What a change does to who may get which key."""
     from qnsp_policy.pipeline.review.trust_text import headline, render_trust_diff
     from qnsp_policy.workflows.trust import trust_diff_of
 
     session: Session = ctx.obj
-    if fail_on not in {None, "weaken"}:
-        raise typer.BadParameter("--fail-on knows `weaken` only")
     found = trust_diff_of(session.directory, base, head)
 
     def text() -> str:
@@ -64,23 +68,22 @@ def export(
     endpoint: Annotated[str, typer.Argument(help="The endpoint's name.")],
     out: Annotated[Path | None, typer.Option(help="Write it here instead of printing it.")] = None,
 ) -> None:
-    """What a caller of an endpoint relies on, as trust.json for `verify-response --trust`."""
-    import json
+    """What a caller of an endpoint relies on, as trust.json.
 
+    For `verify-response --trust`.
+    """
     from qnsp_policy.workflows.call import export_trust
 
     session: Session = ctx.obj
-    text = json.dumps(export_trust(session.directory, endpoint), ensure_ascii=False, indent=2)
-    if out is None:
-        session.say(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
-        session.note(f"wrote {out}")
+    deliver(session, export_trust(session.directory, endpoint), out)
 
 
 @app.command(epilog=examples("trust root", "trust root --format json"))
 def root(ctx: typer.Context) -> None:
-    """The TrustRoot of the documents and its digest: recognise it, keep the digest outside, then `init --adopt` it."""
+    """The TrustRoot of the documents and its digest.
+
+    Recognise it, keep the digest outside, then `init --adopt` it.
+    """
     from qnsp_policy.workflows.init_bare import trust_root
 
     session: Session = ctx.obj

@@ -12,7 +12,11 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of
 from qnsp_policy.cli.tree import examples
 
-EXAMPLES = examples("verify-response answer.http --allow-simulated", "verify-response answer.http --trust trust.json")
+EXAMPLES = examples(
+    "verify-response answer.http --allow-simulated",
+    "verify-response answer.http --trust trust.json",
+    ends="7 answer refused",
+)
 
 
 def command(

@@ -78,6 +78,9 @@ _SEED_SIZE: Final = {
     "MLKEM1024-P384": 32,
 }
 
+SOFTWARE: Final = tuple(_SEED_SIZE)
+"""Names of algorithms whose private key can be held in software."""
+
 SUPPORTED: Final = (*SIGNING, *KEMS, *SSH)
 """Names of algorithms that a `PublicKey` may have."""
 
@@ -417,4 +420,4 @@ def public_keys(jwks: object) -> tuple[PublicKey, ...]:
     return keys
 
 
-__all__ = ["SUPPORTED", "PrivateKey", "PublicKey", "generate", "public_keys"]
+__all__ = ["SOFTWARE", "SUPPORTED", "PrivateKey", "PublicKey", "generate", "public_keys"]

@@ -53,6 +53,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
+def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """What to say next to somebody whose word is none of those known.
+
+    Args:
+        word: what was said.
+        known: what could have been.
+        otherwise: said where nothing is near; None lists what is known.
+    """
+    names = sorted(known)
+    close = nearest(word, names)
+    if close:
+        return f"did you mean `{close}`?"
+    return otherwise if otherwise is not None else f"one of: {', '.join(names)}" if names else "there is none here"
+
+
 class Problem(DocumentError):  # noqa: N818 - the word of the domain: parse results hold problems
     """A problem of a document that can show its line.
 

@@ -13,17 +13,21 @@ _STYLES: Mapping[str, Style] = {"denial": "bad", "release": "good", "apply": "st
 
 _DIGEST = 71
 _THUMBPRINT = 43
+_SUBJECT = 48
+"""Columns for a subject; a longer one pushes its own line only."""
 
 
 def render_records(records: Iterable[Mapping[str, Any]], *, paint: Paint = plain) -> str:
     """Oldest first; records that say the same one after the other are one line with their number."""
     lines: list[str] = []
-    for same in _runs(records):
+    runs = list(_runs(records))
+    width = max((len(_short(same[-1]["subject"])) for same in runs), default=0)
+    for same in runs:
         record, kind = same[-1], same[-1]["type"]
         often = f"   {len(same)} times since {same[0]['time']}" if len(same) > 1 else ""
         lines.append(
             f"{record['time']}  {terminal(record['log']):<12} {record['index']:>4}  "
-            f"{paint(_STYLES.get(kind, 'dim'), f'{kind:<12}')} {_short(record['subject'])}  "
+            f"{paint(_STYLES.get(kind, 'dim'), f'{kind:<12}')} {_short(record['subject']):<{min(width, _SUBJECT)}}  "
             f"{_short(record.get('actorName') or record['actor'])}{often}"
         )
         if kind == "denial":
@@ -56,8 +60,9 @@ def denial_lines(data: Mapping[str, Any]) -> list[str]:
     since = f", in force since plan {plan}" if plan else ""
     for mismatch in data.get("mismatches", []):
         lines.append(f"  claim     {_said(mismatch, 'claim')} = {_said(mismatch, 'seen')}")
-        by = f"   by {_said(mismatch, 'setBy')} of {terminal(str(data.get('nearestGrant') or 'no grant'))}{since}"
-        lines.append(f"  required  {_said(mismatch, 'required')}{by}")
+        of = [_said(mismatch, "setBy"), terminal(str(data.get("nearestGrant") or ""))]
+        by = " of ".join(part for part in of if part)
+        lines.append(f"  required  {_said(mismatch, 'required')}{'   by ' + by if by else ''}{since}")
     return lines or [f"  {terminal(str(data.get('code', '')))}: no grant comes near{since}"]
 
 
