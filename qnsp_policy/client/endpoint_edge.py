@@ -21,6 +21,7 @@ from qnsp_policy.kernel.tls.certificate import spki_pin
 from qnsp_policy.kernel.tls.client_edge import PinnedTransport
 from qnsp_policy.kernel.tls.engine import PQ_GROUPS, Engine, client_context
 from qnsp_policy.kernel.tls.identity import PeerIdentity, pin_of
+from qnsp_policy.kernel.tls.reach_edge import reached
 from qnsp_policy.kernel.wire.endpoint import EndpointEvidence
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -73,7 +74,7 @@ def shown_pin(url: str, *, timeout: float = 5.0) -> str:
         return ""
     host, port = parts.hostname or "", parts.port or 443
     engine = Engine(client_context())
-    with socket.create_connection((host, port), timeout=timeout) as raw:
+    with socket.create_connection(reached(host, port), timeout=timeout) as raw:
         while (done := engine.handshake()) is None:
             if data := engine.outgoing():
                 raw.sendall(data)

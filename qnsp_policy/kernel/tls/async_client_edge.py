@@ -17,6 +17,7 @@ from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.tls.client_edge import Measured
 from qnsp_policy.kernel.tls.engine import Engine, Handshake
 from qnsp_policy.kernel.tls.identity import PeerIdentity
+from qnsp_policy.kernel.tls.reach_edge import reached
 
 _RECORD = 64 * 1024
 
@@ -111,7 +112,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        raw = await self._tcp.connect_tcp(host, port, timeout, local_address, socket_options)
+        raw = await self._tcp.connect_tcp(*reached(host, port), timeout, local_address, socket_options)
         return _Stream(raw, self._measured, host)
 
     async def sleep(self, seconds: float) -> None:

@@ -19,6 +19,7 @@ import httpx
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.tls.engine import Engine, Handshake, client_context
 from qnsp_policy.kernel.tls.identity import PeerIdentity, verify_peer
+from qnsp_policy.kernel.tls.reach_edge import reached
 
 _RECORD = 64 * 1024
 
@@ -129,7 +130,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        raw = self._tcp.connect_tcp(host, port, timeout, local_address, socket_options)
+        raw = self._tcp.connect_tcp(*reached(host, port), timeout, local_address, socket_options)
         return _Stream(raw, self._measured, host)
 
     def sleep(self, seconds: float) -> None:

@@ -13,6 +13,7 @@ from threading import Event
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.tls.reach_edge import VARIABLE as REACH
 from qnsp_policy.pipeline.engine.toolchain import TOOLS
 from qnsp_policy.pipeline.world.backend import Backend
 from qnsp_policy.pipeline.world.declared import Left, Resource
@@ -124,6 +125,8 @@ class EngineSettings:
             "QNSP_PLAN_DIGEST": plan_digest,
             "QNSP_OPERATOR_KEY": str(self.operator_key) if self.operator_key else "",
         }
+        if REACH in self.environment:
+            ours[REACH] = self.environment[REACH]
         return inherited | ours
 
 

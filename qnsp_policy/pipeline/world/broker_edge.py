@@ -23,6 +23,7 @@ from qnsp_policy.kernel.wire.api_auth import sign_request
 
 TIMEOUT_SECONDS = 20.0
 _NOT_FOUND = 404
+_ENDED = "QNSP-SIG-063"
 
 
 class BrokerReader:
@@ -85,6 +86,11 @@ class BrokerReader:
             answer = self._client.request(request.method, url, content=request.body, headers=headers)
         except httpx.TransportError as error:
             raise ConnectionError(0, f"broker {self._name} at {self._url} cannot be reached: {error}") from error
+        except PeerError as error:
+            if error.code != _ENDED:
+                raise
+            # A balancer that has nobody behind it yet takes the connection and hangs up.
+            raise ConnectionError(0, f"broker {self._name} at {self._url} hung up: {error.message}") from error
         if not answer.is_success:
             raise broker_admin.read_problem(answer.status_code, answer.content)
         return answer.content

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.tls.engine import Engine, client_context
+from qnsp_policy.kernel.tls.reach_edge import reached
 from qnsp_policy.kernel.wire.endpoint import EndpointEvidence
 from qnsp_policy.pipeline.world.gateway import Expected, GatewayStatement, verify_gateway
 
@@ -57,7 +58,7 @@ def _get(url: str, *, secure: bool) -> tuple[bytes, bytes | None]:
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
     request = f"GET {parts.path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: application/json\r\nConnection: close\r\n\r\n".encode()
     deadline = time.monotonic() + _SECONDS
-    with socket.create_connection((host, port), timeout=_SECONDS) as connection:
+    with socket.create_connection(reached(host, port) if secure else (host, port), timeout=_SECONDS) as connection:
         certificate = None
         if secure:
             answer, certificate = _exchange(connection, host, request, deadline)
