@@ -35,7 +35,7 @@ def _target(judged: Any) -> Any:
 def test_a_signed_waiver_silences_its_finding(judge: Judge) -> None:
     """The finding stays in the report with the waiver's address, and blocks nothing."""
     judged = judge(_example())
-    assert _target(judged).waived_by == "Waiver/w"
+    assert (_target(judged).waived_by, _target(judged).waived_until) == ("Waiver/w", "2026-12-21")
     assert judged.report.blocking(Severity.INFO) == ()
     assert judged.report.unused_waivers == ()
 

@@ -13,6 +13,7 @@ from qnsp_policy.pipeline.review.style import Paint, Style, plain
 from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity
 
 WIDTH = 98
+_PAD = " " * 9
 _STYLES: Mapping[str, Style] = {"critical": "bad", "high": "bad", "medium": "warn", "low": "note", "info": "dim"}
 
 
@@ -38,24 +39,34 @@ def render_finding(finding: Finding, *, paint: Paint = plain) -> str:
     )
     lines = [head, *_wrapped(finding.message)]
     if finding.waived_by is not None:
-        lines += _wrapped(f"Waived by {finding.waived_by}.")
+        until = f" until {finding.waived_until}" if finding.waived_until else ""
+        lines += _wrapped(f"Waived by {finding.waived_by}{until}.")
     else:
         lines += _wrapped(f"Fix: {finding.remediation}") if finding.remediation else []
     if finding.note:
         lines += _wrapped(f"Note: {finding.note}")
-    controls = f"Controls: {', '.join(finding.controls)}.   " if finding.controls else ""
+    if finding.controls:
+        lines += _wrapped(f"Controls: {', '.join(finding.controls)}.")
     if not finding.rule.startswith("plan/"):  # a refusal of the planner is no rule
-        lines += _wrapped(f"{controls}`qnsp-policy policy explain {finding.rule}`")
+        more = f"More: qnsp-policy explain {terminal(finding.rule)}"
+        if finding.controls and len(lines[-1]) + 3 + len(more) <= WIDTH:
+            lines[-1] += f"   {more}"
+        else:  # a command stays on one line, to be copied
+            lines.append(_PAD + more)
     return "\n".join(lines)
 
 
 @lru_cache(maxsize=1024)
 def _wrapped(text: str) -> Sequence[str]:
-    pad = " " * 9
     wrapped = textwrap.wrap(
-        terminal(text), WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False, break_on_hyphens=False
+        terminal(text),
+        WIDTH,
+        initial_indent=_PAD,
+        subsequent_indent=_PAD,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return tuple(wrapped) or (pad,)
+    return tuple(wrapped) or (_PAD,)
 
 
 def counts(findings: Iterable[Finding]) -> Mapping[str, int]:
@@ -67,10 +78,11 @@ def counts(findings: Iterable[Finding]) -> Mapping[str, int]:
 def summary(report: RulesReport, *, seconds: float | None = None) -> str:
     """One line: how many findings, how many waived, what was evaluated."""
     found = counts(report.findings)
-    waived = sum(finding.waived_by is not None for finding in report.findings)
+    waived = [finding for finding in report.findings if finding.waived_by is not None]
     parts = [f"{number} {severity}" for severity, number in found.items()] or ["no findings"]
     if waived:
-        parts.append(f"{waived} waived")
+        first = min((finding.waived_until for finding in waived if finding.waived_until), default="")
+        parts.append(f"{len(waived)} waived" + (f" (the first until {first})" if first else ""))
     took = f" in {seconds:.1f} s" if seconds is not None else ""
     return f"{', '.join(parts)}.  {report.rules_evaluated} rules over {report.documents} documents{took} ({report.engine})."
 

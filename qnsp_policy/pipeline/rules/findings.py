@@ -47,6 +47,7 @@ class Finding:
         remediation: what to change; never a weaker tier.
         controls: control ids of the frameworks that this rule serves.
         waived_by: address of the waiver that silences it, or None.
+        waived_until: the last day of that waiver (UTC, YYYY-MM-DD), or "".
         note: why a waiver that names it does not silence it, or "".
         fingerprint: sha256 over rule, address and path: stable when lines move.
     """
@@ -60,6 +61,7 @@ class Finding:
     remediation: str
     controls: tuple[str, ...] = ()
     waived_by: str | None = None
+    waived_until: str = ""
     note: str = ""
     fingerprint: str = ""
 
@@ -80,6 +82,7 @@ class Finding:
         }
         if self.waived_by is not None:
             members["waivedBy"] = self.waived_by
+            members["waivedUntil"] = self.waived_until
         if self.note:
             members["note"] = self.note
         return members

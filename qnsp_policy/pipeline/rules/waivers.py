@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from qnsp_policy.pipeline.rules.findings import Finding
 from qnsp_policy.pipeline.rules.inputs import WaiverMember
@@ -51,9 +52,13 @@ def _mark(finding: Finding, candidates: Sequence[tuple[str, WaiverMember]], now:
         unwaivable = finding.rule.startswith(UNWAIVABLE)
         fault = "rules of this category cannot be waived" if unwaivable else fault_of(waiver, now)
         if fault is None:
-            return replace(finding, waived_by=address)
+            return replace(finding, waived_by=address, waived_until=_day(waiver["expires"]))
         notes.append(f"{address} does not apply: {fault}")
     return replace(finding, note="; ".join(notes)) if notes else finding
+
+
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
 
 def fault_of(waiver: WaiverMember, now: int) -> str | None:

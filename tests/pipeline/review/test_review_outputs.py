@@ -140,6 +140,25 @@ def test_a_comment_fits_where_it_is_posted() -> None:
     assert "left out" in text
 
 
+def test_waived_findings_say_until_when() -> None:
+    """The count names the first day on which a waiver ends; a waived finding shows its own."""
+    waived = [
+        replace(_finding(n, waived="Waiver/w"), waived_until=day) for n, day in enumerate(["2027-01-31", "2026-12-01"])
+    ]
+    text = findings_text.render_report(_report(*waived), show_waived=True)
+    assert "Waived by Waiver/w until 2027-01-31." in text
+    assert "2 waived (the first until 2026-12-01)." in text
+
+
+@pytest.mark.parametrize("controls", [("A.1",), tuple(f"FRAMEWORK {n}.{n}" for n in range(9)), ()], ids=len)
+def test_a_command_to_copy_stands_on_one_line(controls: tuple[str, ...]) -> None:
+    """However long the controls are, the command that explains the rule is not broken."""
+    finding = replace(_finding(), controls=controls)
+    text = findings_text.render_finding(finding)
+    assert "More: qnsp-policy explain crypto/signature-below-tier" in text
+    assert max(map(len, text.split("\n"))) <= findings_text.WIDTH
+
+
 def test_junit_shows_passes_failures_and_waived() -> None:
     """Clean rules are cases too; hostile text is XML text."""
     report = _report(replace(_finding(), message=HOSTILE), _finding(1, waived="Waiver/w"))
