@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qnsp_policy.pipeline.model.kinds import Enclave, Platform, Tenant
+from qnsp_policy.pipeline.model.kinds.platform import is_simulated
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.trust.values import EffectiveGrant, GuardrailKind, Json
@@ -81,7 +82,7 @@ def cross_tenant(workspace: Workspace, grants: Iterable[EffectiveGrant]) -> Cros
 def _outside(workspace: Workspace) -> list[str]:
     types = {platform.spec.type for platform in workspace.of_kind(Platform)}
     found = []
-    if "local" in types:
+    if any(is_simulated(platform.spec) for platform in workspace.of_kind(Platform)):
         found.append("whoever controls this machine: simulated hardware proves nothing")
     if types & {"aws", "gcp", "azure"}:
         found.append("cloud account admins")

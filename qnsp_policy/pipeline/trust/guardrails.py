@@ -11,7 +11,7 @@ from qnsp_policy.kernel.attestation.values import AssuranceClass, EvidenceKind
 from qnsp_policy.kernel.crypto.canonical import sha256_digest
 from qnsp_policy.pipeline.model.kinds import Grant, Revocation
 from qnsp_policy.pipeline.model.kinds.emergency import RevokedChip, RevokedMeasurement, RevokedTcb
-from qnsp_policy.pipeline.model.kinds.platform import LocalPlatform
+from qnsp_policy.pipeline.model.kinds.platform import PlatformSpec, is_simulated
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.tiers import ResolvedTier
 from qnsp_policy.pipeline.model.workspace import Workspace
@@ -28,13 +28,13 @@ def environment_guardrails(workspace: Workspace) -> Iterator[Guardrail]:
         yield Guardrail(GuardrailKind.DEVICE_ASSURANCE, str(workspace.project.address), _REAL)
 
 
-def tier_guardrails(workspace: Workspace, tier: ResolvedTier, platform: object) -> Iterator[Guardrail]:
+def tier_guardrails(workspace: Workspace, tier: ResolvedTier, platform: PlatformSpec) -> Iterator[Guardrail]:
     """What a tier demands of attester, devices, lease and wrapping.
 
     In development on a platform that says `simulated: true`, the simulator stands in for the class that the tier asks;
     the guardrail then says `simulated` in so many words.
     """
-    stand_in = workspace.project.spec.environment == "development" and isinstance(platform, LocalPlatform)
+    stand_in = workspace.project.spec.environment == "development" and is_simulated(platform)
     for part, kind in (("cpu", GuardrailKind.ASSURANCE), ("gpu", GuardrailKind.DEVICE_ASSURANCE)):
         classes = set(tier.assurance[part])
         if classes:

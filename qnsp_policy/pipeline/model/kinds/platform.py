@@ -131,6 +131,8 @@ class AwsPlatform(Part):
     """Addresses of the network that is made where no `vpc` is named."""
     vpc: Word | None = None
     subnets: tuple[Word, ...] = ()
+    simulated: Said | None = None
+    """A rehearsal: an AWS-shaped server and simulated attesters stand where AWS would. What they show proves nothing; refused in production."""
     dedicated_hosts: Bool = False
     """SEV-SNP reports are signed by VCEK there, by VLEK on shared tenancy."""
     tags: Mapping[Key, Word] = Field(default_factory=dict)
@@ -253,6 +255,11 @@ class NvSwitches(Part):
     firmware: Word | None = None
 
 
+def is_simulated(spec: PlatformSpec) -> bool:
+    """Whether what attests there is simulated: always on `local`, elsewhere where it is said."""
+    return isinstance(spec, LocalPlatform) or (isinstance(spec, AwsPlatform) and spec.simulated is not None)
+
+
 class Kernel(Part):
     """The host's kernel, untrusted but needed."""
 
@@ -308,4 +315,5 @@ __all__ = [
     "Platform",
     "PlatformSpec",
     "Validation",
+    "is_simulated",
 ]

@@ -20,6 +20,7 @@ from qnsp_policy.pipeline.model.kinds.platform import (
     BareMetalPlatform,
     GcpPlatform,
     PlatformSpec,
+    is_simulated,
 )
 from qnsp_policy.pipeline.model.scalars import Duration
 from qnsp_policy.pipeline.rules.inputs import (
@@ -185,7 +186,7 @@ def _enclave(enclave: Enclave, context: Context) -> Located[EnclaveMember]:
     computed = values.spec.computed_from
     tiers = context.tiers(spec.tenants)
     regions = list(regions_of(platform)) or [_NOT_SAID]
-    simulated = platform.type == "local"
+    simulated = is_simulated(platform)
     assurance, offered, gpu_attesters = _offer(platform.type, spec.attester, context)
     return Located(
         enclave.address,
@@ -283,14 +284,14 @@ def regions_of(platform: PlatformSpec) -> tuple[str, ...]:
 
 
 def platforms(context: Context) -> list[Located[PlatformMember]]:
-    """Platforms; only `local` is simulated."""
+    """Platforms; `local` is simulated, and what says so."""
     return [
         Located(
             platform.address,
             [],
             {
                 "type": platform.spec.type,
-                "simulated": platform.spec.type == "local",
+                "simulated": is_simulated(platform.spec),
                 "production": context.production,
             },
         )
