@@ -287,6 +287,9 @@ class _Run:
             self._check_preview(action, driver, recorded)
         self.lease.check()
         if action.op is Op.DELETE:
+            if before is not None:
+                # From here on resources may be gone: one that the documents want again must not pass for untouched.
+                records.write_unit(backend, replace(before, digest=""))
             if any(item.step.type in PROTECTED for item in action.steps):
                 driver.unprotect()
             driver.destroy()
@@ -374,9 +377,13 @@ class _Run:
         if before is None or self.processes.cancelled.is_set():
             return "it stays as it is"
         driver = self._driver(Unit(before.id, before.program, dict(before.inputs), before.depends_on))
+        # From here on it is neither what it was nor what the plan wants: the same plan must make it again.
+        self.lease.check()
+        held = records.read_unit(self.settings.backend, action.unit) or before
+        records.write_unit(self.settings.backend, replace(held, digest=""))
         try:
             driver.up(refresh=True)
-        except EngineError as error:
+        except QnspError as error:
             return f"going back failed as well: {error.message}"
         deployment = driver.export()
         self.lease.check()
@@ -472,14 +479,11 @@ class _Run:
             while waiting:
                 try:
                     ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        first = first or future.exception()
                 except KeyboardInterrupt as interrupt:
                     self.processes.kill() if self.processes.cancelled.is_set() else self.processes.cancel()
                     first = interrupt
-                    continue
-                for future in ended:
-                    error = future.exception()
-                    if error is not None and first is None:
-                        first = error
         if first is not None:
             raise first
 

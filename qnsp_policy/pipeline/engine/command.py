@@ -72,10 +72,16 @@ class Processes:
             if identity is not None:
                 self._running.add(identity)
             cancelled = self.cancelled.is_set()
-        self._began(identity)
-        if cancelled and identity is not None:
-            send_signal(identity, signal.SIGINT)
         try:
+            try:
+                self._began(identity)
+            except BaseException:
+                # Whoever takes over would not know of it: it must not go on.
+                if identity is not None:
+                    send_signal(identity, signal.SIGKILL)
+                raise
+            if cancelled and identity is not None:
+                send_signal(identity, signal.SIGINT)
             yield
         finally:
             with self._lock:

@@ -114,3 +114,27 @@ def test_an_interruption_between_the_waves_goes_on(toy: ToyWorkspace, order: App
     assert waited == ["fleet"]
     assert {unit.unit: unit.status for unit in record.units} == {HOLDER: Status.APPLIED, FLEET: Status.ALREADY}
     assert (state(toy, HOLDER), state(toy, FLEET)) == ("new", "new")
+
+
+def test_a_fleet_that_could_not_go_back_is_made_again_by_the_same_plan(toy: ToyWorkspace, order: ApplyOrder) -> None:
+    """Between new and old it passes for neither: it is not waited for as it stands, and old values are not retired for it."""
+
+    def never(inputs: Mapping[str, Any], interrupted: Event) -> None:
+        del inputs, interrupted
+        raise EngineError("QNSP-APL-016", "a new member did not attest")
+
+    dies = toys.process("enclave-fleet-0-guest", text="old", script="raise SystemExit('no way back')")
+    stuck = replace(order.back[FLEET], inputs={**order.back[FLEET].inputs, "processes": [dies]})
+    with pytest.raises(ApplyFailed) as caught:
+        apply(replace(order, back={FLEET: stuck}), settings=settled_by(toy, never))
+    outcomes = {unit.unit: unit for unit in caught.value.record.units}
+    assert "going back failed as well" in outcomes[FLEET].error
+    assert "no way back" in outcomes[FLEET].error
+    assert outcomes[HOLDER].status is Status.SKIPPED
+    found = records.read_unit(toy.settings.backend, FLEET)
+    assert found is not None
+    assert found.digest == ""
+    record = apply(order, settings=settled_by(toy, lambda _inputs, _interrupted: None))
+    assert {unit.unit: unit.status for unit in record.units} == {HOLDER: Status.APPLIED, FLEET: Status.APPLIED}
+    assert (state(toy, HOLDER), state(toy, FLEET)) == ("new", "new")
+    assert b'"new"' in (toy.folder / ".qnsp/run/cfg/enclave-fleet-0-guest.json").read_bytes()
