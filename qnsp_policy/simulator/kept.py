@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.simulator import dcap, mint, nvidia
 
 _MADE = "made"
@@ -26,11 +27,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader sees the old bytes or the new ones, never a part."""
+    """Writes a file so that a reader sees the old bytes or the new ones, never a part; members that start together write the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    write_whole(path, data)
 
 
 def _write(folder: Path, authorities: Mapping[str, mint.Authority], made: datetime) -> None:

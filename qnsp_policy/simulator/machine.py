@@ -129,16 +129,24 @@ def launch(config: SimulatorConfig, now: datetime) -> Machine:
         gpus = make_gpus(config.pki, config.gpus, config.gpu_architecture, now) if config.gpus else None
         if config.attester == "tdx":
             return _launch_td(config, measured, digest, gpus, now)
-        chip = load_chip(config.folder, make_pki(config.pki, config.product, now=now), now, tcb=config.tcb)
+        vendor = make_pki(config.pki, config.product, now=now)
+        begin, end = _window(now)
+        put(config.pki / "collateral/amd.crl", vendor.crl(this_update=begin, next_update=end))
+        chip = load_chip(config.folder, vendor, now, tcb=config.tcb)
     except (OSError, ValueError) as error:
         raise OperatorError("QNSP-OPS-046", f"the simulator cannot launch: {error}") from error
     return SnpMachine(chip, measured, digest, config, gpus)
 
 
+def _window(now: datetime) -> tuple[datetime, datetime]:
+    """From when to when collateral that is written now holds."""
+    return now - timedelta(hours=1), now + timedelta(days=_COLLATERAL_DAYS)
+
+
 def _launch_td(config: SimulatorConfig, measured: bytes, digest: bytes, gpus: Gpus | None, now: datetime) -> TdxMachine:
     """A TD; the collateral of its platform goes to `<pki>/collateral`."""
     platform = dcap.make_platform(intel(config.pki / "intel", now), td=True, fmspc=_FMSPC)
-    begin, end = now - timedelta(hours=1), now + timedelta(days=_COLLATERAL_DAYS)
+    begin, end = _window(now)
     for name, data in dcap.collateral_files(platform, begin, end).items():
         put(config.pki / "collateral" / name, data)
     return TdxMachine(platform, measured, digest.ljust(48, b"\0"), gpus)

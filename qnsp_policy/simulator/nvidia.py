@@ -160,7 +160,7 @@ def make_device(
             6: vbios,
             11: b"\xaa",
             15: b"900\0",
-            17: b"G520\0",
+            17: b"G525\0" if blackwell else b"G520\0",  # boards of their own: RIMs of both lie in one folder
             18: b"0200\0",
             20: fwid,
         }

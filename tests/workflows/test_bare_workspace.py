@@ -59,9 +59,9 @@ def test_the_trust_root_is_shown_whole(tmp_path: Path) -> None:
 def test_simulated_values_follow_the_image(tmp_path: Path) -> None:
     """The measurement is that of the image the member runs; hostData is of its initdata and stays."""
     folder = own(tmp_path)
-    before = simulated_values(folder, "enclave-00000")["measurements"]
+    before = simulated_values(folder, "enclave-00000", now=NOW)["measurements"]
     assert before["measurement"] == measure(b"image one", 2, "console=ttyS0 quiet").hex()
     (folder / "artefacts/guest-00000.tar").write_bytes(b"image two")
-    after = simulated_values(folder, "Enclave/enclave-00000")["measurements"]
+    after = simulated_values(folder, "Enclave/enclave-00000", now=NOW)["measurements"]
     assert after["measurement"] != before["measurement"]
     assert after["hostData"] == before["hostData"]

@@ -104,4 +104,20 @@ def windows_text(found: Mapping[str, Any], *, paint: Paint) -> str:
     return "\n".join(lines)
 
 
-__all__ = ["verdict_text", "windows_text"]
+def simulated_text(found: Mapping[str, Any]) -> str:
+    """What simulated members will measure and the anchors that they need, as lines of the two documents."""
+    inner = ", ".join(f'{name}: "{value}"' for name, value in found["measurements"].items())
+    lines = [f"For {terminal(found['referenceValues'])}:", f"  - measurements: {{{inner}}}", "", "For the TrustRoot:"]
+    lines.append("  anchors:")
+    for anchor in found["anchors"]:
+        lines.append(f"    - vendor: {anchor['vendor']}")
+        lines += [f"      line: {anchor['line']}"] if "line" in anchor else []
+        lines += [
+            "      simulated: true",
+            "      certificate: |",
+            *(f"        {text}" for text in anchor["certificate"].splitlines()),
+        ]
+    return "\n".join(lines)
+
+
+__all__ = ["simulated_text", "verdict_text", "windows_text"]

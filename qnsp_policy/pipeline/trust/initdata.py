@@ -15,11 +15,15 @@ from functools import lru_cache
 
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker
+from qnsp_policy.pipeline.model.kinds.base import Attester
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
 
 OWN_FILE = "qnsp.toml"
 """The file that this program adds; an enclave's own initdata must not hold one of this name."""
+
+_CLAIMS: Mapping[Attester, tuple[str, int]] = {"sev-snp": ("hostData", 32), "tdx": ("mrConfigId", 48)}
+"""Claim and bytes of its register."""
 
 
 def broker_url(broker: KeyBroker) -> str:
@@ -75,6 +79,12 @@ def host_data(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def initdata_claim(attester: Attester, data: bytes) -> tuple[str, str]:
+    """The claim in which an attester carries the digest of initdata, and its value, padded with zeros to its register."""
+    claim, size = _CLAIMS.get(attester, ("hostData", 32))
+    return claim, host_data(data).ljust(2 * size, "0")
+
+
 @lru_cache(maxsize=256)
 def _key_id(jwk: str) -> str:
     # Every enclave of a broker asks for the same two.
@@ -92,4 +102,4 @@ def _string(text: str) -> str:
     return '"' + _SPECIAL.sub(lambda found: _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", text) + '"'
 
 
-__all__ = ["OWN_FILE", "broker_url", "brokers_of", "host_data", "initdata"]
+__all__ = ["OWN_FILE", "broker_url", "brokers_of", "host_data", "initdata", "initdata_claim"]

@@ -16,7 +16,7 @@ from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue, Evide
 from qnsp_policy.pipeline.model.kinds.attestation import Alternative as DocumentAlternative
 from qnsp_policy.pipeline.model.kinds.attestation import DeviceValues, Enclave, Grace, ReferenceValues
 from qnsp_policy.pipeline.model.scalars import Expiry
-from qnsp_policy.pipeline.trust.initdata import host_data
+from qnsp_policy.pipeline.trust.initdata import host_data, initdata_claim
 from qnsp_policy.pipeline.trust.values import Origin
 
 USABLE_STATES = frozenset({"active"})
@@ -95,9 +95,8 @@ def floor_claim(kind: EvidenceKind, component: str) -> str:
 
 def _device(name: str, device: DeviceValues) -> Alternative:
     equals: dict[str, ClaimValue] = {"confidentialMode": str(device.mode)}
-    architecture = device.architecture or _architecture(str(device.model))
-    if architecture is not None:  # a report names its chip, never the product: H100 and H200 are one chip
-        equals["architecture"] = str(architecture)
+    architecture = device.architecture or architecture_of(str(device.model))
+    equals["architecture"] = architecture  # a report names its chip, never the product: H100 and H200 are one chip
     equals |= {claim: str(value) for claim, value in device.measurements.items()}
     floors = dict(device.floors)
     for component, version in (("vbios", device.vbios), ("driver", device.driver)):
@@ -106,7 +105,7 @@ def _device(name: str, device: DeviceValues) -> Alternative:
     return Alternative(name, EvidenceKind.NVIDIA_GPU, equals, floors)
 
 
-def _architecture(model: str) -> str | None:
+def architecture_of(model: str) -> str:
     """The architecture that a product name implies; an unknown product demands itself, which no report shows."""
     name = model.upper().replace("NVIDIA", "").strip(" -_")
     if name.startswith(("H100", "H200", "H800", "H20", "GH200", "GH100")):
@@ -148,10 +147,10 @@ def origin(document: ReferenceValues, alternative: Alternative, initdata: bytes)
     if document.spec.computed_from is not None:
         written = document.spec.computed_from.model_dump(mode="json", by_alias=True, exclude_none=True)
         inputs = {name: str(value) for name, value in written.items()}
-    digest = host_data(initdata)
-    if digest in alternative.equals.values():
-        inputs["initdata"] = f"sha256:{digest}"
+    claim, value = initdata_claim(document.spec.attester, initdata)
+    if alternative.equals.get(claim) == value:
+        inputs["initdata"] = f"sha256:{host_data(initdata)}"
     return Origin(str(document.address), inputs, document.spec.origin == "trust-on-first-use")
 
 
-__all__ = ["alternatives", "ends", "floor_claim", "origin", "version_number"]
+__all__ = ["alternatives", "architecture_of", "ends", "floor_claim", "origin", "version_number"]

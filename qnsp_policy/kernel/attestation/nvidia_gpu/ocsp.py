@@ -195,10 +195,19 @@ def check(
 def _judge(
     child: Certificate, issuer: Certificate, answers: tuple[Answer, ...], *, now: datetime, nonce: bytes | None
 ) -> datetime | None:
+    """Judges by the answers of the present; of older ones beside them only a revocation counts, which is for ever."""
+    about = [
+        (answer, found)
+        for answer in by_serial(answers).get(child.serial, ())
+        if (found := [single for single in answer.singles if _is_about(single, child, issuer)])
+    ]
+    present = [all(_is_present(single, now) for single in found) for _, found in about]
     until: datetime | None = None
-    for answer in by_serial(answers).get(child.serial, ()):
-        found = [single for single in answer.singles if _is_about(single, child, issuer)]
-        if not found:
+    for (answer, found), counts in zip(about, present, strict=True):
+        if any(present) and not counts:
+            _verify(answer, issuer, found[0].this_update_utc)
+            if any(_is_revoked(single) for single in found):
+                raise EvidenceError(codes.REVOKED, subject=child.subject_cn)
             continue
         _verify(answer, issuer, now)
         if nonce is not None and not _has_nonce(answer, nonce):
@@ -208,10 +217,22 @@ def _judge(
     return until
 
 
+def _is_present(single: ocsp.OCSPSingleResponse, now: datetime) -> bool:
+    return single.next_update_utc is not None and single.this_update_utc <= now <= single.next_update_utc
+
+
+def _is_hold(single: ocsp.OCSPSingleResponse) -> bool:
+    return single.revocation_reason is x509.ReasonFlags.certificate_hold
+
+
+def _is_revoked(single: ocsp.OCSPSingleResponse) -> bool:
+    return single.certificate_status is ocsp.OCSPCertStatus.REVOKED and not _is_hold(single)
+
+
 def _good(single: ocsp.OCSPSingleResponse, child: Certificate, now: datetime) -> datetime:
     """The nextUpdate of what is said of a certificate, once it is good and of the present."""
     this, following = single.this_update_utc, single.next_update_utc
-    if following is None or not this <= now <= following:
+    if following is None or not _is_present(single, now):
         raise EvidenceError(
             codes.OCSP_STALE,
             subject=child.subject_cn,
@@ -219,8 +240,7 @@ def _good(single: ocsp.OCSPSingleResponse, child: Certificate, now: datetime) ->
             got=when(now),
         )
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
-        hold = single.revocation_reason is x509.ReasonFlags.certificate_hold
-        raise EvidenceError(codes.HOLD if hold else codes.REVOKED, subject=child.subject_cn)
+        raise EvidenceError(codes.HOLD if _is_hold(single) else codes.REVOKED, subject=child.subject_cn)
     if single.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         raise EvidenceError(codes.OCSP_UNKNOWN, subject=child.subject_cn)
     return following

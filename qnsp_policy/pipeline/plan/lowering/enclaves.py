@@ -25,11 +25,19 @@ from qnsp_policy.pipeline.plan.lowering.tenants import api_key, quotas
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.pipeline.trust.codec import alternative_to_json
 from qnsp_policy.pipeline.trust.grants import endpoint_resource, endpoint_tenant
-from qnsp_policy.pipeline.trust.initdata import brokers_of, host_data, initdata
+from qnsp_policy.pipeline.trust.initdata import brokers_of, host_data, initdata, initdata_claim
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
+from qnsp_policy.pipeline.trust.reference import architecture_of
 
 SIMULATED_TCB = {"bootloader": 4, "tee": 0, "snp": 22, "microcode": 213}
 """What the simulator reports as its TCB: current firmware of the Milan line, so that sensible floors are met."""
+
+SIMULATED_VENDORS = ".qnsp/sim/pki"
+"""Folder of a workspace in which the simulated vendors' certificates lie, and the collateral that fits their hardware."""
+
+_PLAYED = frozenset({"sev-snp", "tdx"})
+_PLAYED_GPUS = {"hopper": 1, "blackwell": 8}
+"""How many GPUs of an architecture a member may have: several of Hopper's need switches, which are not played here."""
 
 _WRAPPINGS = ("ML-KEM-768", "X-Wing", "ML-KEM-1024", "MLKEM1024-P384")
 _SMT, _RESERVED_ONE, _MIGRATE, _DEBUG = 1 << 16, 1 << 17, 1 << 18, 1 << 19
@@ -64,7 +72,8 @@ def enclave_unit(context: Lowering, enclave: Enclave) -> Unit:
         "processes": [],
     }
     if platform.spec.type == "local":
-        _initdata_is_expected(context, enclave, values, host_data(data))
+        _is_simulated(context, enclave)
+        _initdata_is_expected(context, enclave, values, data)
         for number in range(spec.size.members):
             inputs["processes"] += _member(context, enclave, image, brokers, data, number)
     depends = [f"platform/{platform.name}", *(f"broker/{broker.name}" for broker in brokers)]
@@ -87,23 +96,49 @@ def enclave_unit(context: Lowering, enclave: Enclave) -> Unit:
     )
 
 
-def _initdata_is_expected(context: Lowering, enclave: Enclave, values: ReferenceValues, digest: str) -> None:
+def _is_simulated(context: Lowering, enclave: Enclave) -> None:
+    """Members that the simulator cannot play are not started.
+
+    Raises:
+        OperatorError: QNSP-PLN-035.
+    """
+    gpus, said = enclave.spec.gpus, ""
+    if enclave.spec.attester not in _PLAYED:
+        said = f"attester {enclave.spec.attester}"
+    elif gpus is not None and architecture_of(str(gpus.model)) not in _PLAYED_GPUS:
+        said = f"GPU {gpus.model}"
+    elif gpus is not None and gpus.count > _PLAYED_GPUS[architecture_of(str(gpus.model))]:
+        said = f"{gpus.count} GPUs of model {gpus.model} in one member"
+    elif gpus is not None and gpus.confidential_mode != "on":
+        said = f"GPUs in mode {gpus.confidential_mode}"
+    if said:
+        raise OperatorError(
+            "QNSP-PLN-035",
+            f"the simulator plays no {said} ({enclave.address})",
+            subject=str(enclave.address),
+            expected="sev-snp or tdx, with one Hopper GPU or up to 8 Blackwell GPUs in mode on, or without",
+            place=context.workspace.place(enclave.address, "spec", "gpus" if gpus is not None else "attester"),
+        )
+
+
+def _initdata_is_expected(context: Lowering, enclave: Enclave, values: ReferenceValues, data: bytes) -> None:
     """Members that can only be denied are not started.
 
     Raises:
         OperatorError: QNSP-PLN-034, no tuple names the initdata that the members will be given.
     """
-    named = [str(alternative.measurements.get("hostData", digest)) for alternative in values.spec.alternatives]
+    claim, digest = initdata_claim(enclave.spec.attester, data)
+    named = [str(alternative.measurements.get(claim, digest)) for alternative in values.spec.alternatives]
     if digest not in named:
         raise OperatorError(
             "QNSP-PLN-034",
             f"members of {enclave.address} will report other initdata than any tuple of {values.address} names, "
             "so every key would be denied them",
             subject=str(enclave.address),
-            expected=f"hostData: {digest}",
+            expected=f"{claim}: {digest}",
             got=", ".join(named),
-            place=context.workspace.place(values.address, "spec", "alternatives", 0, "measurements", "hostData"),
-            next_step="write the expected hostData there and let the builders sign it: `qnsp-policy sign`",
+            place=context.workspace.place(values.address, "spec", "alternatives", 0, "measurements", claim),
+            next_step=f"write the expected {claim} there and let the builders sign it: `qnsp-policy sign`",
         )
 
 
@@ -123,20 +158,23 @@ def _member(
     values = context.workspace.find(spec.reference_values, ReferenceValues)
     computed = values.spec.computed_from
     cmdline = str(spec.launch.cmdline or (computed.cmdline if computed and computed.cmdline else ""))
-    line = next((str(a.product_line) for a in values.spec.alternatives if a.product_line), "Milan")
     folder = f".qnsp/sim/{member}"
     initdata_path = f"{RUN}/cfg/enclave-{member}.initdata.toml"
     simulator: Json = {
         "dir": folder,
-        "product": line,
         "image": str(image.spec.location),
         "vcpus": spec.size.vcpus,
         "cmdline": cmdline,
         "initdata": initdata_path,
-        "tcb": dict(SIMULATED_TCB),
-        "pki": ".qnsp/sim/pki",
-        "guestPolicy": guest_policy(enclave),
+        "pki": SIMULATED_VENDORS,
     }
+    if spec.attester == "sev-snp":
+        policy = guest_policy(enclave)
+        simulator |= {"product": simulated_line(values), "tcb": dict(SIMULATED_TCB), "guestPolicy": policy}
+    else:
+        simulator["attester"] = spec.attester
+    if spec.gpus is not None:
+        simulator |= {"gpus": spec.gpus.count, "gpuArchitecture": architecture_of(str(spec.gpus.model))}
     broker = connection(brokers[0])
     guest: Json = {
         "name": member,
@@ -151,6 +189,8 @@ def _member(
         "workdir": f"{RUN}/guest/{member}",
         "artefacts": ".",
     }
+    if spec.gpus is not None:
+        guest["devices"] = {"collector": "simulator"}
     if (wrapping := tee_key(context.workspace, spec.tenants)) != _WRAPPINGS[0]:
         guest["teeKey"] = wrapping
     measured: Json = {"path": initdata_path, "mode": "0600", "text": data.decode()}
@@ -164,6 +204,11 @@ def _member(
         ),
         process(names[1], "qnsp_policy.services.guest", [configuration(names[1], guest)], readiness=None),
     ]
+
+
+def simulated_line(values: ReferenceValues) -> str:
+    """The AMD line that members of simulated hardware are of."""
+    return next((str(one.product_line) for one in values.spec.alternatives if one.product_line), "Milan")
 
 
 def tee_key(workspace: Workspace, tenants: Iterable[Address]) -> str:
@@ -191,9 +236,9 @@ def endpoint_unit(context: Lowering, endpoint: Endpoint) -> Unit:
     scheme = "http" if spec.tls.mode == "insecure-plaintext" else "https"
     enclave = spec.enclave.split("/")[-1]
     configured = broker_object("endpoint", resource, value)
-    # Who answers is a matter of identity; floors and dates are judged where keys are released.
+    # Who answers is a matter of identity; floors, dates and devices are judged where keys are released.
     shown = {
-        alternative.name: replace(alternative, floors={}, not_after=None)
+        alternative.name: replace(alternative, floors={}, not_after=None, devices=())
         for broker in brokers
         for grant in context.policies[str(broker.address), resource].grants
         for alternative in grant.alternatives
@@ -285,4 +330,12 @@ def _caller(tenant: Tenant, endpoint: str) -> Json:
     }
 
 
-__all__ = ["SIMULATED_TCB", "enclave_unit", "endpoint_object", "endpoint_unit", "guest_policy"]
+__all__ = [
+    "SIMULATED_TCB",
+    "SIMULATED_VENDORS",
+    "enclave_unit",
+    "endpoint_object",
+    "endpoint_unit",
+    "guest_policy",
+    "simulated_line",
+]

@@ -113,6 +113,24 @@ def test_an_answer_about_several_certificates(device: Device) -> None:
         judge(device, {**files, "0.ocsp": several(provisioner, about)})
 
 
+def test_older_answers_beside_one_of_the_present(device: Device) -> None:
+    """A folder that is filled again and again: what has ended no longer counts beside a newer answer, unless it said revoked."""
+    _, brom, provisioner, _, _ = device.chain
+    files = files_of(device)
+    then = NOW - timedelta(days=30)
+    old = nvidia.ocsp_answer(brom, provisioner, then)
+    assert verdicts(judge(device, {**files, "old.ocsp": old}))["revocation"] is Verdict.SIMULATED
+    hold = nvidia.ocsp_answer(brom, provisioner, then, status=REVOKED, reason=x509.ReasonFlags.certificate_hold)
+    assert verdicts(judge(device, {**files, "old.ocsp": hold}))["revocation"] is Verdict.SIMULATED
+    for name, said, code in (
+        ("old.ocsp", nvidia.ocsp_answer(brom, provisioner, then, status=REVOKED), "030"),
+        ("old.ocsp", nvidia.ocsp_answer(brom, provisioner, then, signer=device.chain[3]), "035"),
+        ("0.ocsp", old, "033"),
+    ):
+        with pytest.raises(EvidenceError, match=f"QNSP-ATT-NV-{code}"):
+            judge(device, {**files, name: said})
+
+
 @pytest.mark.parametrize("place", ["of_each", "of_all"])
 def test_answers_of_unknown_meaning(device: Device, place: str) -> None:
     """A critical extension that is not known, of an answer or of what it says of one certificate, makes it unreadable."""
