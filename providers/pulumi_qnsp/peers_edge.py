@@ -29,6 +29,7 @@ _QUESTION = struct.Struct("=BBBxI")  # struct inet_diag_req_v2 before its sockid
 _SOCKID = struct.Struct("!HH4s12x4s12xI8s")  # struct inet_diag_sockid: ports, addresses, interface, cookie
 _UID_OFFSET = _HEADER.size + 4 + _SOCKID.size + 12  # in struct inet_diag_msg
 _LOOPBACK = bytes((127, 0, 0, 1))
+_NOT_KNOWN = "whose process calls cannot be known: the kernel names none, or no file descriptors are left (`ulimit -n`)"
 
 
 def owner_of(peer: str, port: int) -> int | None:
@@ -93,7 +94,10 @@ class OwnUser(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no 
         inner = handler.unary_unary
 
         async def guarded(request: Any, context: Any) -> Any:
-            if owner_of(context.peer(), self.port) != os.geteuid():
+            owner = owner_of(context.peer(), self.port)
+            if owner is None:
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, _NOT_KNOWN)
+            if owner != os.geteuid():
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not a process of this provider's user")
             return await inner(request, context)
 

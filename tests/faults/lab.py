@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -60,6 +61,7 @@ class Lab:
     signatures: dict[str, bytes] = field(default_factory=dict)
     temporary: Path = Path()
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    descriptors: int = 0
 
     @classmethod
     def make(cls, root: Path) -> Lab:
@@ -100,6 +102,8 @@ class Lab:
 
     def start(self, *line: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(self.root), *line]
+        if self.descriptors:
+            command = ["bash", "-c", f'ulimit -n {self.descriptors}; exec "$0" "$@"', *command]
         return subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -183,12 +187,21 @@ class Lab:
                 "engine": engine,
                 "supervisor": "qnsp_policy.services.supervisor" in words,
                 "broker": "/broker-main/" in mark,
+                "gateway": "qnsp_policy.services.gateway" in words,
                 "members": "/enclave-" in mark,
                 "everything": True,
             }
             if kinds[victim]:
                 found.append(process)
         return found
+
+    def answers(self, endpoint: str, *, seconds: float = 90) -> None:
+        """An endpoint's answer is signed and verifies, as soon as whoever serves it is up again."""
+        line = ("call", endpoint, "--input", "chest pain", "--allow-simulated")
+        deadline = time.monotonic() + seconds
+        while (ended := self.run(*line)).code != 0:
+            self.decent(ended)
+            assert time.monotonic() < deadline, ended.said
 
     def supervisor(self) -> SupervisorClient:
         return SupervisorClient(SupervisorFolder.at(self.root / ".qnsp" / "run"))
@@ -264,7 +277,7 @@ class Lab:
         """Scratch files and locks that a killed run left."""
         found = [path for path in self.root.rglob("*") if _SCRATCH.search(path.name)]
         found += list((self.root / ".qnsp/state/pulumi/.pulumi/locks").rglob("*.json"))
-        found += list(self.temporary.iterdir())
+        found += [path for path in self.temporary.iterdir() if not _in_use(path)]
         return sorted(str(path) for path in found)
 
     def end(self) -> None:
@@ -274,6 +287,18 @@ class Lab:
                 process.send_signal(signal.SIGKILL)
             except psutil.Error:
                 continue
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a living process holds its scratch folder."""
+    try:
+        with (folder / ".held").open() as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _mark(process: psutil.Process | None) -> str:

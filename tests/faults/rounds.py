@@ -9,7 +9,9 @@ time that the command took before).
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import sys
 import time
 import traceback
@@ -19,6 +21,9 @@ from pathlib import Path
 from tests.faults.lab import CLINIC, ENDPOINT, QUICKSTART, SECONDS, Ended, Lab
 
 VICTIMS = ("command", "command", "command", "everything", "engine", "engine", "supervisor", "broker", "members")
+LIGHT = frozenset({"plan", "approve", "drift", "state", "refresh", "artefact", "sign"})
+"""Commands that only they themselves are killed of; a refresh without a supervisor is refused."""
+_VERSION, _DIGEST = re.compile(r"version: (\d+)"), re.compile(r"igest: (\"?)sha256:[0-9a-f]{64}\1")
 BASE = {"platform/lab": (), "broker/main": ("broker-main",), "tenant/clinic": ()}
 FLEET = {"enclave/clinic-enclave": ("enclave-clinic-enclave-0-simulator", "enclave-clinic-enclave-0-guest")}
 SERVED = {"endpoint/clinic-embeddings": ()}
@@ -56,19 +61,23 @@ class Cycles:
         shown = self._declare(fleet=fleet)
         self._change(chance, "one.plan")
         self.lab.whole(units=set(shown), names={name for names in shown.values() for name in names})
-        kind = chance.choice(["update", "fleet", "fleet", "replace"])
+        kind = chance.choice(["update", "fleet", "fleet", "replace", *([] if self.full else ["rotate"])])
         options: list[str] = []
         changed: tuple[tuple[str, str], ...] = ()
         if kind == "update":
             changed = (("requestsPerMinute: 600", f"requestsPerMinute: {chance.randint(601, 900)}"),)
         elif kind == "fleet":
             fleet = not fleet
+        elif kind == "rotate":
+            self._rotate(chance, fleet=fleet)
         else:
             options = ["--replace", chance.choice(["tenant/clinic", *(["enclave/clinic-enclave"] if fleet else [])])]
         self.told.append(f"  change: {kind} {options}")
         shown = self._declare(fleet=fleet, changed=changed)
         self._change(chance, "two.plan", *options)
         self.lab.whole(units=set(shown), names={name for names in shown.values() for name in names})
+        if "endpoint/clinic-embeddings" in shown:
+            self.lab.answers("clinic-embeddings")
         looked = self.lab.run("plan", "--detailed-exitcode")
         assert looked.code == 0, looked.said
         self._killed(
@@ -91,6 +100,24 @@ class Cycles:
         if self.victim != "command":  # what died outside the units of this plan is missed by the next one
             self._mend()
 
+    def _rotate(self, chance: random.Random, *, fleet: bool) -> None:
+        """The model under a new data key of the next version: sealed, declared, signed by its publisher."""
+        lab, address = self.lab, "Artefact/minilm"
+        text = lab.documents[address]
+        found = _VERSION.search(text)
+        assert found, text
+        lab.documents[address] = text = text.replace(found[0], f"version: {int(found[1]) + 1}")
+        self._declare(fleet=fleet)
+        source = lab.root / "model.txt"
+        source.write_bytes(chance.randbytes(200_000))
+        sealed = self._killed(chance, ("artefact", "seal", str(source), "--name", address, "--format", "json"))
+        told = json.loads(sealed.said[sealed.said.index("{") :])
+        digests = iter((told["digest"], told["plaintextDigest"]))
+        lab.documents[address] = _DIGEST.sub(lambda _: f'igest: "{next(digests)}"', text)
+        self._declare(fleet=fleet)
+        self._killed(chance, ("sign", address, "--as", "lab"))
+        lab.signatures[address] = (lab.root / "signatures" / "Artefact.minilm.dsse.json").read_bytes()
+
     def _mend(self) -> None:
         """What a killed machine lacks is planned and applied like any other change."""
         plan = str(self.lab.root / "mend.plan")
@@ -101,8 +128,8 @@ class Cycles:
     def _killed(self, chance: random.Random, line: tuple[str, ...]) -> Ended:
         """Begin a command, kill something at a random moment, run it again until it ends well."""
         verb = line[0]
-        light = verb in {"plan", "approve", "drift", "state", "refresh"}  # a refresh without supervisor is refused
-        victim = "command" if light else chance.choice(VICTIMS)
+        light = verb in LIGHT
+        victim = "command" if light else chance.choice((*VICTIMS, *(("gateway", "gateway") if self.full else ())))
         share = chance.random()
         begun = time.monotonic()
         process = self.lab.start(*line)
@@ -110,7 +137,7 @@ class Cycles:
         time.sleep(pause)
         while (
             process.poll() is None
-            and victim in {"engine", "members", "broker", "supervisor"}
+            and victim in {"engine", "members", "broker", "supervisor", "gateway"}
             and not self.lab.of(victim)
         ):
             time.sleep(0.02)  # there is none of it yet

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import time
 import urllib.parse
@@ -455,7 +456,13 @@ class StackDriver:
         except QnspError:
             raise
         except OSError as error:
-            raise OperatorError("QNSP-ENG-035", f"{what} of {self.unit.id}: {error.strerror or error}") from error
+            first = "raise `ulimit -n`" if error.errno in {errno.EMFILE, errno.ENFILE} else "mend the cause"
+            raise OperatorError(
+                "QNSP-ENG-035",
+                f"{what} of {self.unit.id}: {error.strerror or error}",
+                subject=self.unit.id,
+                next_step=f"{first} and run the same command again; it goes on from there",
+            ) from error
 
     def _diagnostic(self, event: Json) -> None:
         diagnostic = event.get("diagnosticEvent")
