@@ -47,7 +47,7 @@ _STAYS = frozenset({"revocation", "trust-root"})
 
 BrokerFactory = Callable[[Json, Setting], BrokerAdmin]
 Wake = Callable[[Setting], bool]
-WOKEN_SECONDS = 20.0
+WOKEN_SECONDS = 60.0
 """How long a broker of this machine may take to answer after its supervisor was found or woken."""
 
 

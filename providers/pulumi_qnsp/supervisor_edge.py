@@ -22,7 +22,7 @@ from qnsp_policy.kernel.wire.supervisor import (
 )
 from qnsp_policy.kernel.wire.unix_edge import ask
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 _NOT_KNOWN = "QNSP-OPS-101"
 """What a supervisor answers to a member or a request that its version does not know."""
 
@@ -74,14 +74,18 @@ class SupervisorClient:
         members = {"runDir": folder.run_dir, "socket": folder.socket, "state": folder.state, "logs": folder.logs}
         write_whole(config, json.dumps({name: str(path) for name, path in members.items()}).encode())
         argv = [sys.executable, "-m", "qnsp_policy.services.supervisor", "--config", str(config), "--daemon"]
-        ended = subprocess.run(  # noqa: S603 - our own module
-            argv, capture_output=True, text=True, timeout=START_SECONDS, check=False, cwd=folder.run_dir
-        )
+        try:
+            ended = subprocess.run(  # noqa: S603 - our own module
+                argv, capture_output=True, text=True, timeout=START_SECONDS, check=False, cwd=folder.run_dir
+            )
+            said = ended.stderr.strip()
+        except subprocess.TimeoutExpired:
+            said = f"it was not ready within {START_SECONDS:g} s"
         pid = self.ping()
-        if ended.returncode != 0 or pid is None:
+        if pid is None:
             raise SupervisorError(
                 "QNSP-OPS-108",
-                f"the supervisor of {folder.run_dir} did not start: {ended.stderr.strip() or 'no word of it'}",
+                f"the supervisor of {folder.run_dir} did not start: {said or 'no word of it'}",
                 next_step=f"look at {folder.logs / 'supervisor.log'}",
             )
         return pid

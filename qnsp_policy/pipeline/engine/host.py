@@ -1,9 +1,9 @@
 """What an engine run finds in this process: our provider, the unit's program, an ear for its events.
 
 One event loop in one thread serves every run. Each run gets ports of its own on the loopback interface and a provider of
-its own, bound to what this run may do. Whoever connects must be a process of our own user; such a process could read the
-keys that the provider uses anyway (docs/adr/0030-journal-instead-of-checkpoints.md). When this process dies, nothing of it lives
-on.
+its own, bound to what this run may do. The provider answers processes of our own user only; such a process could read the
+keys that it uses anyway (docs/adr/0030-journal-instead-of-checkpoints.md). Not checked: who calls the program or tells events;
+Pulumi's own ports of a run ask nobody either. When this process dies, nothing of it lives on.
 """
 
 from __future__ import annotations

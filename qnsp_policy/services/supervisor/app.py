@@ -39,7 +39,7 @@ from qnsp_policy.kernel.wire.unix_edge import ask
 from qnsp_policy.services.supervisor.manager_edge import Manager
 
 _log = logging.getLogger("qnsp.supervisor")
-LOCK_SECONDS = 10.0
+LOCK_SECONDS = 30.0
 """How long to wait for another supervisor of the same folder that is just ending."""
 CHORES_SECONDS = 2.0
 BACKLOG = 1024
