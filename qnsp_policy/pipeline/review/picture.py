@@ -34,7 +34,7 @@ _X = (10, 430, 800)
 _WIDTHS = (260, 210, 190)
 _WIDTH = _X[2] + _WIDTHS[2] + 10
 _SIGNS_OF_A_KEY = 3
-_LETTERS = (34, 27, 24)
+_LETTERS = (31, 25, 22)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _name(address: str) -> str:
 
 
 def render_svg(picture: Picture) -> Markup:
-    """One self-contained `<svg>`; its styles are the page's."""
+    """One self-contained `<svg>`; its styles are the page's, its attributes serve where a program knows no style sheets."""
     flows = picture.drawn
     keys = {name: _TOP + number * _ROW for number, name in enumerate(dict.fromkeys(flow.key for flow in flows))}
     enclaves = _spread(
@@ -176,9 +176,9 @@ def _place(flow: Flow, flows: Sequence[Flow]) -> int:
 def _line(column: int, start: int, end: int, direction: str, told: str, place: int = 0) -> Markup:
     x1, x2 = _X[column] + _WIDTHS[column], _X[column + 1]
     y1, y2, bend = start + _BOX // 2, end + _BOX // 2, (x2 - x1) // 2
-    path = Markup('<path class="flow {}" d="M{} {} C{} {} {} {} {} {}"><title>{}</title></path>').format(
-        direction, x1, y1, x1 + bend, y1, x2 - bend, y2, x2, y2, visible(f"{SIGNS[direction]} {told}".strip())
-    )
+    path = Markup(
+        '<path class="flow {}" fill="none" stroke="gray" d="M{} {} C{} {} {} {} {} {}"><title>{}</title></path>'
+    ).format(direction, x1, y1, x1 + bend, y1, x2 - bend, y2, x2, y2, visible(f"{SIGNS[direction]} {told}".strip()))
     if not SIGNS[direction] or place >= _SIGNS_OF_A_KEY:
         return path
     return path + Markup('<text class="sign {}" x="{}" y="{}">{}</text>').format(
@@ -190,7 +190,8 @@ def _box(column: int, name: str, y: int) -> Markup:
     shown = visible(name)
     cut = shown if len(shown) <= _LETTERS[column] else f"{shown[: _LETTERS[column] - 1]}…"
     return Markup(
-        '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="4"/><text x="{}" y="{}">{}</text></g>'
+        '<g><title>{}</title><rect fill="none" stroke="gray" x="{}" y="{}" width="{}" height="{}" rx="4"/>'
+        '<text x="{}" y="{}">{}</text></g>'
     ).format(shown, _X[column], y, _WIDTHS[column], _BOX, _X[column] + 8, y + 20, cut)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from qnsp_policy.pipeline.review.escape import visible
 from qnsp_policy.pipeline.review.picture import SIGNS, Picture, picture_of, render_svg
-from qnsp_policy.pipeline.review.plan_text import crossing
+from qnsp_policy.pipeline.review.plan_text import crossing, findings_line, rests_on
 from qnsp_policy.pipeline.review.trust_text import headline
 from qnsp_policy.pipeline.trust.objects import policies_of
 
@@ -42,6 +43,7 @@ rect { fill: var(--paper); stroke: var(--rule); }
 .flow.removed { stroke: var(--faint); stroke-width: 2; stroke-dasharray: 3 5; opacity: 1; }
 svg .sign { font-size: 11px; font-weight: 600; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
 svg .sign.weakened, svg .sign.mixed, .bad { fill: var(--bad); color: var(--bad); }
+.direction { white-space: nowrap; }
 .faint { color: var(--faint); } ul { padding-left: 1.2rem; }
 @media print { body { margin: 0; max-width: none; } }
 </style>
@@ -58,7 +60,7 @@ svg .sign.weakened, svg .sign.mixed, .bad { fill: var(--bad); color: var(--bad);
 <tr><th>key</th><th>enclave</th><th></th><th>before and after</th><th>where</th></tr>
 {% for change in changes %}
 <tr><td>{{ change.key|visible }}</td><td>{{ change.enclave|visible }}</td>
-<td{% if change.bad %} class="bad"{% endif %}>{{ change.sign }}</td>
+<td class="direction{% if change.bad %} bad{% endif %}">{{ change.sign }}</td>
 <td>{% for line in change.lines %}{{ line|visible }}<br>{% endfor %}</td><td>{{ change.place|visible }}</td></tr>
 {% endfor %}
 </table>
@@ -67,7 +69,7 @@ svg .sign.weakened, svg .sign.mixed, .bad { fill: var(--bad); color: var(--bad);
 <h2>{{ title|visible }}</h2>
 <ul>{% for line in lines %}<li{% if line.startswith(("!", "DESTROYS")) %} class="bad"{% endif %}>{{ line|visible }}</li>{% endfor %}</ul>
 {% endfor %}
-<p class="faint">{{ foot|visible }}</p>
+<p class="faint">{{ foot|code }}</p>
 </body>
 </html>"""
 
@@ -84,7 +86,9 @@ def render_plan_page(payload: Mapping[str, Any], *, digest: str = "") -> str:
     sections = [
         ("Tenants", [crossing(trust["crossTenant"])]),
         ("TrustRoot", list(trust["trustRoot"]["changes"]) if trust["trustRoot"] is not None else []),
+        ("Rests on", ["; ".join([head, *limits]) for head, limits in rests_on(payload)]),
         ("Recoverability", [f"DESTROYS {item['text']}" for item in trust["destroys"]] or ["nothing is destroyed"]),
+        ("Findings", [findings_line(payload)]),
         ("Approvals needed", needs or ["none"]),
     ]
     return _page(
@@ -106,6 +110,13 @@ def render_trust_page(picture: Picture, statements: list[str]) -> str:
     return _page("Who may get which key", lead, picture, [], [("Statements", statements)], foot)
 
 
+def _code(text: str) -> Markup:
+    """Text whose commands stand between backticks."""
+    code = Markup("<code>{}</code>")
+    parts = [visible(part) for part in text.split("`")]
+    return Markup("").join(code.format(part) if number % 2 else part for number, part in enumerate(parts))
+
+
 def _page(
     title: str,
     lead: list[str],
@@ -115,7 +126,7 @@ def _page(
     foot: str,
 ) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["visible"] = visible
+    environment.filters |= {"visible": visible, "code": _code}
     order = list(SIGNS)
     rows = [
         {

@@ -5,8 +5,9 @@ Concise by default: unchanged units are counted; `full` shows them, the resource
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from qnsp_policy.pipeline.plan.rollout import waves
@@ -25,6 +26,7 @@ _SIGNS: Mapping[str, tuple[str, Style]] = {
 }
 _ROOT_STYLES: Mapping[str, Style] = {"!": "bad", "^": "good", ">": "note"}
 MAX_REASON = 3
+_OBJECT = re.compile(r"\Abrokers\[[^]]*\]\.objects\[([a-z-]+)/([^]]*)\]\.object\.")
 
 
 def render_plan(payload: Json, *, full: bool = False, paint: Paint = plain) -> str:
@@ -38,8 +40,13 @@ def render_plan(payload: Json, *, full: bool = False, paint: Paint = plain) -> s
             f"  {paint(_ROOT_STYLES.get(line[:1], 'dim'), terminal(line))}" for line in trust["trustRoot"]["changes"]
         ]
     lines += _rollout(payload, paint)
-    lines += _rests_on(payload, paint)
-    lines += ["", *_recoverability(payload, paint), *_findings(payload, paint), *_approvals(payload, paint)]
+    lines += _rests_on(payload, full, paint)
+    lines += [
+        "",
+        *_recoverability(payload, paint),
+        f"{paint('strong', 'Findings')}   {findings_line(payload)}",
+        *_approvals(payload, paint),
+    ]
     return "\n".join(lines)
 
 
@@ -70,7 +77,7 @@ def _unit(action: Json, full: bool, paint: Paint) -> Iterator[str]:
         yield head.rstrip()
     for number, reason in enumerate(reasons if full else reasons[:MAX_REASON]):
         place = f"  {paint('place', '(' + terminal(reason['place']) + ')')}" if reason["place"] else ""
-        yield f"{head if number == 0 else ' ' * 34} {terminal(reason['text'])}{place}"
+        yield f"{head if number == 0 else ' ' * 34} {terminal(_told(reason))}{place}"
     if not full and len(reasons) > MAX_REASON:
         yield paint("dim", f"{' ' * 34} and {len(reasons) - MAX_REASON} more (--full)")
     if not full:
@@ -81,6 +88,11 @@ def _unit(action: Json, full: bool, paint: Paint) -> Iterator[str]:
         yield f"      {paint(style, sign)} {terminal(step['type'])} {terminal(step['name'])}{paint('dim', changed)}"
     for difference in action["differences"]:
         yield paint("dim", f"        {terminal(difference['path'])}: {_value(difference)}")
+
+
+def _told(reason: Json) -> str:
+    """A reason with a broker's object called what it is, not by its path in the unit's inputs."""
+    return _OBJECT.sub(lambda found: f"{found[1].replace('-', ' ')} {found[2]}: ", str(reason["text"]), count=1)
 
 
 def _value(difference: Json) -> str:
@@ -125,21 +137,46 @@ def _rollout(payload: Json, paint: Paint) -> Iterator[str]:
         yield f"  until then {terminal(item['enclave'].split('/')[-1])} may obtain {terminal(item['resource'])} under the old values too"
 
 
-def _rests_on(payload: Json, paint: Paint) -> Iterator[str]:
-    """What every unit rests on, equal statements once: beside the trust diff, since a strong word needs its limits."""
+_MODEL = {
+    "trusted": "trusted",
+    "notTrusted": "not trusted",
+    "measured": "measured",
+    "notMeasured": "not measured",
+    "notProtected": "not protected",
+}
+
+
+def rests_on(payload: Json, units: Collection[str] | None = None) -> list[tuple[str, list[str]]]:
+    """What units rest on: whom it is said of, with how far it holds, and each limit; equal statements once.
+
+    Args:
+        payload: of the plan.
+        units: only these; None is all.
+    """
     told: dict[str, tuple[Json, list[str]]] = {}
     for unit, model in payload.get("restsOn", {}).items():
-        told.setdefault(str(model), (model, []))[1].append(str(unit))
+        if units is None or unit in units:
+            told.setdefault(str(model), (model, []))[1].append(str(unit))
+    return [
+        (
+            f"{', '.join(names)}: {model['assurance']}",
+            [f"{word}: {'; '.join(model[member])}" for member, word in _MODEL.items() if model[member]],
+        )
+        for model, names in told.values()
+    ]
+
+
+def _rests_on(payload: Json, full: bool, paint: Paint) -> Iterator[str]:
+    """Beside the trust diff, since a strong word needs its limits; what stays as it is only in full."""
+    changed = {action["unit"] for action in payload["actions"] if action["op"] != "no-op" and not action["skipped"]}
+    told = rests_on(payload, None if full else changed)
     if not told:
         return
     yield ""
     yield paint("strong", "Rests on")
-    for model, units in told.values():
-        yield f"  {terminal(', '.join(units))}: {terminal(str(model['assurance']))}"
-        for word, member in (("trusted", "trusted"), ("not trusted", "notTrusted"), ("measured", "measured"),
-                             ("not measured", "notMeasured"), ("not protected", "notProtected")):  # fmt: skip
-            if model[member]:
-                yield paint("dim", f"        {word}: {terminal('; '.join(model[member]))}")
+    for head, limits in told:
+        yield f"  {terminal(head)}"
+        yield from (paint("dim", f"        {terminal(limit)}") for limit in limits)
 
 
 def _recoverability(payload: Json, paint: Paint) -> Iterator[str]:
@@ -152,7 +189,8 @@ def _recoverability(payload: Json, paint: Paint) -> Iterator[str]:
         yield f"  {paint('bad', 'DESTROYS')} {terminal(item['text'])}"
 
 
-def _findings(payload: Json, paint: Paint) -> Iterator[str]:
+def findings_line(payload: Json) -> str:
+    """How many findings of which severity the plan was made with."""
     found: Sequence[Json] = [finding for finding in payload["findings"] if not finding.get("waivedBy")]
     counted = Counter(finding["severity"] for finding in found)
     text = ", ".join(
@@ -160,7 +198,7 @@ def _findings(payload: Json, paint: Paint) -> Iterator[str]:
     )
     waived = len(payload["findings"]) - len(found)
     waivers = f", {waived} waived" if waived else ""
-    yield f"{paint('strong', 'Findings')}   {text or 'none'}{waivers}" + ("   see: qnsp-policy check" if found else "")
+    return f"{text or 'none'}{waivers}" + ("   see: qnsp-policy check" if found else "")
 
 
 def _approvals(payload: Json, paint: Paint) -> Iterator[str]:
@@ -182,7 +220,7 @@ def render_plan_markdown(payload: Json) -> str:
     parts = [f"**{markdown(headline(payload['trust']['diff']))}; {units}.**", "", "### Trust", ""]
     parts += [fenced(render_trust_diff(payload["trust"]["diff"]), "diff"), "", "### Units", ""]
     for action in changed:
-        why = "; ".join(markdown(reason["text"]) for reason in action["reasons"][:MAX_REASON])
+        why = "; ".join(markdown(_told(reason)) for reason in action["reasons"][:MAX_REASON])
         parts.append(f"- {action['op']} {code_span(action['unit'])} {why}")
     parts += [
         "",
@@ -195,4 +233,4 @@ def render_plan_markdown(payload: Json) -> str:
     return "\n".join(parts)
 
 
-__all__ = ["crossing", "render_plan", "render_plan_markdown"]
+__all__ = ["crossing", "findings_line", "render_plan", "render_plan_markdown", "rests_on"]

@@ -92,9 +92,11 @@ def test_a_plan_as_a_page() -> None:
     page = render_plan_page(plan.payload, digest=plan.digest)
     assert "<h1>Weakens " in page
     assert "microcode floor: 209 -&gt; 115" in page
-    assert '<td class="bad">! WEAKENED</td>' in page
+    assert '<td class="direction bad">! WEAKENED</td>' in page
     assert "for weakened trust: bob@clinic.example" in page
     assert plan.digest in page
+    assert "SIMULATED HARDWARE PROVES NOTHING" in page
+    assert "<h2>Findings</h2>" in page
     svg = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     assert "flow weakened" in classes(svg, "path")
 

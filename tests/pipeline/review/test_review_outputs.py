@@ -285,6 +285,31 @@ def test_plan_text_is_concise_and_full_on_demand() -> None:
     assert "\x1b" not in full
 
 
+def test_a_reason_names_the_object_not_its_path() -> None:
+    """A change of a broker's object is told by what the object is; any other reason stays as it is."""
+    path = "brokers[KeyBroker/main].objects[release-policy/clinic/model/minilm].object.grants[a].floor 2 -> 1"
+    (action, *others) = PLAN["actions"]
+    for text, told in ((path, "release policy clinic/model/minilm: grants[a].floor 2 -> 1"), ("image a -> b",) * 2):
+        changed = {**action, "reasons": [{"text": text, "place": ""}]}
+        assert f"~ broker/main                    {told}\n" in render_plan(PLAN | {"actions": [changed, *others]})
+
+
+def test_what_stays_rests_on_the_same_and_is_told_in_full() -> None:
+    """A plan says what its changed units rest on; `full` says it of all; skipped and unchanged units are no change."""
+    model = {"trusted": ["a"], "notTrusted": [], "measured": [], "notMeasured": ["b"], "notProtected": []}
+    plan = PLAN | {
+        "restsOn": {
+            "broker/main": model | {"assurance": "simulated"},
+            "tenant/x": model | {"assurance": "none"},
+            "tenant/y": model | {"assurance": "none"},
+        }
+    }
+    text = render_plan(plan)
+    assert "broker/main: simulated\n        trusted: a\n        not measured: b" in text
+    assert "tenant/x: none" not in text
+    assert "tenant/x, tenant/y: none" in render_plan(plan, full=True)
+
+
 def test_plan_markdown_cannot_be_left() -> None:
     """The fence is longer than any run of backticks inside."""
     text = render_plan_markdown(PLAN)
