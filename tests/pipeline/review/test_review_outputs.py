@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from typing import Any
 
 import jsonschema
 import pytest
@@ -241,7 +242,7 @@ def test_headline(changes: list[dict[str, object]], line: str) -> None:
     assert headline({"changes": changes}) == line
 
 
-PLAN = {
+PLAN: dict[str, Any] = {
     "formatVersion": "1.0",
     "author": "alice@clinic.example",
     "actions": [
