@@ -16,7 +16,13 @@ from qnsp_policy.pipeline.plan.values import Action, Json, Op, Unit
 from qnsp_policy.pipeline.trust.aws_key_policy import MAX_POLICY_BYTES
 from qnsp_policy.pipeline.trust.aws_releases import Policies, following_keys
 from qnsp_policy.pipeline.trust.objects import authorised_objects, policies_of
-from qnsp_policy.pipeline.trust.rollout import FLEETS, is_of_members, overlapping_inputs, overlapping_policies
+from qnsp_policy.pipeline.trust.rollout import (
+    FLEETS,
+    is_of_members,
+    overlapping_inputs,
+    overlapping_policies,
+    overlapping_reads,
+)
 from qnsp_policy.pipeline.world.recorded import RecordedState
 
 
@@ -50,12 +56,24 @@ def rollout(
     enclaves = {str(unit.inputs["enclave"]["address"]) for unit in fleets}
     roles = {str(unit.inputs["fleet"]["roleArn"]) for unit in fleets if "fleet" in unit.inputs}
     both = overlapping_policies(base, policies_of(unit.inputs for unit in units.values()), enclaves)
+    before = {
+        unit.id: {
+            "program": recorded.units[unit.id].program,
+            "digest": recorded.units[unit.id].digest,
+            "inputs": dict(recorded.units[unit.id].inputs),
+            "dependsOn": list(recorded.units[unit.id].depends_on),
+        }
+        for unit in fleets
+        if "fleet" in unit.inputs
+    }
     between = []
     for name in sorted(changed & set(units)):
         unit = units[name]
         inputs = overlapping_inputs(unit.inputs, base, enclaves) if unit.program == "tenant" else None
         if unit.program == "aws-keys":
             inputs = _overlapping_keys(unit.inputs, workspace, both)
+        if unit.program == "aws-platform":
+            inputs = overlapping_reads(unit.inputs, before)
         if inputs is not None:
             between.append(replace(unit, inputs=inputs))
     if not between and not roles:
@@ -63,16 +81,7 @@ def rollout(
     return {
         "units": [unit.to_json() for unit in between],
         "authorises": authorised_objects(unit.inputs for unit in between),
-        "fleets": {
-            unit.id: {
-                "program": recorded.units[unit.id].program,
-                "digest": recorded.units[unit.id].digest,
-                "inputs": dict(recorded.units[unit.id].inputs),
-                "dependsOn": list(recorded.units[unit.id].depends_on),
-            }
-            for unit in fleets
-            if "fleet" in unit.inputs
-        },
+        "fleets": before,
     }
 
 

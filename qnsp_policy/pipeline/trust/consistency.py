@@ -25,7 +25,13 @@ from qnsp_policy.pipeline.trust.objects import (
 )
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.rendering import render_trust
-from qnsp_policy.pipeline.trust.rollout import enclaves_replaced, overlapping_inputs, overlapping_policies, overlaps
+from qnsp_policy.pipeline.trust.rollout import (
+    enclaves_replaced,
+    overlapping_inputs,
+    overlapping_policies,
+    overlapping_reads,
+    overlaps,
+)
 from qnsp_policy.pipeline.trust.root_changes import root_changes
 from qnsp_policy.pipeline.trust.trust_models import rests_on
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
@@ -162,6 +168,8 @@ def _rollout(payload: Mapping[str, Any], base: Policies, head: Policies) -> Mapp
         if unit["program"] == "tenant":
             _same(f"the inputs of {what}", inputs, overlapping_inputs(wanted["inputs"], base, enclaves))
             tenants.append(inputs)
+        elif unit["program"] == "aws-platform":
+            _same(f"the inputs of {what}", inputs, overlapping_reads(wanted["inputs"], told["fleets"] if told else {}))
         else:
             _same(f"the program of {what}", unit["program"], "aws-keys")
             both = overlapping_policies(base, head, enclaves)

@@ -20,6 +20,8 @@ Policies = Mapping[tuple[str, str], ReleasePolicy]
 UNTIL = " (until replaced)"
 FLEETS = frozenset({"enclave", "aws-enclave"})
 """Programs of fleets, whose members are replaced."""
+OWN_IMAGE, IMAGES = "ReadsItsOwnImageAndArtefacts", "ImagesAndArtefacts"
+"""Statements of a fleet's role and of the network's endpoint by which images are read."""
 OF_MEMBERS = ("fleet", "processes", "enclave.image")
 """What of a fleet's inputs its members are made of. Without a difference there, withdrawn values are withdrawn at once."""
 
@@ -85,6 +87,46 @@ def overlapping_inputs(inputs: Mapping[str, Any], base: Policies, enclaves: Coll
     return {**inputs, "brokers": brokers} if changed else None
 
 
+def overlapping_reads(inputs: Mapping[str, Any], fleets: Mapping[str, Mapping[str, Any]]) -> Json | None:
+    """A platform unit's inputs on AWS with which members of before can still be started; None where nothing overlaps.
+
+    Their image stays readable for their fleet's role, and through the network's endpoint, until no fleet can go back to it.
+
+    Args:
+        inputs: as wanted.
+        fleets: the fleets of the rollout as they were applied, by unit.
+    """
+    foundation, partition = inputs["foundation"], inputs["foundation"]["partition"]
+    before = {
+        str(one["inputs"]["enclave"]["address"]): f"arn:{partition}:s3:::{location.removeprefix('s3://')}"
+        for one in fleets.values()
+        if (location := str(one["inputs"]["enclave"]["image"]["location"])).startswith("s3://")
+    }
+    roles = [
+        {**role, "policy": _reading(role["policy"], OWN_IMAGE, [before[role["enclave"]]])}
+        if role["enclave"] in before
+        else role
+        for role in foundation["roles"]
+    ]
+    if roles == foundation["roles"]:
+        return None
+    network, trail, more = foundation["network"], foundation["trail"], sorted(before.values())
+    if storage := network.get("storage"):
+        network = {**network, "storage": {**storage, "policy": _reading(storage["policy"], IMAGES, more)}}
+    trail = {**trail, "objects": sorted({*trail["objects"], *more})}
+    return {**inputs, "foundation": {**foundation, "roles": roles, "network": network, "trail": trail}}
+
+
+def _reading(policy: Mapping[str, Any], sid: str, more: Collection[str]) -> Json:
+    statements = [
+        {**one, "Resource": sorted({*one["Resource"], *more})}
+        if one.get("Sid") == sid and not set(more) <= set(one["Resource"])
+        else one
+        for one in policy["Statement"]
+    ]
+    return {**policy, "Statement": statements}
+
+
 def overlaps(units: Collection[Mapping[str, Any]]) -> list[Json]:
     """Who obtains what under old values too, for approvers; from the inputs of a rollout's units."""
     return [
@@ -103,4 +145,4 @@ def _overlaps(units: Collection[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
 
 
 __all__ = ["FLEETS", "UNTIL", "enclaves_replaced", "is_of_members", "overlapping", "overlapping_inputs",
-           "overlapping_policies", "overlaps"]  # fmt: skip
+           "overlapping_policies", "overlapping_reads", "overlaps"]  # fmt: skip

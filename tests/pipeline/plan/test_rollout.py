@@ -21,7 +21,7 @@ from qnsp_policy.pipeline.plan.values import Action, Op
 from qnsp_policy.pipeline.review.plan_text import render_plan
 from qnsp_policy.pipeline.trust.objects import policies_of
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
-from qnsp_policy.pipeline.trust.rollout import UNTIL
+from qnsp_policy.pipeline.trust.rollout import UNTIL, overlapping_reads
 from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
 from qnsp_policy.testing.aws_examples import initialised, planned, units_of
 from qnsp_policy.testing.clinic import NOW, Clinic, approved, running, signed, signer
@@ -161,7 +161,19 @@ def test_on_aws_the_key_policy_overlaps_and_the_fleet_knows_the_way_back(tmp_pat
     state = RecordedState(genesis=None, units=recorded)
     told = rollout(new, state, actions, policies_of(unit.inputs for unit in old.values()), "aws-nitro")
     assert told is not None
-    assert sorted(unit["id"] for unit in told["units"]) == ["aws-keys/clinic", "tenant/clinic"]
+    assert sorted(unit["id"] for unit in told["units"]) == ["aws-keys/clinic", "platform/cloud", "tenant/clinic"]
+    # Its role reads both images, so that a fleet that goes back finds its own; no other role reads more.
+    between = next(unit for unit in told["units"] if unit["program"] == "aws-platform")["inputs"]
+    read = {role["name"]: role["policy"]["Statement"][0]["Resource"] for role in between["foundation"]["roles"]}
+    bucket = "arn:aws:s3:::clinic-artefacts"
+    assert read == {
+        "qnsp-aws-nitro-main": [f"{bucket}/broker.eif"],
+        "qnsp-aws-nitro-triage": [f"{bucket}/triage-2.eif", f"{bucket}/triage.eif", f"{bucket}/triage.sealed"],
+    }
+    through = between["foundation"]["network"]["storage"]["policy"]["Statement"][0]["Resource"]
+    assert {f"{bucket}/triage.eif", f"{bucket}/triage-2.eif"} <= set(through)
+    assert f"{bucket}/triage.eif" in between["foundation"]["trail"]["objects"]
+    assert between == overlapping_reads(new["platform/cloud"].inputs, told["fleets"])
     keys = next(unit for unit in told["units"] if unit["program"] == "aws-keys")["inputs"]["keys"]
     statements = keys[0]["policy"]["Statement"]
     images = [
