@@ -26,7 +26,7 @@ def _put(path: Path, data: bytes) -> None:
 
 
 class TsmFolder:
-    """Answers the entries of one folder; `poll` looks once and is called every few milliseconds."""
+    """Answers the entries of one folder; `poll` looks once and is called many times a second."""
 
     def __init__(self, folder: Path, machine: Machine) -> None:
         self._reports = folder / "report"
@@ -34,6 +34,11 @@ class TsmFolder:
         self._seen: dict[str, tuple[int, int]] = {}
         self._generation: dict[str, int] = {}
         self._reports.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def asked(self) -> bool:
+        """Whether a guest has an entry: it makes one, asks, and removes it."""
+        return bool(self._generation)
 
     def poll(self) -> int:
         """Answers every entry whose `inblob` is new; returns how many were answered."""
