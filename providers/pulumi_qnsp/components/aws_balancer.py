@@ -78,6 +78,8 @@ def balancer(args: BalancerArgs) -> tuple[Child, ...]:
                     "target_type": "instance",
                     "vpc_id": args.vpc,
                     "health_check": {"protocol": "TCP"},
+                    # Each member has keys of its own: a client stays with the one whose evidence it verified.
+                    "stickiness": {"type": "source_ip", "enabled": True},
                 },
                 ("port", "protocol"),
             ),

@@ -85,7 +85,7 @@ KINDS: Mapping[str, Kind] = {
         availability=frozenset({"subnets", "enableCrossZoneLoadBalancing", "enableDeletionProtection"}),
     ),
     "aws:lb/targetGroup:TargetGroup": Kind(
-        aws_fleets.target_group, "target group", "name", availability=frozenset({"healthCheck"})
+        aws_fleets.target_group, "target group", "name", availability=frozenset({"healthCheck", "stickiness"})
     ),
     "aws:lb/listener:Listener": Kind(aws_fleets.listener, "listener"),
     "aws:route53/record:Record": Kind(aws_fleets.name_record, "name", "name"),

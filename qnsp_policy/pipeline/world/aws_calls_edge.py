@@ -267,11 +267,15 @@ class Asker:
                 lambda found: self._each(self._balancer, [(one["LoadBalancerArn"],) for one in found.values()]),
             )
         if targets:
-            self.ask("target groups", lambda: {
-                one["TargetGroupName"]: one
-                for one in self.pages("elbv2", "describe_target_groups", "TargetGroups")
-                if one["TargetGroupName"] in targets
-            })  # fmt: skip
+            self.ask(
+                "target groups",
+                lambda: {
+                    one["TargetGroupName"]: one
+                    for one in self.pages("elbv2", "describe_target_groups", "TargetGroups")
+                    if one["TargetGroupName"] in targets
+                },
+                lambda found: self._each(self._target_group, [(one["TargetGroupArn"],) for one in found.values()]),
+            )
         for zone in self.named("aws:route53/record:Record", "zoneId"):
             self.ask(
                 f"names:{zone}",
@@ -334,6 +338,13 @@ class Asker:
                 raise
 
         self.ask(f"hooks:{name}", hooks)
+
+    def _target_group(self, arn: str) -> None:
+        elb = self.aws("elbv2")
+        self.ask(
+            f"target group attributes:{arn}",
+            lambda: elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"],
+        )
 
     def _balancer(self, arn: str) -> None:
         elb = self.aws("elbv2")

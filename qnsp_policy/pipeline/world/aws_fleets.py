@@ -195,6 +195,7 @@ def target_group(wanted: Json, seen: Seen, known: Json) -> Found | None:
     arn = found["TargetGroupArn"]
     checks = {"protocol": "HealthCheckProtocol", "port": "HealthCheckPort", "path": "HealthCheckPath"}
     asked = wanted.get("healthCheck") or {}
+    told = {one["Key"]: one["Value"] for one in seen[f"target group attributes:{arn}"]}
     inputs = {
         "name": found["TargetGroupName"],
         "port": found["Port"],
@@ -202,6 +203,7 @@ def target_group(wanted: Json, seen: Seen, known: Json) -> Found | None:
         "vpcId": found["VpcId"],
         "targetType": found["TargetType"],
         "healthCheck": {name: found.get(checks[name]) for name in asked if name in checks},
+        "stickiness": {"type": told.get("stickiness.type", ""), "enabled": told.get("stickiness.enabled") == "true"},
         "tags": UNREAD,
     }
     return Found({"id": arn, "arn": arn}, inputs)

@@ -214,11 +214,14 @@ EDITS: list[tuple[str, Concern, str, Edit]] = [
     ("enclave/triage", S, "enclaveOptions is", lambda w: None),
     ("enclave/triage", S, "who holds the key pair mine may log in", lambda w: None),
     ("enclave/triage", S, "members come into service without having attested", _unattested),
-    ("broker/main", A, "desiredCapacity is 1", lambda w: w("autoscaling").update_auto_scaling_group(
-        AutoScalingGroupName="qnsp-aws-nitro-main", MinSize=1, DesiredCapacity=1)),
-    ("broker/main", A, "1 of 2 members are in service", lambda w: None),
-    ("broker/main", A, "minSize is 1", lambda w: None),
+    ("enclave/triage", A, "desiredCapacity is 1", lambda w: w("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName="qnsp-aws-nitro-triage", MinSize=1, DesiredCapacity=1)),
+    ("enclave/triage", A, "1 of 2 members are in service", lambda w: None),
+    ("enclave/triage", A, "minSize is 1", lambda w: None),
     ("endpoint/triage", S, "it listens on port 22 (TCP), which no plan holds", _listener),
+    ("endpoint/triage", A, "target group qnsp-aws-nitro-triage: stickiness is", lambda w: w("elbv2").modify_target_group_attributes(
+        TargetGroupArn=w.made["endpoint/triage"]["targets"].id,
+        Attributes=[{"Key": "stickiness.enabled", "Value": "false"}])),
     ("endpoint/triage", A, "attachment of group qnsp-aws-nitro-triage is gone", lambda w: w("autoscaling").detach_load_balancer_target_groups(
         AutoScalingGroupName="qnsp-aws-nitro-triage", TargetGroupARNs=[w.made["endpoint/triage"]["targets"].id])),
     ("broker/main", S, "it listens on port 9000 (TCP), which no plan holds", lambda w: w("elbv2").modify_listener(

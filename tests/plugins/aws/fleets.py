@@ -391,7 +391,23 @@ def _targets_make(aws: Any, inputs: Json) -> tuple[str, Json]:
         TargetType=inputs.get("targetType", "instance"), **_health(inputs),
         **({"Tags": pairs(inputs)} if pairs(inputs) else {}),
     )["TargetGroups"][0]  # fmt: skip
+    _target_attributes(aws, made["TargetGroupArn"], inputs)
     return made["TargetGroupArn"], {"arn": made["TargetGroupArn"]}
+
+
+def _target_attributes(aws: Any, arn: str, inputs: Json) -> None:
+    told = inputs.get("stickiness") or {"enabled": False}
+    wanted = {"stickiness.enabled": str(bool(told["enabled"])).lower()}
+    if told.get("type"):
+        wanted["stickiness.type"] = told["type"]
+    attributes = [{"Key": key, "Value": value} for key, value in wanted.items()]
+    aws("elbv2").modify_target_group_attributes(TargetGroupArn=arn, Attributes=attributes)
+
+
+def _stickiness(aws: Any, arn: str) -> Json:
+    held = aws("elbv2").describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+    told = {one["Key"]: one["Value"] for one in held}
+    return {"type": told.get("stickiness.type", ""), "enabled": told.get("stickiness.enabled") == "true"}
 
 
 def _targets_read(aws: Any, found: str, state: Json) -> Json | None:
@@ -405,6 +421,7 @@ def _targets_read(aws: Any, found: str, state: Json) -> Json | None:
         "vpcId": group["VpcId"],
         "targetType": group["TargetType"],
         "healthCheck": {name: group.get(names[name]) for name in asked if name in names},
+        **({"stickiness": _stickiness(aws, found)} if state.get("stickiness") else {}),
         "tags": _elb_tags(aws, found),
         "arn": found,
     }
@@ -412,6 +429,7 @@ def _targets_read(aws: Any, found: str, state: Json) -> Json | None:
 
 def _targets_update(aws: Any, found: str, old: Json, new: Json) -> Json:
     aws("elbv2").modify_target_group(TargetGroupArn=found, **_health(new))
+    _target_attributes(aws, found, new)
     _elb_retag(aws, found, old, new)
     return {}
 
@@ -552,7 +570,7 @@ KINDS: dict[str, Kind] = {
         _balancer_update, words("name internal loadBalancerType"),
     ),
     "aws:lb/targetGroup:TargetGroup": Kind(
-        _targets_make, _targets_read, _targets_drop, words("name port protocol vpcId targetType healthCheck tags"),
+        _targets_make, _targets_read, _targets_drop, words("name port protocol vpcId targetType healthCheck stickiness tags"),
         _targets_update, words("name port protocol vpcId targetType"),
     ),
     "aws:lb/listener:Listener": Kind(
