@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from qnsp_policy.errors import PeerError
+from qnsp_policy.kernel.attestation.nitro_enclave.abi import Document
 from qnsp_policy.kernel.attestation.nitro_enclave.verify import verify_document
 from qnsp_policy.kernel.attestation.values import Anchor, EvidenceKind
 from qnsp_policy.kernel.crypto.canonical import b64, unb64
@@ -92,7 +93,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
@@ -143,8 +144,8 @@ class AttestedKmsServer:
             self._server.server_close()
 
     def wrap(self, data_key: bytes) -> bytes:
-        """A ciphertext of this KMS: no cipher, this is a test."""
-        return b"wrapped:" + hashlib.sha256(self.resource.encode()).digest()[:8] + data_key
+        """A ciphertext of this KMS."""
+        return wrapped(self.resource, data_key)
 
     def answer(self, operation: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         """What KMS says to one request."""
@@ -169,17 +170,33 @@ class AttestedKmsServer:
         data_key = os.urandom(32)
         kept = self.wrap(data_key)
         if operation == "Decrypt":
-            kept = unb64(value["CiphertextBlob"])
-            if not kept.startswith(self.wrap(b"")):
+            opened = unwrapped(self.resource, unb64(value["CiphertextBlob"]))
+            if opened is None:
                 return 400, {"__type": "InvalidCiphertextException"}
-            data_key = kept[len(self.wrap(b"")) :]
-        recipient = load_der_public_key(document.public_key or b"")
-        assert isinstance(recipient, rsa.RSAPublicKey)
-        found: dict[str, Any] = {"KeyId": KEY, "CiphertextForRecipient": b64(envelope(recipient, data_key))}
+            data_key = opened
+        found: dict[str, Any] = {"KeyId": KEY, **for_recipient(document, data_key)}
         if operation == "GenerateDataKey":
             found |= {"CiphertextBlob": b64(kept), "Plaintext": ""}
         del claims
         return 200, found
+
+
+def wrapped(resource: str, data_key: bytes) -> bytes:
+    """A ciphertext of a KMS for tests: no cipher, the name of what it is for."""
+    return b"wrapped:" + hashlib.sha256(resource.encode()).digest()[:8] + data_key
+
+
+def unwrapped(resource: str, ciphertext: bytes) -> bytes | None:
+    """The data key of a ciphertext; None where it is not for this resource."""
+    head = wrapped(resource, b"")
+    return ciphertext[len(head) :] if ciphertext.startswith(head) else None
+
+
+def for_recipient(document: Document, data_key: bytes) -> dict[str, Any]:
+    """The member of an answer that only whoever made the document can open."""
+    recipient = load_der_public_key(document.public_key or b"")
+    assert isinstance(recipient, rsa.RSAPublicKey)
+    return {"CiphertextForRecipient": b64(envelope(recipient, data_key))}
 
 
 Answer = Callable[[str, dict[str, str], bytes], tuple[int, dict[str, Any]]]
@@ -207,4 +224,13 @@ def _handler(answer: Answer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-__all__ = ["CREDENTIALS", "HOST", "KEY", "AttestedKmsServer", "envelope"]
+__all__ = [
+    "CREDENTIALS",
+    "HOST",
+    "KEY",
+    "AttestedKmsServer",
+    "envelope",
+    "for_recipient",
+    "unwrapped",
+    "wrapped",
+]

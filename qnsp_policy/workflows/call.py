@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -23,6 +25,7 @@ from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, Tenant
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.review.answer_text import statements_json
+from qnsp_policy.pipeline.review.escape import visible
 from qnsp_policy.pipeline.trust.grants import effective_grants, endpoint_resource, endpoint_tenant
 from qnsp_policy.workflows.keys import find_keys, list_keys
 
@@ -67,6 +70,10 @@ class Verdicts:
                 vector = item.get("embedding", [])
                 head = ", ".join(f"{number:.4f}" for number in vector[:4])
                 lines.append(f"embedding {item.get('index')}: {len(vector)} numbers [{head}, ...]")
+            lines += (
+                f"answer {item.get('index')}: {visible(str(item.get('message', {}).get('content')))}"
+                for item in value.get("choices", [])
+            )
         if self.saved:
             lines.append(f"wrote {self.saved}; verify it anywhere: qnsp-policy verify-response {self.saved}")
         return lines
@@ -156,7 +163,7 @@ def api_key(root: Path, workspace: Workspace, endpoint: str, name: str | None) -
 def call(
     root: Path, name: str, texts: list[str], *, key: str | None, save: Path | None, allow_simulated: bool, now: datetime
 ) -> Verdicts:
-    """Ask an endpoint for embeddings and verify what comes back.
+    """Ask an endpoint and verify what comes back: embeddings where it offers them, else a chat completion.
 
     Raises:
         OperatorError: nobody answers there.
@@ -172,8 +179,8 @@ def call(
         endpoint = open_endpoint(url, live, api_key=private, allow_simulated=allow_simulated)
         kept: list[SavedAnswer] = []
         with endpoint.client(lambda answer, _: kept.append(answer)) as http:
-            model = _endpoint(workspace, name).spec.model.partition("/")[2]
-            response = http.post("/v1/embeddings", json={"model": model, "input": texts})
+            path, question = _question(_endpoint(workspace, name), texts)
+            response = http.post(path, json=question)
         answer = endpoint.fetch_receipt(kept[0])
         verified = verify_answer(
             answer,
@@ -201,15 +208,37 @@ def call(
     return Verdicts(True, verified.statements, verified.body, verified.key_id, verified.algorithm, str(save or ""))
 
 
-def connect(root: Path, name: str, *, listen: str, key: str | None, allow_simulated: bool) -> None:
+def _question(endpoint: Endpoint, texts: list[str]) -> tuple[str, dict[str, Any]]:
+    """Path and body of what an endpoint is asked."""
+    model = endpoint.spec.model.partition("/")[2]
+    offered = endpoint.spec.api.openai
+    if "chat-completions" in offered and "embeddings" not in offered:
+        return "/v1/chat/completions", {
+            "model": model,
+            "messages": [{"role": "user", "content": text} for text in texts],
+        }
+    return "/v1/embeddings", {"model": model, "input": texts}
+
+
+def connect(
+    root: Path,
+    name: str,
+    *,
+    listen: str,
+    key: str | None,
+    allow_simulated: bool,
+    listening: Callable[[str], None],
+) -> None:
     """Serve an endpoint on loopback for plain clients: signed on the way in, verified on the way out, until interrupted.
 
+    `listening` is told the address once it answers there.
+
     Raises:
-        OperatorError: QNSP-OPS-079 not a loopback address, or nobody answers.
+        OperatorError: QNSP-OPS-079 not a loopback address or one that is taken, QNSP-OPS-067 nobody answers.
         PeerError: the endpoint's evidence does not hold.
     """
     host, _, port = listen.rpartition(":")
-    if host not in {"127.0.0.1", "[::1]"} or not port.isdigit():
+    if host not in {"127.0.0.1", "[::1]"} or not port.isdigit() or int(port) > 65535:
         raise OperatorError(
             "QNSP-OPS-079",
             f"{listen} is no loopback address with a port: whoever reaches it would call in your name",
@@ -223,7 +252,15 @@ def connect(root: Path, name: str, *, listen: str, key: str | None, allow_simula
         endpoint = open_endpoint(url, trust, api_key=private, allow_simulated=allow_simulated)
     except OSError as error:
         raise OperatorError("QNSP-OPS-067", f"{url} does not answer: {error}", subject=name) from error
-    serve_locally(endpoint, host.strip("[]"), int(port))
+    try:
+        serve_locally(endpoint, host.strip("[]"), int(port), listening)
+    except OSError as error:
+        raise OperatorError(
+            "QNSP-OPS-079",
+            f"{listen} cannot be listened on: {os.strerror(error.errno or 0)}",
+            subject=listen,
+            next_step="end what listens there, or give another --listen",
+        ) from error
 
 
 def _now() -> datetime:

@@ -21,7 +21,7 @@ EXAMPLES = examples(
 def command(
     ctx: typer.Context,
     endpoint: Annotated[str, typer.Argument(help="The endpoint's name.")],
-    input_: Annotated[list[str], typer.Option("--input", help="Text to embed (repeatable).")],
+    input_: Annotated[list[str], typer.Option("--input", help="Text to embed or to ask (repeatable).")],
     key: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="API key of the tenant; default: the one that is here.")
     ] = None,

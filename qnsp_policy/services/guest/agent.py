@@ -131,7 +131,7 @@ class Agent:
             data_key=data_key,
             get_report=self._get_report,
             artefacts=Path(self._configuration.artefacts),
-            payload=self._unpacked_image(),
+            payload=self._unpacked(self._configuration.image) if self._configuration.image else self._system(),
             workdir=Path(self._configuration.workdir),
             upstream_seconds=self._configuration.upstream_seconds,
             bind=self._configuration.bind,
@@ -168,14 +168,17 @@ class Agent:
             log.error("%s is stopped: %s", name, why)
             served.running.stop()
 
-    def _unpacked_image(self) -> Path:
+    def _unpacked(self, image: str) -> Path:
         """The image's payload, unpacked anew by every agent: a folder that lay there before could be anybody's."""
         if self._payload is None:
             folder = Path(tempfile.mkdtemp(prefix="qnsp-payload-"))
-            if self._configuration.image is not None:
-                unpack(Path(self._configuration.image).read_bytes(), folder)
+            unpack(Path(image).read_bytes(), folder)
             self._payload = folder
         return self._payload
+
+    def _system(self) -> Path:
+        """Where nothing is to be unpacked the guest's own system is the measured image (enclaves, AMIs): its artefacts' folder."""
+        return Path(self._configuration.artefacts).absolute()
 
 
 __all__ = ["Agent"]

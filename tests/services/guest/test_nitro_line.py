@@ -105,7 +105,10 @@ class NitroLine(ServiceLine):
 
     def _guest_configuration(self) -> dict[str, Any]:
         value = super(NitroLine, self)._guest_configuration()
-        value = {name: part for name, part in value.items() if name not in {"tsm", "initdata"}}
+        # Nothing is unpacked inside an enclave: its file system is the image, its upstream lies beside the artefacts.
+        value = {name: part for name, part in value.items() if name not in {"tsm", "initdata", "image"}}
+        (self.folder / "upstream").mkdir(exist_ok=True)
+        (self.folder / "upstream/app.py").write_bytes(self.upstream)
         value["broker"]["url"] = f"https://127.0.0.1:{self.near_port}"
         broker = f"tcp://127.0.0.1:{self.broker_port}"
         return {
