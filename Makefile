@@ -55,8 +55,8 @@ rules: $(STAMPS)/dev $(OPA) ## rebuild the shipped rules: wasm, metadata, schema
 rules-check: $(STAMPS)/dev $(OPA)
 	$(BIN)/python -m qnsp_policy.pipeline.rules.build_edge --check --opa $(OPA)
 
-bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside named peers (OpenTofu, plain Pulumi) in the same run; QUICK=1: four minutes, prints only
-	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU) $(if $(QUICK),--quick --no-write)
+bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside named peers (OpenTofu, plain Pulumi) in the same run; QUICK=1: four minutes, prints only; SKIP="aws growth", NO_PLAIN=1: shorter
+	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU) $(if $(QUICK),--quick --no-write) $(if $(NO_PLAIN),--no-plain) $(if $(SKIP),--skip $(SKIP))
 
 kills: $(STAMPS)/dev $(PULUMI) ## a thousand random kills of everything that writes (about an hour; KILLS=1000 SEED=1)
 	QNSP_KILLS=$(or $(KILLS),1000) QNSP_KILL_SEED=$(or $(SEED),1) $(BIN)/pytest -q -p no:cacheprovider tests/faults/test_random_kills.py

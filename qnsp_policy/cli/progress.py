@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import paint_of
 from qnsp_policy.pipeline.review.escape import terminal
 from qnsp_policy.pipeline.review.style import Paint
+from qnsp_policy.workflows.progress import left
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -46,9 +48,14 @@ class _Story:
             self._status.update(Text(terminal(text)))
 
 
+def on_terminal(session: Session) -> bool:
+    """Whether somebody watches: only then is told what is of interest only while it lasts."""
+    return session.text and session.stderr.isatty() and session.verbosity >= 0
+
+
 @contextmanager
 def _story(session: Session) -> Iterator[_Story]:
-    if not (session.text and session.stderr.isatty() and session.verbosity >= 0):
+    if not on_terminal(session):
         yield _Story(session, None)
         return
     from rich.console import Console
@@ -74,15 +81,31 @@ def _silent(text: str) -> None:
 
 
 @contextmanager
+def patient(session: Session) -> Iterator[Callable[[str], None]]:
+    """Tells a terminal what is being done, and loads what draws only when something is told."""
+    with contextlib.ExitStack() as stack:
+        told: list[Callable[[str], None]] = []
+
+        def tell(text: str) -> None:
+            if not told:
+                told.append(stack.enter_context(narrator(session)))
+            told[0](text)
+
+        yield tell if on_terminal(session) else _silent
+
+
+@contextmanager
 def apply_story(session: Session) -> Iterator[Listener]:
     """A listener for the engine's events; called from several threads."""
     lock = threading.Lock()
     paint = paint_of(session)
     working: list[str] = []
+    began, total, ended = time.monotonic(), 0, 0
 
     with _story(session) as story:
 
         def listen(event: Event) -> None:
+            nonlocal total, ended
             # Whoever listened may be gone (a closed pipe or terminal): the work goes on, and its end says so.
             with lock, contextlib.suppress(OSError):
                 if session.format == "ndjson":
@@ -93,14 +116,23 @@ def apply_story(session: Session) -> Iterator[Listener]:
                 if line:
                     story.line(line)
                 kind = event.kind.value
+                total = max(total, event.of)
                 if kind == "unit-started":
                     working.append(event.unit)
                 elif kind in {"unit-done", "unit-failed"} and event.unit in working:
                     working.remove(event.unit)
+                ended += kind in {"unit-done", "unit-failed", "unit-skipped"}
                 if kind.startswith("unit-"):
-                    story.now(", ".join(working))
+                    story.now(", ".join([*_so_far(ended, total, time.monotonic() - began), *working]))
 
         yield listen
+
+
+def _so_far(ended: int, total: int, seconds: float) -> list[str]:
+    """How many units are done, and how long the others will take as it looks now."""
+    if not 0 < ended < total:
+        return []
+    return [f"{ended} of {total} units, {left(ended / total, seconds)}"]
 
 
 def event_json(event: Event) -> dict[str, object]:
@@ -113,6 +145,7 @@ def event_json(event: Event) -> dict[str, object]:
         "text": event.text,
         "wave": event.wave,
         "seconds": round(event.seconds, 3),
+        "of": event.of,
     }
     return {name: value for name, value in members.items() if value not in ("", 0)}
 
@@ -143,4 +176,4 @@ def _wave(event: Event) -> str:
     return f"wave {event.wave}  " if event.wave else ""
 
 
-__all__ = ["apply_story", "event_json", "event_line", "narrator"]
+__all__ = ["apply_story", "event_json", "event_line", "narrator", "on_terminal", "patient"]

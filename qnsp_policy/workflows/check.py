@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.aside_edge import aside
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.signatures import document_signatures
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -18,6 +22,7 @@ from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity, 
 from qnsp_policy.pipeline.rules.wasm_edge import compile_ahead
 from qnsp_policy.pipeline.trust.diff import trust_diff
 from qnsp_policy.pipeline.trust.grants import effective_grants
+from qnsp_policy.workflows.progress import Progress, by_fraction, nobody
 from qnsp_policy.workflows.revisions import load_side
 from qnsp_policy.workflows.rules import rules_engine
 
@@ -77,6 +82,7 @@ def check(
     base: str | None = None,
     baseline: Path | None = None,
     fail_on: str | None = None,
+    progress: Progress = nobody,
 ) -> Checked:
     """Judge the workspace by its rules.
 
@@ -87,14 +93,18 @@ def check(
     """
     if engine == "wasm" and opa_url is None:
         compile_ahead()
-    workspace = load(root)
+    began = time.monotonic()
+    workspace = load(root, by_fraction(progress, "reading the documents"))
     level = severity_of(fail_on, workspace)
     if fail_on == WEAKEN and base is None:
         raise OperatorError(
             "QNSP-OPS-052", "--fail-on weaken needs something to compare with", next_step="give --base REF"
         )
+    if time.monotonic() - began > 1:
+        progress(f"judging {len(workspace.documents)} documents by the rules")
+    refused = aside(partial(refusals_of, workspace))
     report, broken = judge(root, workspace, now=now, engine=engine, opa_url=opa_url)
-    report = with_refusals(report, workspace)
+    report = with_refusals(report, workspace, refused.result())
     blocking = report.blocking(level)
     if base is None and baseline is None:
         return Checked(report, level, blocking, broken_signatures=broken)
@@ -105,7 +115,7 @@ def check(
     if base is not None:
         side = load_side(root, base)
         before, _ = judge(root, side, now=now, engine=engine, opa_url=opa_url)
-        before = with_refusals(before, side)
+        before = with_refusals(before, side, refusals_of(side))
         known |= {finding.fingerprint for finding in before.findings if finding.waived_by is None}
         diff = trust_diff(effective_grants(side), effective_grants(workspace)).to_json()
     found = {finding.fingerprint for finding in report.findings if finding.waived_by is None}
@@ -133,15 +143,22 @@ def judge(
     return report, tuple(f"{problem.place}: {problem.message}" for problem in signatures.problems)
 
 
-def with_refusals(report: RulesReport, workspace: Workspace) -> RulesReport:
-    """The report with what the planner would refuse of the same documents, so that a pull request learns it too.
+def refusals_of(workspace: Workspace) -> tuple[OperatorError, ...]:
+    """What the planner would refuse of these documents."""
+    return refusals(workspace, effective_grants(workspace))
+
+
+def with_refusals(report: RulesReport, workspace: Workspace, refused: Sequence[OperatorError]) -> RulesReport:
+    """The report with the planner's refusals of the same documents, so that a pull request learns them too.
 
     Such a finding is critical and no waiver silences it: nothing makes the plan go through. Where a rule says something of the same
     line and nobody waived it, the rule's finding is enough.
     """
+    if not refused:
+        return report
     told = {(f.place.file, f.place.line) for f in report.findings if f.waived_by is None}
     found = []
-    for error in refusals(workspace, effective_grants(workspace)):
+    for error in refused:
         place = error.place or workspace.place(workspace.project.address)
         if (place.file, place.line) not in told:
             rule, address = f"{PLAN}{error.code}", error.subject or str(workspace.project.address)
@@ -196,4 +213,14 @@ def read_baseline(path: Path) -> set[str]:
         ) from error
 
 
-__all__ = ["PLAN", "WEAKEN", "Checked", "check", "judge", "read_baseline", "severity_of", "with_refusals"]
+__all__ = [
+    "PLAN",
+    "WEAKEN",
+    "Checked",
+    "check",
+    "judge",
+    "read_baseline",
+    "refusals_of",
+    "severity_of",
+    "with_refusals",
+]

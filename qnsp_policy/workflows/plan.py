@@ -22,7 +22,7 @@ from qnsp_policy.pipeline.trust.root_changes import weakens
 from qnsp_policy.pipeline.world.recorded import RecordedState
 from qnsp_policy.workflows.check import WEAKEN, judge, severity_of
 from qnsp_policy.workflows.people import pick
-from qnsp_policy.workflows.progress import Progress
+from qnsp_policy.workflows.progress import Progress, by_fraction, nobody
 from qnsp_policy.workflows.runtime import engine_settings, observe, open_ledger, recorded_state
 
 
@@ -77,8 +77,17 @@ class MadePlan:
         }
 
 
-def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress) -> MadePlan:
+def make(
+    root: Path, options: PlanOptions, *, now: datetime, progress: Progress, passing: Progress = nobody
+) -> MadePlan:
     """Make a plan; with `save`, sign it and write it.
+
+    Args:
+        root: the workspace.
+        options: what the line asks for.
+        now: the present moment.
+        progress: hears each step.
+        passing: hears how far a step is, which is of interest only while it lasts.
 
     Raises:
         DocumentErrors, EngineError: the documents or the rules failed.
@@ -87,7 +96,7 @@ def make(root: Path, options: PlanOptions, *, now: datetime, progress: Progress)
     started = time.perf_counter()
     if options.engine == "wasm" and options.opa_url is None:
         compile_ahead()
-    workspace = load(root)
+    workspace = load(root, by_fraction(passing, "reading the documents"))
     recorded = recorded_state(root, workspace)
     _, in_force = recorded.judge()
     named = bool(options.save or options.author)

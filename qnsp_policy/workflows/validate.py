@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.workflows.progress import Progress, by_fraction, nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,13 @@ class Validated:
         }
 
 
-def validate(root: Path) -> Validated:
+def validate(root: Path, progress: Progress = nobody) -> Validated:
     """Read and build the workspace.
 
     Raises:
         DocumentErrors: every problem of all its files.
     """
-    workspace = load(root)
+    workspace = load(root, by_fraction(progress, "reading the documents"))
     kinds = Counter(document.kind for document in workspace.documents.values())
     files = {workspace.sources[address].file for address in workspace.documents}
     return Validated(

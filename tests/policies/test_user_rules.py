@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -95,18 +99,40 @@ def test_what_reaches_outside_is_refused_when_the_rule_is_loaded(builtin: str, t
     assert caught.value.code == "QNSP-RUL-032"
 
 
+LOOP = HEAD.replace("import data.qnsp.lib\n", "") + (
+    "pass contains index if {\n\tsome index, _ in input.kinds.Tenant\n\tnumbers.range(1, 100000)[a] + "
+    "numbers.range(1, 100000)[b] + numbers.range(1, 100000)[c] == -1\n}\n\nfail := set()\n"
+)
+
+
 def test_a_rule_that_does_not_end_is_ended(tmp_path: Path, opa: Path, workspace: Workspace) -> None:
     """wasmtime interrupts it; the run fails and nothing was judged."""
-    loop = HEAD.replace("import data.qnsp.lib\n", "") + (
-        "pass contains index if {\n\tsome index, _ in input.kinds.Tenant\n\tnumbers.range(1, 100000)[a] + "
-        "numbers.range(1, 100000)[b] + numbers.range(1, 100000)[c] == -1\n}\n\nfail := set()\n"
-    )
-    sets = (shipped_rules(), _rules(tmp_path, opa, loop))
+    sets = (shipped_rules(), _rules(tmp_path, opa, LOOP))
     began = time.monotonic()
     with WasmEngine(sets, timeout=1.0) as engine, pytest.raises(EngineError) as caught:
         evaluate(workspace, engine=engine, now=NOW)
     assert caught.value.code == "QNSP-RUL-022"
     assert time.monotonic() - began < 120
+
+
+def _interrupt_once_it_waits(main: int) -> None:
+    """Ctrl-C, as soon as the main thread waits for the rules."""
+    while not any(step.name == "result" for step in traceback.extract_stack(sys._current_frames()[main])):
+        time.sleep(0.01)
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+def test_ctrl_c_ends_a_rule_that_does_not_end(tmp_path: Path, opa: Path, workspace: Workspace) -> None:
+    """Whoever waits is free at once, and nothing goes on being evaluated behind their back."""
+    sets = (_rules(tmp_path, opa, LOOP),)
+    with WasmEngine(sets, timeout=3600.0) as engine:
+        threading.Thread(target=_interrupt_once_it_waits, args=(threading.get_ident(),), daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(workspace, engine=engine, now=NOW)
+        for thread in threading.enumerate():
+            if thread.name == "aside":
+                thread.join(120)
+                assert not thread.is_alive()
 
 
 def test_a_member_without_an_answer_fails_the_run(tmp_path: Path, opa: Path, workspace: Workspace) -> None:

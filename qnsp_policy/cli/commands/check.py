@@ -35,20 +35,23 @@ def command(
 ) -> None:
     """Hold the documents against the rules."""
     from qnsp_policy import __version__
+    from qnsp_policy.cli.progress import patient
     from qnsp_policy.pipeline.review import ci, findings_text, sarif
     from qnsp_policy.workflows.check import check
 
     session: Session = ctx.obj
     started = time.perf_counter()
-    checked = check(
-        session.directory,
-        now=session.now,
-        engine=engine,
-        opa_url=opa_url,
-        base=base,
-        baseline=baseline,
-        fail_on=fail_on,
-    )
+    with patient(session) as progress:
+        checked = check(
+            session.directory,
+            now=session.now,
+            engine=engine,
+            opa_url=opa_url,
+            base=base,
+            baseline=baseline,
+            fail_on=fail_on,
+            progress=progress,
+        )
     seconds = time.perf_counter() - started
     code = VIOLATIONS if checked.blocking else OK
     report = checked.report

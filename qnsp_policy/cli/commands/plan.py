@@ -58,9 +58,10 @@ def command(
     out: Annotated[list[str] | None, typer.Option(metavar="KIND=PATH", help="html, json, markdown or text.")] = None,
 ) -> None:
     """What would change: infrastructure and trust in one view."""
-    from qnsp_policy.cli.progress import narrator
+    from qnsp_policy.cli.progress import narrator, on_terminal
     from qnsp_policy.pipeline.review.plan_text import render_plan, render_plan_markdown
     from qnsp_policy.workflows.plan import PlanOptions, make
+    from qnsp_policy.workflows.progress import nobody
 
     session: Session = ctx.obj
     options = PlanOptions(
@@ -77,7 +78,8 @@ def command(
         save=save,
     )
     with narrator(session) as progress:
-        made = make(session.directory, options, now=session.now, progress=progress)
+        passing = progress if on_terminal(session) else nobody
+        made = make(session.directory, options, now=session.now, progress=progress, passing=passing)
     paint = paint_of(session)
     asked = _preflight(made.payload) if preflight else []
 

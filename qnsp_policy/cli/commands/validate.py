@@ -16,10 +16,12 @@ def command(ctx: typer.Context) -> None:
 
     All errors are told at once, each at its place.
     """
+    from qnsp_policy.cli.progress import patient
     from qnsp_policy.workflows.validate import validate
 
     session: Session = ctx.obj
-    found = validate(session.directory)
+    with patient(session) as progress:
+        found = validate(session.directory, progress)
     emit(
         session,
         found.to_json(),

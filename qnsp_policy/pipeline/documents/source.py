@@ -14,6 +14,9 @@ from qnsp_policy.pipeline.documents.nodes import compose
 from qnsp_policy.pipeline.documents.problems import Problem, draw
 
 PathPart = str | int
+_WORD = re.compile(r"[A-Za-z][\w./@-]*")
+_ODD = re.compile(r"[\\?|>\r\t\"']")
+"""What may let a line look like a member that is none: escapes, explicit keys, blocks of text, quotes."""
 _FIRST_KEY = re.compile(r"(?:---\n|\n|#.*\n)*([A-Za-z]\w*):(?:\s|$)")
 
 
@@ -88,7 +91,7 @@ class SourceDocument:
         return ""
 
     def _find(self, path: tuple[PathPart, ...], *, want_key: bool) -> Place:
-        if len(path) < 2 and (place := self._top_block(path[0]) if path else self._first_key()) is not None:
+        if len(path) < 3 and (place := self._seen(path, want_key=want_key)) is not None:
             return place
         node = _root(self.text)
         if node is None:
@@ -114,6 +117,32 @@ class SourceDocument:
             if last:
                 return self._of(child_key if child_key is not None else child)
         return self._of(_first(node))
+
+    def _seen(self, path: tuple[PathPart, ...], *, want_key: bool) -> Place | None:
+        """Where a value near the top of the document stands, without composing; None when in doubt."""
+        if not path:
+            return self._first_key()
+        block = self._top_block(path[0])
+        if len(path) < 2 or block is None or want_key:
+            return block if len(path) < 2 else None
+        parent, key = self.value[str(path[0])], path[1]
+        if not isinstance(key, str) or not key.isalnum():
+            return None
+        return self._member(key, parent[key]) if key in parent else block
+
+    def _member(self, key: str, value: object) -> Place | None:
+        """Where a plain word, or a list of plain words in brackets, stands as a member of a block at the top."""
+        written = _written(value)
+        if written is None or _ODD.search(self.text):
+            return None
+        found = re.compile(rf"^ +{key} *:(?P<value>.*)", re.MULTILINE).finditer(self.text)
+        only = next(found, None)
+        if only is None or next(found, None) is not None or only["value"].partition(" #")[0].strip() != written:
+            return None
+        begin = only.start("value") + len(only["value"]) - len(only["value"].lstrip())
+        column = begin - self.text.rfind("\n", 0, begin)
+        line = self.first_line + self.text.count("\n", 0, begin)
+        return Place(self.file, line, column, column + len(written))
 
     def _top_block(self, key: PathPart) -> Place | None:
         """Where a key of the document itself stands whose value is a block, without composing; None when in doubt."""
@@ -144,6 +173,15 @@ class SourceDocument:
             start.column + 1,
             (end.column + 1) if same and end.column > start.column else None,
         )
+
+
+def _written(value: object) -> str | None:
+    """How most authors write a word or a list of words; None for anything else."""
+    if isinstance(value, str):
+        return value if _WORD.fullmatch(value) else None
+    if isinstance(value, list) and value and all(isinstance(item, str) and _WORD.fullmatch(item) for item in value):
+        return f"[{', '.join(value)}]"
+    return None
 
 
 def _first(node: Node) -> Node:

@@ -247,7 +247,8 @@ class _Run:
         begun = [action for action in todo if not self._is_between(action, recorded)]
         for number, wave in enumerate(self._waves(begun, recorded), start=self.waves + 1):
             self.waves = number
-            self.events(Event(EventKind.WAVE, wave=number, text=", ".join(action.unit for action in wave)))
+            names = ", ".join(action.unit for action in wave)
+            self.events(Event(EventKind.WAVE, wave=number, text=names, of=len(begun)))
 
             def one(action: Action, number: int = number) -> None:
                 self._one(action, recorded, number)

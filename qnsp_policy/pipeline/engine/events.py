@@ -34,6 +34,7 @@ class Event:
         text: for people; no secrets.
         wave: number of the wave, from 1.
         seconds: how long it took, where something ended.
+        of: how many units the run works at, told with each wave.
     """
 
     kind: EventKind
@@ -43,6 +44,7 @@ class Event:
     text: str = ""
     wave: int = 0
     seconds: float = 0.0
+    of: int = 0
 
 
 Listener = Callable[[Event], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
@@ -21,12 +21,16 @@ from qnsp_policy.pipeline.model.workspace import Workspace
 
 ROOT_FILE = "qnsp.yaml"
 
+_PARSED, _TYPED = 0.6, 0.85
+"""Parts of the work that are done when all is parsed, and when all is typed."""
+
 
 def build(
     files: Mapping[str, bytes],
     *,
     signatures: Mapping[str, bytes] | None = None,
     catalog: Mapping[Address, tuple[SourceDocument, Document]] | None = None,
+    told: Callable[[float], None] | None = None,
 ) -> Workspace:
     """Make a Workspace of the bytes of its files.
 
@@ -34,6 +38,7 @@ def build(
         files: bytes by path relative to the workspace, with forward slashes.
         signatures: bytes of `signatures/<Kind>.<name>[.<part>].dsse.json` by such a path.
         catalog: shipped documents; the package's own if nothing is given.
+        told: hears now and then which part of the work is done, from 0 to 1.
 
     Returns:
         The workspace, with every reference resolved.
@@ -45,8 +50,12 @@ def build(
         shipped = shipped_catalog() if catalog is None else catalog
         problems: list[DocumentError] = []
         sources: list[SourceDocument] = []
+        total, done = sum(map(len, files.values())), 0
         for file in sorted(files):
             parsed = parse(file, files[file])
+            done += len(files[file])
+            if told is not None:
+                told(_PARSED * done / max(total, 1))
             sources.extend(parsed.documents)
             problems.extend(parsed.problems)
         excluded = _excluded(sources)
@@ -55,7 +64,7 @@ def build(
             problems = [
                 problem for problem in problems if not problem.place or not _matches(problem.place.file, excluded)
             ]
-        typed, addressed = _typed(sources, problems)
+        typed, addressed = _typed(sources, problems, told)
         project = _project(typed, addressed, files, problems)
         catalog_documents = {address: document for address, (_, document) in shipped.items()}
         check_references(typed, addressed, catalog_documents, project, problems)
@@ -102,11 +111,13 @@ def _matches(file: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _typed(
-    sources: list[SourceDocument], problems: list[DocumentError]
+    sources: list[SourceDocument], problems: list[DocumentError], told: Callable[[float], None] | None
 ) -> tuple[dict[Address, Document], dict[Address, SourceDocument]]:
     typed: dict[Address, Document] = {}
     addressed: dict[Address, SourceDocument] = {}
-    for source in sources:
+    for number, source in enumerate(sources):
+        if told is not None and number % 1_000 == 0:
+            told(_PARSED + (_TYPED - _PARSED) * number / len(sources))
         document = read_document(source, problems)
         address = document.address if document is not None else Address(source.address)
         if not address:

@@ -11,7 +11,7 @@ from qnsp_policy.errors import DocumentError, Place
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.pipeline.documents.problems import nearest, shown
 from qnsp_policy.pipeline.documents.source import PathPart, SourceDocument
-from qnsp_policy.pipeline.model.kinds import CryptoTier, Document, Project, Tenant, TrustRoot
+from qnsp_policy.pipeline.model.kinds import CryptoTier, Document, KeyBroker, Project, Tenant, TrustRoot
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.tiers import ResolvedTier, intersect, resolve_tier
 
@@ -104,6 +104,10 @@ class Workspace:
         """The same over the catalog."""
         return sha256_digest(jcs([[address, self.document_digest(address)] for address in sorted(self.catalog)]))
 
+    def brokers_of(self, tenant: Address) -> tuple[KeyBroker, ...]:
+        """The brokers that serve a tenant, by name."""
+        return self._brokers.get(tenant, ())
+
     @property
     def trust_root(self) -> TrustRoot:
         """The TrustRoot that the Project names."""
@@ -138,6 +142,14 @@ class Workspace:
     @cached_property
     def _tiers(self) -> dict[Address, ResolvedTier]:
         return {}
+
+    @cached_property
+    def _brokers(self) -> Mapping[Address, tuple[KeyBroker, ...]]:
+        serving: dict[Address, tuple[KeyBroker, ...]] = {}
+        for broker in self.of_kind(KeyBroker):
+            for tenant in dict.fromkeys(broker.spec.tenants):
+                serving[tenant] = (*serving.get(tenant, ()), broker)
+        return serving
 
     @cached_property
     def _by_kind(self) -> Mapping[str, tuple[Document, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
@@ -11,8 +12,8 @@ from qnsp_policy.pipeline.model.build import ROOT_FILE, build
 from qnsp_policy.pipeline.model.workspace import Workspace
 
 
-def load(root: Path) -> Workspace:
-    """Read and build the workspace in a folder.
+def load(root: Path, told: Callable[[float], None] | None = None) -> Workspace:
+    """Read and build the workspace in a folder; `told` hears which part of the work is done.
 
     Raises:
         OperatorError: QNSP-OPS-020 no folder, QNSP-OPS-021 no workspace in it.
@@ -25,7 +26,7 @@ def load(root: Path) -> Workspace:
             subject=str(root),
             next_step="go to a workspace, or make one: qnsp-policy init --template quickstart DIR",
         )
-    return build(read_folder(root), signatures=read_signatures(root))
+    return build(read_folder(root), signatures=read_signatures(root), told=told)
 
 
 __all__ = ["load"]

@@ -30,7 +30,7 @@ from qnsp_policy.pipeline.trust.crossing import cross_tenant
 from qnsp_policy.pipeline.trust.diff import TrustDiff, trust_diff
 from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 from qnsp_policy.pipeline.trust.objects import authorised_objects, policies_of, voice_to_json, voices_of
-from qnsp_policy.pipeline.trust.release_policy import release_policies
+from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy, release_policies
 from qnsp_policy.pipeline.trust.rendering import render_trust
 from qnsp_policy.pipeline.trust.rollout import overlaps
 from qnsp_policy.pipeline.trust.root_changes import root_changes
@@ -189,8 +189,9 @@ def make_plan(
         named=attachments_needed(workspace),
     )
     refuse_unnamed(lost, options.destroy_keys)
-    told = rollout(remaining, recorded, done, recorded_policies(recorded.units), workspace.project.name)
-    trust, diff, needs = _trust(workspace, grants, recorded, remaining, done, judge, proposed, lost, author, told)
+    base = recorded_policies(recorded.units)
+    told = rollout(remaining, recorded, done, base, workspace.project.name)
+    trust, diff, needs = _trust(workspace, grants, recorded, base, remaining, done, judge, proposed, lost, author, told)
     lifetime = min(options.lifetime or timedelta.max, timedelta(seconds=judge.plan_lifetime_seconds))
     payload: Json = {
         "formatVersion": FORMAT_VERSION,
@@ -273,6 +274,7 @@ def _trust(
     workspace: Workspace,
     grants: Sequence[EffectiveGrant],
     recorded: RecordedState,
+    base: Mapping[tuple[str, str], ReleasePolicy],
     remaining: Mapping[str, Unit],
     done: Sequence[Action],
     judge: TrustRootValue,
@@ -281,7 +283,6 @@ def _trust(
     author: str,
     told: Json | None,
 ) -> tuple[Json, TrustDiff, tuple[Need, ...]]:
-    base = recorded_policies(recorded.units)
     inputs = [unit.inputs for unit in remaining.values()]
     placed = {(g.broker, g.resource, g.enclave, g.grant): g for g in grants}
     head = [

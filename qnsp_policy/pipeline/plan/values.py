@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Protocol
 
 from qnsp_policy.errors import Place
@@ -38,7 +39,7 @@ class Reference:
         return {"unit": self.unit, "output": self.output, "pointer": self.pointer}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unit:
     """One Pulumi stack's worth of desired state (docs/formats/units.md).
 
@@ -64,7 +65,7 @@ class Unit:
         """The document it comes from; `NOWHERE` when it was read back from JSON."""
         return self.places.get(SELF, NOWHERE)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return unit_digest(self.program, self.inputs, self.depends_on, [r.to_json() for r in self.references])
 

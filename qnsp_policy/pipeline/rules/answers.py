@@ -85,14 +85,14 @@ def _answer(rule: RuleMetadata, raw: object, document: Mapping[str, Any]) -> Ans
     if not isinstance(passed, list):
         raise _shape(rule, "a set of indexes in `pass`")
     failures = tuple(_failure(rule, item) for item in _list(rule, raw["fail"]))
-    passing = {_index(rule, item, len(members)) for item in passed}
-    failing = {_index(rule, failure.index, len(members)) for failure in failures}
+    passing = _indexes(rule, passed, len(members))
+    failing = _indexes(rule, [failure.index for failure in failures], len(members))
     both = sorted(passing & failing)
     if both:
         raise _unanswered("QNSP-RUL-014", rule, members, both[0], "answered both pass and fail")
-    neither = sorted(set(range(len(members))) - passing - failing)
-    if neither:
-        raise _unanswered("QNSP-RUL-013", rule, members, neither[0], "gave no answer")
+    if len(passing) + len(failing) < len(members):
+        neither = min(set(range(len(members))) - passing - failing)
+        raise _unanswered("QNSP-RUL-013", rule, members, neither, "gave no answer")
     return Answer(rule, len(members), failures)
 
 
@@ -116,10 +116,13 @@ def _failure(rule: RuleMetadata, item: object) -> Failure:
     return Failure(item["index"], tuple(path), arguments)
 
 
-def _index(rule: RuleMetadata, value: object, size: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < size:
-        raise _shape(rule, f"indexes of its population (0 to {size - 1}), got {value!r}")
-    return value
+def _indexes(rule: RuleMetadata, values: Sequence[object], size: int) -> set[int]:
+    """The values as a set; each must be an integer that is a position of the population."""
+    indexes = [value for value in values if type(value) is int]
+    if len(indexes) < len(values) or (indexes and not 0 <= min(indexes) <= max(indexes) < size):
+        odd = next(value for value in values if type(value) is not int or not 0 <= value < size)
+        raise _shape(rule, f"indexes of its population (0 to {size - 1}), got {odd!r}")
+    return set(indexes)
 
 
 def _list(rule: RuleMetadata, value: object) -> list[object]:

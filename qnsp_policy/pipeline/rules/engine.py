@@ -40,6 +40,7 @@ class RuleSet:
         modules: the Rego sources by path, without tests; lib and main included.
         digest: sha256 over the sources, `sha256:<hex>`.
         reads_documents: whether the input must hold whole documents (`kinds`) for it; the shipped rules need none.
+        one_by_one: whether each rule judges a member by itself and the tables alone, so that members that are alike need one answer.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RuleSet:
     modules: Mapping[str, str] = field(repr=False)
     digest: str
     reads_documents: bool = False
+    one_by_one: bool = False
 
 
 class RulesEngine(Protocol):

@@ -17,6 +17,7 @@ from typing import Any
 from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.signers import VerifiedSigner
 from qnsp_policy.pipeline.rules import answers, waivers
+from qnsp_policy.pipeline.rules.alike import Folded, folded
 from qnsp_policy.pipeline.rules.engine import RulesEngine, bundle_digest
 from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, RuleTally, Severity, fingerprint
 from qnsp_policy.pipeline.rules.inputs import RulesInput
@@ -106,8 +107,9 @@ def _collector_paused() -> Iterator[None]:
 def decide(document: RulesInput, engine: RulesEngine) -> tuple[answers.Answer, ...]:
     """Steps 2 and 3: the engine's decision about an input, complete or an error."""
     rules = tuple(rule for rule_set in engine.rule_sets for rule in rule_set.rules)
-    encoded = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    return answers.read(engine.decide(encoded), document, rules)
+    asked = folded(document) if all(rule_set.one_by_one for rule_set in engine.rule_sets) else Folded(document, {})
+    encoded = json.dumps(asked.document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return asked.answered(answers.read(engine.decide(encoded), asked.document, rules))
 
 
 def _findings(answer: answers.Answer, built: BuiltInput, workspace: Workspace) -> Iterable[Finding]:
@@ -148,7 +150,7 @@ def _unused(address: Address, workspace: Workspace) -> Finding:
 
 
 def _order(finding: Finding) -> tuple[Any, ...]:
-    return (finding.severity.rank, finding.place, finding.rule, finding.address, finding.fingerprint)
+    return (finding.severity.rank, finding.place, finding.rule, finding.address, finding.fingerprint, finding.message)
 
 
 __all__ = ["UNUSED_WAIVER", "decide", "evaluate", "full_path"]

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
 from qnsp_policy.errors import EngineError, OperatorError
+from qnsp_policy.kernel.aside_edge import aside
 from qnsp_policy.pipeline.rules.engine import ENTRYPOINT, RuleSet, digest_of, require_distinct
 from qnsp_policy.pipeline.rules.metadata import load
 from qnsp_policy.pipeline.rules.sources_edge import read_modules, sha256_digest
@@ -29,6 +31,9 @@ HOST_BUILTINS = frozenset({"sprintf"})
 _MAX_BYTES = 1 << 28
 _MEMORY_PAGES = 16_384  # of 64 KiB: 1 GiB
 _FIRST_PAGES = 64
+_BEAT = 0.05
+"""Seconds between two attempts to end an evaluation that nobody waits for any more."""
+
 SHIPPED = "shipped"
 """The name of the rule set that comes with the program."""
 
@@ -57,7 +62,7 @@ def shipped_rules() -> RuleSet:
             next_step="Run `make rules` in a checkout, or install the package again.",
         )
     modules = read_modules(root)
-    return RuleSet(SHIPPED, described.rules, wasm, modules, digest_of(modules))
+    return RuleSet(SHIPPED, described.rules, wasm, modules, digest_of(modules), one_by_one=True)
 
 
 class WasmEngine:
@@ -179,6 +184,7 @@ class _Policy:
         from qnsp_policy.pipeline.rules.native_edge import ModuleFactory, bytecode_folder  # noqa: PLC0415
 
         _prepare_library()
+        self._timeout = timeout
         self._limits = PolicyConfig(
             max_input_bytes=_MAX_BYTES,
             max_result_bytes=_MAX_BYTES,
@@ -195,6 +201,8 @@ class _Policy:
     def evaluate(self, document: bytes) -> object:
         """The result set for an input; an instance that failed inside is not asked again.
 
+        It is evaluated in a thread, so that Ctrl-C is answered meanwhile; whoever gives up waiting ends it first.
+
         Raises:
             OpaWasmError: trap, abort, limit, time.
         """
@@ -203,7 +211,14 @@ class _Policy:
             self._instance = self._made()
         if self.entrypoint is None:
             raise ValueError(f"this policy has no {ENTRYPOINT}")
-        return self._instance.evaluate(document, self.entrypoint)
+        asked = aside(partial(self._instance.evaluate, document, self.entrypoint))
+        try:
+            return asked.result()
+        finally:
+            while not asked.done():
+                for _ in range(self._factory.epoch.deadline_ticks(self._timeout) + 1):
+                    self._factory.engine.increment_epoch()
+                wait([asked], timeout=_BEAT)
 
     def close(self) -> None:
         """Stop the timer and give the memory back."""
@@ -233,9 +248,7 @@ def compile_ahead() -> None:
     """
     with contextlib.suppress(EngineError, OSError):
         wasm = (data_path("policies") / "policy.wasm").read_bytes()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="rules")
-        _AHEAD[sha256_digest(wasm), TIMEOUT] = pool.submit(_Policy, wasm, TIMEOUT, keep=True)
-        pool.shutdown(wait=False)
+        _AHEAD[sha256_digest(wasm), TIMEOUT] = aside(partial(_Policy, wasm, TIMEOUT, keep=True))
 
 
 def _prepare_library() -> None:

@@ -80,9 +80,9 @@ def _all(workspace: Workspace, attachments: Mapping[str, bytes]) -> Iterator[Eff
     builder = _Builder(workspace, attachments, _declared(workspace), {})
     by_enclave: defaultdict[str, list[EffectiveGrant]] = defaultdict(list)
     for grant in workspace.of_kind(Grant):
-        for resource in builder.expanded(grant):
+        for resource, written in builder.expanded(grant).items():
             for enclave in grant.spec.to:
-                one = builder.grant(grant, resource, workspace.find(enclave, Enclave))
+                one = builder.grant(grant, resource, written, workspace.find(enclave, Enclave))
                 if isinstance(one, EffectiveGrant):
                     by_enclave[one.enclave].append(one)
                 yield one
@@ -111,22 +111,19 @@ class _Builder:
     declared: tuple[str, ...]
     initdata: dict[Address, bytes]
 
-    def expanded(self, grant: Grant) -> tuple[str, ...]:
-        """The resources of a grant with every wildcard replaced by what is declared."""
-        found: dict[str, None] = {}
-        for resource in grant.spec.resources:
-            if resource.wildcard:
-                found |= dict.fromkeys(r for r in self.declared if r.startswith(resource[:-1]))
-            else:
-                found[str(resource)] = None
-        return tuple(found)
+    def expanded(self, grant: Grant) -> Mapping[str, int]:
+        """The resources of a grant with every wildcard replaced by what is declared; each with where it is written first."""
+        found: dict[str, int] = {}
+        for index, resource in enumerate(grant.spec.resources):
+            prefix = resource[:-1]
+            named = [r for r in self.declared if r.startswith(prefix)] if resource.wildcard else [str(resource)]
+            for one in named:
+                found.setdefault(one, index)
+        return found
 
-    def grant(self, grant: Grant, resource: str, enclave: Enclave) -> EffectiveGrant | BlockedGrant:
+    def grant(self, grant: Grant, resource: str, written: int, enclave: Enclave) -> EffectiveGrant | BlockedGrant:
         tenant = Address(f"Tenant/{ResourcePath(resource).tenant}")
-        index = next(
-            (n for n, written in enumerate(grant.spec.resources) if written == resource or written.wildcard), 0
-        )
-        written_at = ("spec", "resources", index)
+        written_at = ("spec", "resources", written)
         blocked = self._blocked(grant, resource, tenant, enclave)
         if blocked:
             return BlockedGrant(
@@ -206,7 +203,7 @@ class _Builder:
         broker = workspace.find(grant.spec.broker, KeyBroker)
         platform = workspace.find(enclave.spec.platform, Platform)
         values = workspace.find(enclave.spec.reference_values, ReferenceValues)
-        if tenant not in broker.spec.tenants:
+        if broker not in workspace.brokers_of(tenant):
             return f"{broker.address} does not serve {tenant}"
         if not set(grant.spec.consent) & set(owner.spec.owners):
             return f"no owner of {tenant} consents"

@@ -34,11 +34,8 @@ def broker_url(broker: KeyBroker) -> str:
 
 def brokers_of(workspace: Workspace, enclave: Enclave) -> tuple[KeyBroker, ...]:
     """The brokers that serve a tenant of this enclave, by name."""
-    return tuple(
-        broker
-        for broker in workspace.of_kind(KeyBroker)
-        if any(tenant in broker.spec.tenants for tenant in enclave.spec.tenants)
-    )
+    found = {broker.name: broker for tenant in enclave.spec.tenants for broker in workspace.brokers_of(tenant)}
+    return tuple(found[name] for name in sorted(found))
 
 
 def initdata(workspace: Workspace, enclave: Address) -> bytes:
@@ -65,8 +62,8 @@ def initdata(workspace: Workspace, enclave: Address) -> bytes:
             "[[brokers]]",
             f"name = {_string(broker.name)}",
             f"url = {_string(broker_url(broker))}",
-            f"tls = {_string(_key_id(json.dumps(broker.spec.identity.tls)))}",
-            f"token = {_string(_key_id(json.dumps(broker.spec.identity.token)))}",
+            f"tls = {_string(key_id_of(broker.spec.identity.tls))}",
+            f"token = {_string(key_id_of(broker.spec.identity.token))}",
         ]
     files: Mapping[str, str] = {**document.spec.initdata, OWN_FILE: "\n".join(own) + "\n"}
     lines = ['version = "0.1.0"', 'algorithm = "sha256"', "", "[data]"]
@@ -85,9 +82,13 @@ def initdata_claim(attester: Attester, data: bytes) -> tuple[str, str]:
     return claim, host_data(data).ljust(2 * size, "0")
 
 
+def key_id_of(jwk: Mapping[str, str]) -> str:
+    """The id of a broker's public key; every enclave and unit of a broker asks for the same few."""
+    return _key_id(json.dumps(jwk))
+
+
 @lru_cache(maxsize=256)
 def _key_id(jwk: str) -> str:
-    # Every enclave of a broker asks for the same two.
     return PublicKey.from_jwk(json.loads(jwk)).key_id
 
 
@@ -102,4 +103,4 @@ def _string(text: str) -> str:
     return '"' + _SPECIAL.sub(lambda found: _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", text) + '"'
 
 
-__all__ = ["OWN_FILE", "broker_url", "brokers_of", "host_data", "initdata", "initdata_claim"]
+__all__ = ["OWN_FILE", "broker_url", "brokers_of", "host_data", "initdata", "initdata_claim", "key_id_of"]

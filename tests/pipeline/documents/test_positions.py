@@ -6,6 +6,7 @@ import pytest
 
 from qnsp_policy.errors import Place
 from qnsp_policy.pipeline.documents import SourceDocument, parse
+from qnsp_policy.testing.generator import generated_files
 
 TEXT = b"""# a comment
 apiVersion: qnsp.policy/v1
@@ -110,3 +111,41 @@ def test_the_short_way_to_a_top_level_block_tells_what_the_node_tree_tells(text:
     """A block of the document itself is placed without composing; wherever that could be wrong, the tree decides."""
     place = parse("a.yaml", text.encode()).documents[0].place("spec")
     assert f"{place.line}:{place.column}" == expected
+
+
+_MEMBERS = [
+    "spec:\n  a: one\n  b: [two, three]\n",
+    "spec:\n  a: one   # why\n  b:   [two, three] # why\n",
+    "spec:\n  a:\n    one\n  c:\n    a: one\n  b: [two,three]\n",
+    "spec:\n  a : one\n  c:\n    a: one\n  b:\n    - two\n    - three\n",
+    "spec:\n  'a': one\n  c:\n    a: one\n  b: [two, 'three']\n",
+    "spec:\n  ? a\n  : one\n  c:\n    a: one\n  b: two\n",
+    "spec:\n  c: {x: y,\n    a: one}\n  a: one\n",
+    "spec:\n  c: |\n   a: one\n  a: two\n",
+    "spec:\n  c: 'x\n    a: one'\n  a: one\n",
+    "spec:\n  a: one\n    two\n  b: [two,\n    three]\n",
+    "spec:\n  a: 7\n  b: [1, 2]\n",
+    "spec:\n  a: one#two\n  b: []\n",
+    "spec:\n  a:\n  b: [a b, c]\n",
+    "spec:\n  a: one\n# a: one\n  b: one\n",
+    "spec: {a: one, b: two}\n",
+    "metadata:\n  a: one\nspec:\n  b: two\n",
+]
+
+
+@pytest.mark.parametrize("text", _MEMBERS)
+@pytest.mark.parametrize("path", [("spec",), ("spec", "a"), ("spec", "b"), ("spec", "missing"), ("spec", "c")])
+def test_the_short_way_to_a_member_tells_what_the_node_tree_tells(text: str, path: tuple[str, ...]) -> None:
+    """A comment that holds a quote sends the same question to the tree: the answers are the same."""
+    short, whole = (parse("a.yaml", (text + more).encode()).documents[0] for more in ("", "# '\n"))
+    assert short.value == whole.value
+    assert short.place(*path) == whole.place(*path)
+
+
+def test_members_of_generated_documents_stand_where_the_node_tree_says() -> None:
+    """Every member of every kind that the generator writes, one level below the top."""
+    for name, data in generated_files(60).items():
+        for document in parse(name, data).documents:
+            whole = SourceDocument(name, 0, document.line, document.value, document.text + "\n# '", document.first_line)
+            for member in document.value["spec"]:
+                assert document.place("spec", member) == whole.place("spec", member)

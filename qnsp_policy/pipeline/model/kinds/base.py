@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -32,7 +33,7 @@ class Document(Part):
     metadata: Metadata
     spec: Any
 
-    @property
+    @cached_property
     def address(self) -> Address:
         """`Kind/name`."""
         return Address(f"{self.kind}/{self.metadata.name}")

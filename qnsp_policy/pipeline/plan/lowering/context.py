@@ -10,11 +10,10 @@ from typing import Any
 
 from qnsp_policy.errors import OperatorError, Place
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
-from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, KeyBroker, Platform
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
-from qnsp_policy.pipeline.trust.initdata import broker_url
+from qnsp_policy.pipeline.trust.initdata import broker_url, key_id_of
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.pipeline.world.recorded import RecordedState
@@ -113,7 +112,7 @@ def connection(broker: KeyBroker) -> Json:
             "key": None if plain else dict(identity.tls),
         },
         "token": dict(identity.token),
-        "adminKeyIds": sorted(PublicKey.from_jwk(key).key_id for key in identity.admin),
+        "adminKeyIds": sorted(key_id_of(key) for key in identity.admin),
     }
 
 

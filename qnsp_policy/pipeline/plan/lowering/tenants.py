@@ -23,7 +23,7 @@ from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
 def tenant_unit(context: Lowering, tenant: Tenant) -> Unit:
     """The unit of one tenant, over every broker that serves it."""
     workspace, address = context.workspace, tenant.address
-    brokers = [broker for broker in workspace.of_kind(KeyBroker) if address in broker.spec.tenants]
+    brokers = workspace.brokers_of(address)
     inputs: Json = {
         "tenant": {"name": tenant.name, **voice_to_json(voice(workspace, tenant))},
         "brokers": [{"broker": connection(broker), "objects": _objects(context, tenant, broker)} for broker in brokers],
@@ -105,7 +105,7 @@ def _keys(context: Lowering, tenant: Tenant, broker: KeyBroker) -> list[Json]:
         if (sealed.resource, sealed.version) != (str(encryption.key), encryption.version):
             raise _bad_key(context, artefact, f"it is for {sealed.resource} version {sealed.version}")
         if sealed.message.key_id != unwrap:
-            if sum(1 for other in context.workspace.of_kind(KeyBroker) if tenant.address in other.spec.tenants) == 1:
+            if len(context.workspace.brokers_of(tenant.address)) == 1:
                 raise _bad_key(context, artefact, f"it is not sealed to the unwrap key of {broker.address}")
             continue
         name = str(encryption.key)

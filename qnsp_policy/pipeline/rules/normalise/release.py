@@ -84,6 +84,7 @@ def _grant_resources(grant: Grant, context: Context) -> Iterator[Located[GrantRe
     for index, resource in enumerate(spec.resources):
         tenant = _tenant(resource)
         owners, needed = _owners(tenant, context)
+        serving = workspace.brokers_of(tenant)
         for address in spec.to:
             enclave = workspace.find(address, Enclave)
             yield Located(
@@ -99,7 +100,7 @@ def _grant_resources(grant: Grant, context: Context) -> Iterator[Located[GrantRe
                     "ownersNeeded": needed,
                     "enclave": address,
                     "enclaveTenants": sorted(enclave.spec.tenants),
-                    "brokerServes": tenant in broker.spec.tenants,
+                    "brokerServes": broker in serving,
                     "broker": spec.broker,
                 },
             )
