@@ -71,7 +71,10 @@ class GuestStatus:
         """
         if len(data) > MAX_BYTES:
             raise ValueError(f"a guest's status has at most {MAX_BYTES} bytes")
-        value: Any = json.loads(data)
+        try:
+            value: Any = json.loads(data)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise ValueError(f"not of format {FORMAT}")
         texts = {name: value.get(name) for name in ("endpoint", "code", "text", "decision", "asked")}

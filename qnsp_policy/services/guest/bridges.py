@@ -8,6 +8,7 @@ read: TLS begins and ends beyond the bridge, so whoever sits between can cut a s
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import re
 import socket
@@ -23,6 +24,8 @@ _NAMES = {"parent": PARENT, "loopback": LOOPBACK, "any": ANY}
 _FORM = re.compile(r"(tcp|vsock)://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):([0-9]{1,10})")
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 10.0
+_PASSING = frozenset({errno.ECONNABORTED, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EPROTO})
+_PAUSE_SECONDS = 0.2
 MAX_STREAMS = 256
 """Streams of one bridge at a time; a further one is closed at once."""
 
@@ -112,12 +115,14 @@ class Bridge:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._pause = threading.Event()
         threading.Thread(target=self._accept, name=f"bridge {arrives}", daemon=True).start()
 
     def close(self) -> None:
         """Stop listening and cut what is open."""
         with self._lock:
             self._closed = True
+        self._pause.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which `close` alone does not
         self._listener.close()
@@ -131,14 +136,26 @@ class Bridge:
             try:
                 stream, _ = self._listener.accept()
             except OSError as error:
-                if not self._closed:
-                    log.error("the bridge at %s ended: %s", self.arrives, error)  # noqa: TRY400 - nothing of ours failed
+                if self._closed:
+                    return
+                if (
+                    error.errno in _PASSING
+                ):  # out of descriptors or memory, or the caller is gone: it must not end for that
+                    log.warning("the bridge at %s cannot take a stream: %s", self.arrives, error.strerror)
+                    self._pause.wait(_PAUSE_SECONDS)
+                    continue
+                log.error("the bridge at %s ended: %s", self.arrives, error)  # noqa: TRY400 - nothing of ours failed
                 return
             if not self._streams.acquire(blocking=False):
                 log.warning("the bridge at %s is full: %d streams", self.arrives, MAX_STREAMS)
                 stream.close()
                 continue
-            threading.Thread(target=self._carry, args=(stream,), daemon=True).start()
+            try:
+                threading.Thread(target=self._carry, args=(stream,), daemon=True).start()
+            except RuntimeError:  # no thread is to be had now
+                log.warning("the bridge at %s cannot start a thread", self.arrives)
+                stream.close()
+                self._streams.release()
 
     def _carry(self, near: socket.socket) -> None:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -107,6 +109,35 @@ def test_a_far_side_that_is_not_there_ends_the_stream(echo: StreamAddress) -> No
             assert said_back(near, b"again") == b"again"
         finally:
             late.close()
+    finally:
+        bridge.close()
+
+
+class Short(socket.socket):
+    """A listener whose process has no descriptor left for the first stream."""
+
+    first: int | None = errno.EMFILE
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.first is not None:
+            code, self.first = self.first, None
+            raise OSError(code, os.strerror(code))
+        return super().accept()
+
+
+class ShortAddress(StreamAddress):
+    """Listens with `Short`."""
+
+    def listen(self) -> socket.socket:
+        return Short(fileno=super().listen().detach())
+
+
+def test_a_bridge_outlives_what_passes(echo: StreamAddress) -> None:
+    """Out of descriptors is no end: the stream that waited is carried when there are some again."""
+    address = ShortAddress("tcp", "127.0.0.1", free_port())
+    bridge = Bridge(address, echo)
+    try:
+        assert said_back(StreamAddress("tcp", "127.0.0.1", address.port), b"x") == b"x"
     finally:
         bridge.close()
 

@@ -95,6 +95,12 @@ def test_a_malformed_status_is_refused(name: str) -> None:
         GuestStatus.from_bytes(json.dumps(BAD[name]).encode())
 
 
+def test_a_status_that_is_nested_too_deeply_is_refused() -> None:
+    """Depth is a ValueError like any other fault: whoever writes there cannot fell the reader."""
+    with pytest.raises(ValueError, match="nested too deeply"):
+        GuestStatus.from_bytes(b"[" * MAX_BYTES)
+
+
 def test_a_status_is_small() -> None:
     """Long texts are cut when written, a longer file is not read."""
     said = GuestStatus("e", GuestState.FAILED, datetime(2026, 11, 21, tzinfo=UTC), 1, text="x" * 100_000)
