@@ -8,6 +8,8 @@ the key's name: it listens on loopback only.
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Callable
 
 import httpx
 import uvicorn
@@ -57,15 +59,27 @@ def _refusal(status: int, code: str, message: str) -> Response:
     return Response(json.dumps({"error": error}), status_code=status, media_type="application/json")
 
 
-def serve_locally(endpoint: OpenEndpoint, host: str, port: int) -> None:
+def serve_locally(endpoint: OpenEndpoint, host: str, port: int, listening: Callable[[str], None]) -> None:
     """Listen until a signal ends it.
 
+    Args:
+        endpoint: what is served.
+        host: of loopback.
+        port: 0 is any that is free.
+        listening: told the address once it answers there.
+
     Raises:
+        OSError: the address is taken.
         ValueError: another address than loopback.
     """
     with endpoint.client() as http:
-        config = uvicorn_config(local_app(http), host=host, port=port, tls=None, log_level="warning", lifespan="off")
-        uvicorn.Server(config).run()
+        config = uvicorn_config(
+            local_app(http), host=host, port=port, tls=None, log_level="warning", lifespan="off", date_header=False
+        )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as door:
+            listening(f"http://{f'[{host}]' if ':' in host else host}:{door.getsockname()[1]}")
+            uvicorn.Server(config).run(sockets=[door])
 
 
 __all__ = ["local_app", "serve_locally"]

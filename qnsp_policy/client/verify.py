@@ -201,7 +201,7 @@ def verify_answer(
                 "QNSP-GWY-043",
                 "the endpoint's evidence is missing",
                 expected=named,
-                next_step="save it from /.well-known/qnsp/evidence and give it beside the answer",
+                next_step="save it from the endpoint's /.well-known/qnsp/evidence and give it with --evidence",
             )
         evidence = verify_evidence(answer.evidence, trust, now=now, allow_simulated=allow_simulated)
     if not same(named, evidence.document_digest):

@@ -142,20 +142,21 @@ def test_any_curl_through_the_door(lab: Path) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("curl is not installed")
-    from qnsp_policy.testing.ports import free_port
-
-    address = f"127.0.0.1:{free_port()}"
-    line = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(lab), "connect", "clinic-embeddings"]
-    with subprocess.Popen([*line, "--listen", address, "--allow-simulated"], stderr=subprocess.DEVNULL) as door:
+    line = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(lab), "--format", "ndjson", "connect"]
+    line += ["clinic-embeddings", "--allow-simulated", "--listen"]
+    with subprocess.Popen([*line, "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as door:
         try:
-            ask = [curl, "-sf", "--retry", "200", "--retry-delay", "1", "--retry-connrefused", "--max-time", "240"]
+            assert door.stdout is not None
+            url = json.loads(door.stdout.readline())["url"]
             body = '{"model":"minilm","input":"chest pain"}'
-            ask += ["-H", "Content-Type: application/json", "-d", body, f"http://{address}/v1/embeddings"]
-            done = subprocess.run(ask, capture_output=True, text=True, check=True)
+            ask = [curl, "-sf", "--max-time", "240", "-H", "Content-Type: application/json", "-d", body]
+            done = subprocess.run([*ask, f"{url}/v1/embeddings"], capture_output=True, text=True, check=True)
+            taken = subprocess.run([*line, url.removeprefix("http://")], capture_output=True, text=True, check=False)
         finally:
             door.send_signal(2)
-            door.wait(120)
+            assert door.wait(120) == 130
     assert len(json.loads(done.stdout)["data"][0]["embedding"]) == 384
+    assert (taken.returncode, json.loads(taken.stdout)["errors"][0]["code"]) == (1, "QNSP-OPS-079")
 
 
 def test_another_tenant_is_refused_with_the_reason(lab: Path) -> None:

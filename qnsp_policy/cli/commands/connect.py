@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from qnsp_policy.cli.exits import INTERRUPTED
 from qnsp_policy.cli.options import Session
+from qnsp_policy.cli.output import emit
 from qnsp_policy.cli.tree import examples
 
 EXAMPLES = examples(
@@ -33,4 +35,14 @@ def command(
     from qnsp_policy.workflows.call import connect
 
     session: Session = ctx.obj
-    connect(session.directory, endpoint, listen=listen, key=key, allow_simulated=allow_simulated)
+
+    def listening(url: str) -> None:
+        emit(session, {"url": url, "endpoint": endpoint}, lambda: f"{endpoint} answers at {url}; Ctrl-C ends this")
+
+    try:
+        connect(
+            session.directory, endpoint, listen=listen, key=key, allow_simulated=allow_simulated, listening=listening
+        )
+    except KeyboardInterrupt:  # how it is meant to end
+        session.note("closed")
+        session.finish(INTERRUPTED)
