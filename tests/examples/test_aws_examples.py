@@ -275,6 +275,7 @@ def _replace(old: str, new: str) -> Callable[[str], str]:
         ("aws-nitro", "platform.yaml", "  keyAdmin: arn:aws:iam::012345678901:role/qnsp-key-admin", "  #", "QNSP-PLN-223", "keyAdmin"),
         ("aws-nitro", "platform.yaml", "role/qnsp-key-admin", "role/qnsp-apply", "QNSP-PLN-224", "one role"),
         ("aws-nitro", "platform.yaml", "  enclave: Enclave/broker\n", "", "QNSP-PLN-235", "names no enclave"),
+        ("aws-nitro", "platform.yaml", "{members: 1, vcpus: 2", "{members: 2, vcpus: 2", "QNSP-PLN-244", "a store of its own"),
         ("aws-nitro", "platform.yaml", "vcpus: 2, memory: 2Gi}", "vcpus: 2, memory: 2Gi, instanceType: t3.xlarge}", "QNSP-PLN-231", "no Nitro Enclaves"),
         ("aws-nitro", "fleet.yaml", "size: {members: 2, vcpus: 4, memory: 8Gi}", "size: {members: 2, vcpus: 4, memory: 8Gi, instanceType: m6i.large}", "QNSP-PLN-231", "four vCPUs"),
         ("aws-nitro", "fleet.yaml", "  tenants: [Tenant/clinic]\n  image: Artefact/triage-image", '  gpus: {model: H100, count: 1, confidentialMode: "off"}\n  tenants: [Tenant/clinic]\n  image: Artefact/triage-image', "QNSP-PLN-230", "GPU"),
@@ -302,7 +303,7 @@ def _replace(old: str, new: str) -> Callable[[str], str]:
         ("aws-snp", "fleet.yaml", "  tenants: [Tenant/clinic]", '  gpus: {model: H100, count: 1, confidentialMode: "on"}\n  tenants: [Tenant/clinic]', "QNSP-PLN-233", "no GPU"),
         ("aws-snp", "fleet.yaml", "attester: sev-snp", "attester: tdx", "QNSP-PLN-234", "no tdx"),
     ],
-    ids=["no-key-admin", "one-role", "broker-outside", "burstable", "too-small", "enclave-gpu", "debug", "one-name", "eif-outside",
+    ids=["no-key-admin", "one-role", "broker-outside", "stores-apart", "burstable", "too-small", "enclave-gpu", "debug", "one-name", "eif-outside",
          "endpoint-key-in-kms", "gpu-cc", "gpu-count", "no-gpu-type", "ami", "no-pcr12", "over-long", "blackwell", "ppcie", "devtools", "other-gpu", "fewer-gpus", "no-uefi",
          "half-a-core", "too-small-parent", "metal", "snp-family", "snp-small", "snp-gpu", "tdx"],
 )  # fmt: skip

@@ -81,7 +81,7 @@ def aws_broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
     """The unit of one broker: its Nitro fleet, the key of its store, its load balancer, and what it is handed.
 
     Raises:
-        OperatorError: QNSP-PLN-235, it has no Nitro enclave to run in.
+        OperatorError: QNSP-PLN-235, it has no Nitro enclave to run in; -244, its members would not share a store.
     """
     workspace = context.workspace
     place = workspace.place(broker.address, "spec", "enclave")
@@ -104,10 +104,20 @@ def aws_broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
             place=place,
             next_step="name one platform in both",
         )
+    members = max(broker.spec.replicas, enclave.spec.size.members)
+    if members > 1 and str(broker.spec.storage.url).startswith("sqlite:"):
+        raise OperatorError(
+            "QNSP-PLN-244",
+            f"{broker.address} would have {members} members behind one name, each with a store of its own ({broker.spec.storage.url}): "
+            "what one is handed the others do not hold",
+            subject=str(broker.address),
+            place=workspace.place(enclave.address, "spec", "size"),
+            next_step="say members: 1, or name a database that all of them share in storage.url",
+        )
     local = broker_unit(context, broker)
     platform = workspace.find(broker.spec.platform, Platform)
     port = int(str(broker.spec.listen).rpartition(":")[2])
-    fleet = _fleet(context, enclave, broker.name, [port], members=max(broker.spec.replicas, enclave.spec.size.members))
+    fleet = _fleet(context, enclave, broker.name, [port], members=members)
     inputs: Json = {name: value for name, value in local.inputs.items() if name in {"platform", "objects"}} | {
         "broker": {**local.inputs["broker"], "waitSeconds": ATTEST_SECONDS + 300},
         "fleet": fleet,
