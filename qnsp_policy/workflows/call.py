@@ -7,13 +7,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.client.answer import SavedAnswer, parse_answer
-from qnsp_policy.client.local_edge import serve_locally
-from qnsp_policy.client.transport_edge import open_endpoint
 from qnsp_policy.client.trust import RelyingPartyTrust, TrustedModel
 from qnsp_policy.client.verify import SIMULATED, verify_answer
 from qnsp_policy.errors import OperatorError, PeerError
@@ -21,6 +18,7 @@ from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Statem
 from qnsp_policy.kernel.crypto.canonical import parse_object
 from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
 from qnsp_policy.kernel.wire.api_token import issue_api_token
+from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, Tenant
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -121,12 +119,11 @@ def _endpoint(workspace: Workspace, name: str) -> Endpoint:
     known = {str(endpoint.name): endpoint for endpoint in workspace.of_kind(Endpoint)}
     wanted = name.removeprefix("Endpoint/")
     if wanted not in known:
-        close = get_close_matches(wanted, known, n=1)
         raise OperatorError(
             "QNSP-OPS-066",
             f"there is no endpoint {wanted}",
             subject=wanted,
-            next_step=f"did you mean `{close[0]}`?" if close else f"one of: {', '.join(known) or 'none is declared'}",
+            next_step=did_you_mean(wanted, known),
         )
     return known[wanted]
 
@@ -169,6 +166,8 @@ def call(
         OperatorError: nobody answers there.
     """
     del now  # a live answer is judged by the machine's clock
+    from qnsp_policy.client.transport_edge import open_endpoint  # a saved answer is verified without any of it
+
     workspace = load(root)
     trust = relying_party_trust(workspace, name)
     private = api_key(root, workspace, name, key)
@@ -237,6 +236,9 @@ def connect(
         OperatorError: QNSP-OPS-079 not a loopback address or one that is taken, QNSP-OPS-067 nobody answers.
         PeerError: the endpoint's evidence does not hold.
     """
+    from qnsp_policy.client.local_edge import serve_locally
+    from qnsp_policy.client.transport_edge import open_endpoint
+
     host, _, port = listen.rpartition(":")
     if host not in {"127.0.0.1", "[::1]"} or not port.isdigit() or int(port) > 65535:
         raise OperatorError(
