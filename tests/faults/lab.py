@@ -36,6 +36,11 @@ QUICKSTART = (
 CLINIC = ("ReferenceValues/clinic-1", "Enclave/clinic-enclave", "Grant/clinic-model-to-enclave")
 ENDPOINT = ("Endpoint/clinic-embeddings",)
 SECONDS = 400
+BUCKET_KEYS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 _NAME = re.compile(r"^metadata: *\{name: ([a-z0-9-]+)", re.MULTILINE)
 _KIND = re.compile(r"^kind: *(\w+)", re.MULTILINE)
 _SCRATCH = re.compile(r"\.new$|\.part$|\.tmp$|fileblob|^\..*\.json\.\d+$")
@@ -86,6 +91,18 @@ class Lab:
         broker = lab.documents["KeyBroker/main"].replace("Tenant/clinic, Tenant/research", "Tenant/clinic")
         lab.documents["KeyBroker/main"] = broker
         return lab
+
+    def move_to_bucket(self, port: int, bucket: str) -> None:
+        """Take the state into a bucket of an AWS-shaped server on loopback, by `state export` and `state import`."""
+        self.environment |= BUCKET_KEYS
+        self.write(*QUICKSTART)
+        backup, told = str(self.root.parent / f"{self.root.name}-backup.json"), list[str]()
+        self.settled("state", "export", backup, told=told)
+        url = f"s3://{bucket}/team/{self.root.name}?region=us-east-1&endpoint=127.0.0.1:{port}&disableSSL=true&s3ForcePathStyle=true"
+        project = self.documents["Project/quickstart"]
+        self.documents["Project/quickstart"] = project.replace("file://.qnsp/state", url)
+        self.write(*QUICKSTART)
+        self.settled("state", "import", backup, told=told)
 
     def write(self, *addresses: str, changed: tuple[tuple[str, str], ...] = ()) -> None:
         """The documents that shall stand now."""
@@ -308,4 +325,4 @@ def _mark(process: psutil.Process | None) -> str:
         return ""
 
 
-__all__ = ["CLINIC", "ENDPOINT", "QUICKSTART", "Ended", "Lab"]
+__all__ = ["BUCKET_KEYS", "CLINIC", "ENDPOINT", "QUICKSTART", "Ended", "Lab"]

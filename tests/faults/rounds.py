@@ -4,17 +4,21 @@ One cycle goes from nothing to nothing: plan, approve, apply, a change of some k
 Each of its commands loses something to a kill. A cycle follows from its seed: what changes, who dies, when (as a part of the
 time that the command took before).
 
-    python -m tests.faults.rounds FOLDER FIRST_SEED CYCLES [full]
+    python -m tests.faults.rounds FOLDER FIRST_SEED CYCLES [full] [bucket]
+
+`full` has the fleet and its endpoint, `bucket` its state on s3://.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,11 +168,33 @@ def main() -> int:
     folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     full = "full" in sys.argv[4:]
     folder.mkdir(parents=True, exist_ok=True)
+    if "bucket" in sys.argv[4:]:
+        with _bucket() as port:
+            return _cycles(folder, first, count, full=full, port=port)
+    return _cycles(folder, first, count, full=full)
+
+
+@contextlib.contextmanager
+def _bucket() -> Iterator[int]:
+    """The port of an AWS-shaped server with a bucket `state`."""
+    import boto3
+
+    from tests.plugins.aws.double import Double
+
+    with Double() as double:
+        names = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
+        boto3.client("s3", endpoint_url=double.url, **names).create_bucket(Bucket="state")
+        yield int(double.url.rpartition(":")[2])
+
+
+def _cycles(folder: Path, first: int, count: int, *, full: bool, port: int = 0) -> int:
     failures = kills = 0
     cycles: Cycles | None = None
     for seed in range(first, first + count):
         if cycles is None:
             cycles = Cycles(Lab.make(folder / f"lab-{seed}"), full)
+            if port:
+                cycles.lab.move_to_bucket(port, "state")
         begun = time.monotonic()
         try:
             cycles.cycle(seed)

@@ -13,13 +13,13 @@ import pytest
 
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
 from qnsp_policy.pipeline.engine import toolchain
+from tests.faults.lab import BUCKET_KEYS as KEYS
 from tests.faults.lab import QUICKSTART, Lab
 
 pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
 
 server_module = pytest.importorskip("moto.server")
 boto3 = pytest.importorskip("boto3")
-KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_EC2_METADATA_DISABLED": "true"}
 UNITS = {"platform/lab", "broker/main", "tenant/clinic"}
 
 
@@ -67,16 +67,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[La
     if toolchain.find("pulumi", environment=os.environ) is None:
         pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
     made = Lab.make(tmp_path_factory.mktemp("buckets") / "lab")
-    made.environment |= KEYS
-    made.write(*QUICKSTART)
-    backup = str(made.root.parent / "backup.json")
-    told: list[str] = []
-    made.settled("state", "export", backup, told=told)
-    url = f"s3://state/team/lab?region=us-east-1&endpoint=127.0.0.1:{server.port}&disableSSL=true&s3ForcePathStyle=true"
-    project = made.documents["Project/quickstart"]
-    made.documents["Project/quickstart"] = project.replace("file://.qnsp/state", url)
-    made.write(*QUICKSTART)
-    made.settled("state", "import", backup, told=told)
+    made.move_to_bucket(server.port, "state")
     yield made
     made.end()
 
