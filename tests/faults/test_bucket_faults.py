@@ -6,24 +6,23 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+import boto3
 import pytest
 
 from qnsp_policy.pipeline.engine import records, toolchain
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.workflows.runtime import open_backend
 from tests.faults.lab import BUCKET_KEYS, QUICKSTART, Lab
+from tests.plugins.aws.double import Double, Fault
 
 pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
 
-double = pytest.importorskip("tests.plugins.aws.double")
-boto3 = pytest.importorskip("boto3")
 UNITS = {"platform/lab", "broker/main", "tenant/clinic"}
-PUT = "s3:PUT"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[double.Double]:
-    with pytest.MonkeyPatch.context() as patch, double.Double() as running:
+def server() -> Iterator[Double]:
+    with pytest.MonkeyPatch.context() as patch, Double() as running:
         for name, value in BUCKET_KEYS.items():
             patch.setenv(name, value)
         boto3.client("s3", endpoint_url=running.url, region_name="us-east-1").create_bucket(Bucket="state")
@@ -31,7 +30,7 @@ def server() -> Iterator[double.Double]:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, server: double.Double) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory, server: Double) -> Iterator[Lab]:
     if toolchain.find("pulumi", environment=os.environ) is None:
         pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
     made = Lab.make(tmp_path_factory.mktemp("bucket-faults") / "lab")
@@ -60,11 +59,11 @@ def at_work(lab: Lab) -> bool:
     return records.read_run(backend).status == records.RUNNING and bool(lab.of("engine"))
 
 
-def test_a_bucket_that_is_slow_and_refuses_now_and_then(lab: Lab, server: double.Double) -> None:
+def test_a_bucket_that_is_slow_and_refuses_now_and_then(lab: Lab, server: Double) -> None:
     """Every answer late and a few 503: waited out, by our own client and by Pulumi's."""
     plan = planned(lab, 601)
     server.latency = 0.05
-    server.faults += [double.Fault("s3:*", "SlowDown", times=1, after=after, status=503) for after in (3, 20, 50)]
+    server.faults += [Fault("s3:*", "SlowDown", times=1, after=after, status=503) for after in (3, 20, 50)]
     try:
         lab.settled("apply", plan, told=[])
     finally:
@@ -74,14 +73,14 @@ def test_a_bucket_that_is_slow_and_refuses_now_and_then(lab: Lab, server: double
 
 
 @pytest.mark.parametrize("how", ["refuses", "is killed over"])
-def test_an_apply_whose_bucket_goes_away_or_that_is_killed_goes_on(lab: Lab, server: double.Double, how: str) -> None:
+def test_an_apply_whose_bucket_goes_away_or_that_is_killed_goes_on(lab: Lab, server: Double, how: str) -> None:
     """In the middle of its work: the cause is told, nothing hangs, and the same command goes on over what was saved."""
     plan = planned(lab, 602 if how == "refuses" else 603)
     working = lab.start("apply", plan)
     until(lambda: at_work(lab) or working.poll() is not None)
     try:
         if how == "refuses":
-            server.faults.append(double.Fault("s3:*", "ServiceUnavailable", status=503))
+            server.faults.append(Fault("s3:*", "ServiceUnavailable", status=503))
             said, _ = working.communicate(timeout=200)
             assert working.returncode in {1, 6}, said
             assert "ServiceUnavailable" in said or "503" in said, said
