@@ -8,10 +8,9 @@ How far each endpoint is stands in `<workdir>/status/<endpoint>.json` (`kernel/w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qnsp_policy.errors import QnspError
+from qnsp_policy.kernel.files_edge import own_folder
 from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration
 from qnsp_policy.kernel.wire.guest_status import GuestState, GuestStatus
 from qnsp_policy.services.guest.configuration import EndpointReference, GuestConfiguration
@@ -57,6 +57,7 @@ class Agent:
         self._stopping = stopping
         self._clock = clock
         self._served: dict[str, _Served] = {}
+        self._folders = contextlib.ExitStack()
         self._payload: Path | None = None
         self._said: dict[str, GuestStatus] = {}
 
@@ -79,8 +80,7 @@ class Agent:
         finally:
             for name in list(self._served):
                 self._stop(name, "the guest stops")
-            if self._payload is not None:
-                shutil.rmtree(self._payload, ignore_errors=True)
+            self._folders.close()
 
     def _look_after(self, reference: EndpointReference) -> bool:
         """Bring one endpoint to what the broker says now; False if it does not serve afterwards."""
@@ -171,8 +171,14 @@ class Agent:
     def _unpacked(self, image: str) -> Path:
         """The image's payload, unpacked anew by every agent: a folder that lay there before could be anybody's."""
         if self._payload is None:
+<<<<<<< Updated upstream
             folder = Path(tempfile.mkdtemp(prefix="qnsp-payload-"))
             unpack(Path(image).read_bytes(), folder)
+=======
+            folder = self._folders.enter_context(own_folder("qnsp-payload-"))
+            if self._configuration.image is not None:
+                unpack(Path(self._configuration.image).read_bytes(), folder)
+>>>>>>> Stashed changes
             self._payload = folder
         return self._payload
 
