@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from qnsp_policy.kernel.crypto.hpke import HpkeMessage
@@ -206,4 +208,46 @@ def _groups(documents: int) -> int:
     return max(1, -(-(documents - 4) // _GROUP))
 
 
-__all__ = ["documents_of", "generated_attachments", "generated_files", "key"]
+RULE_FAULTS = (
+    (b"algorithm: AES-256-GCM", b"algorithm: AES-128-GCM"),
+    (b"algorithm: ML-DSA-65", b"algorithm: RSA-2048"),
+    (b"rotation: 365d", b"rotation: 9999d"),
+    (b"rotation: 30d", b"rotation: 3000d"),
+    (b"custody: software", b"custody: kms"),
+    (b"auditRetention: 180d", b"auditRetention: 1d"),
+)
+"""What makes a rule refuse; the documents stay valid."""
+
+DOCUMENT_FAULTS = (
+    (b"enclave: Enclave/e", b"enclave: Enclave/x"),
+    (b"regions: [local]", b"regoins: [local]"),
+    (b"tier: CryptoTier/hip5-tier-2", b"tier: CryptoTier/hip5-tier-9"),
+)
+"""What makes `validate` refuse: a reference into nothing, a misspelt field, a tier that is none."""
+
+Faults = Sequence[tuple[bytes, bytes]]
+
+
+def with_faults(files: Mapping[str, bytes], faults: Faults, *, share: float, seed: int) -> dict[str, bytes]:
+    """The files with that share of the lines that can carry one of these faults given it, by chance."""
+    chance = random.Random(seed)  # noqa: S311 -- nothing secret: the same seed gives the same faults
+    made = {}
+    for name in sorted(files):
+        lines = files[name].split(b"\n")
+        for number, line in enumerate(lines):
+            for good, bad in faults:
+                if good in line and chance.random() < share:
+                    lines[number] = line.replace(good, bad)
+        made[name] = b"\n".join(lines)
+    return made
+
+
+__all__ = [
+    "DOCUMENT_FAULTS",
+    "RULE_FAULTS",
+    "documents_of",
+    "generated_attachments",
+    "generated_files",
+    "key",
+    "with_faults",
+]

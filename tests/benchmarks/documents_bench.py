@@ -15,7 +15,7 @@ import yaml
 from qnsp_policy.errors import DocumentErrors
 from qnsp_policy.pipeline.documents import parse
 from qnsp_policy.pipeline.model import build
-from qnsp_policy.testing.generator import generated_files
+from qnsp_policy.testing.generator import DOCUMENT_FAULTS, generated_files, with_faults
 
 
 def best(work: Callable[[], object], times: int = 3) -> float:
@@ -31,7 +31,7 @@ def best(work: Callable[[], object], times: int = 3) -> float:
 def measure(documents: int) -> dict[str, float]:
     """Every figure by name: seconds, megabytes, ratios."""
     files = generated_files(documents)
-    wrong = {name: data.replace(b"enclave: Enclave/e", b"enclave: Enclave/x") for name, data in files.items()}
+    wrong = with_faults(files, DOCUMENT_FAULTS[:1], share=1, seed=1)
 
     def refused() -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import replace
 
@@ -13,18 +12,10 @@ from qnsp_policy.pipeline.rules.alike import folded
 from qnsp_policy.pipeline.rules.evaluate import evaluate
 from qnsp_policy.pipeline.rules.normalise import build_input
 from qnsp_policy.pipeline.rules.wasm_edge import WasmEngine, shipped_rules
-from qnsp_policy.testing.generator import generated_files
+from qnsp_policy.testing.generator import RULE_FAULTS, generated_files, with_faults
 from qnsp_policy.testing.rule_examples import NOW
 
 TABLES = {"now", "environment", "algorithms", "tiers", "roles"}
-FAULTS = (
-    (b"algorithm: AES-256-GCM", b"algorithm: AES-128-GCM"),
-    (b"algorithm: ML-DSA-65", b"algorithm: RSA-2048"),
-    (b"rotation: 365d", b"rotation: 9999d"),
-    (b"rotation: 30d", b"rotation: 3000d"),
-    (b"custody: software", b"custody: kms"),
-    (b"auditRetention: 180d", b"auditRetention: 1d"),
-)
 
 
 def test_every_shipped_rule_judges_a_member_by_itself() -> None:
@@ -48,15 +39,7 @@ def test_every_shipped_rule_judges_a_member_by_itself() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_report_is_the_same_as_without_folding(seed: int) -> None:
     """Over a generated workspace with faults strewn into it at random."""
-    chance = random.Random(seed)
-    files = {}
-    for name, data in generated_files(240).items():
-        lines = data.split(b"\n")
-        for number, line in enumerate(lines):
-            for good, bad in FAULTS:
-                if good in line and chance.random() < 0.2:
-                    lines[number] = line.replace(good, bad)
-        files[name] = b"\n".join(lines)
+    files = with_faults(generated_files(240), RULE_FAULTS, share=0.2, seed=seed)
     workspace = build(files)
     shipped = shipped_rules()
     with WasmEngine([shipped]) as folding, WasmEngine([replace(shipped, one_by_one=False)]) as whole:

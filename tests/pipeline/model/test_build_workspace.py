@@ -12,7 +12,7 @@ from qnsp_policy.pipeline.model import Address, build
 from qnsp_policy.pipeline.model.kinds import KINDS, Endpoint, Grant, Platform, Tenant
 from qnsp_policy.pipeline.model.signature_files import MAX_ENVELOPE
 from qnsp_policy.testing.every_kind import every_kind_files
-from qnsp_policy.testing.generator import generated_files
+from qnsp_policy.testing.generator import DOCUMENT_FAULTS, RULE_FAULTS, generated_files, with_faults
 from qnsp_policy.testing.workspaces import sample_files
 
 
@@ -319,3 +319,17 @@ def test_an_envelope_over_its_cap_is_refused() -> None:
     with pytest.raises(DocumentErrors) as raised:
         build(sample_files(), signatures={"signatures/Tenant.clinic.dsse.json": b" " * (MAX_ENVELOPE + 1)})
     assert [problem.code for problem in raised.value.problems] == ["QNSP-MOD-012"]
+
+
+def test_generated_faults_are_what_they_say() -> None:
+    """Faults of rules leave documents valid; faults of documents are told where they stand, and a seed gives the same."""
+    files = generated_files(80)
+    assert with_faults(files, RULE_FAULTS, share=0, seed=1) == files
+    judged = with_faults(files, RULE_FAULTS, share=0.5, seed=1)
+    assert judged != files
+    assert judged == with_faults(files, RULE_FAULTS, share=0.5, seed=1)
+    assert judged != with_faults(files, RULE_FAULTS, share=0.5, seed=2)
+    assert len(build(judged).documents) == len(build(files).documents)
+    with pytest.raises(DocumentErrors) as caught:
+        build(with_faults(files, DOCUMENT_FAULTS, share=1, seed=1))
+    assert {"QNSP-REF-002", "QNSP-DOC-014", "QNSP-DOC-017"} == {problem.code for problem in caught.value.problems}
