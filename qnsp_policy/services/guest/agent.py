@@ -171,14 +171,8 @@ class Agent:
     def _unpacked(self, image: str) -> Path:
         """The image's payload, unpacked anew by every agent: a folder that lay there before could be anybody's."""
         if self._payload is None:
-<<<<<<< Updated upstream
-            folder = Path(tempfile.mkdtemp(prefix="qnsp-payload-"))
-            unpack(Path(image).read_bytes(), folder)
-=======
             folder = self._folders.enter_context(own_folder("qnsp-payload-"))
-            if self._configuration.image is not None:
-                unpack(Path(self._configuration.image).read_bytes(), folder)
->>>>>>> Stashed changes
+            unpack(Path(image).read_bytes(), folder)
             self._payload = folder
         return self._payload
 
