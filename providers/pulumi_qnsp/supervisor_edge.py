@@ -51,7 +51,7 @@ class SupervisorClient:
     def ping(self) -> int | None:
         """The supervisor's process id, or None if none answers."""
         try:
-            answer = self._ask(Request("ping"), timeout=5)
+            answer = self._ask(Request("ping"), timeout=20)
         except OSError:
             return None
         return int(answer["pid"]) if answer.get("format") == FORMAT else None

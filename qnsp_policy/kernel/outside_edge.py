@@ -82,7 +82,7 @@ def run_outside(
             code = None
             if not failure:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    code = process.wait(timeout=2)
+                    code = process.wait(timeout=5)
                 failure = "" if code is not None else "closed its output and did not end"
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):

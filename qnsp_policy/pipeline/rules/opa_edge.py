@@ -219,7 +219,7 @@ def local_opa(opa: Path, rule_sets: Sequence[RuleSet] = (), *, patience: float =
                     process.wait(5)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait(5)
+                    process.wait()
 
 
 def _await(process: subprocess.Popen[bytes], port: int, patience: float, log: Path) -> None:

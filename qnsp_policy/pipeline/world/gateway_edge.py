@@ -21,7 +21,7 @@ from qnsp_policy.kernel.wire.endpoint import EndpointEvidence
 from qnsp_policy.pipeline.world.gateway import Expected, GatewayStatement, verify_gateway
 
 EVIDENCE_PATH = "/.well-known/qnsp/evidence"
-_SECONDS = 5.0
+_SECONDS = 20.0
 _LIMIT = 8 * 1024 * 1024
 
 

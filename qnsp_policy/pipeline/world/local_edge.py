@@ -29,7 +29,7 @@ ReadObjects = Callable[[Mapping[str, Any]], Sequence[ObjectEntry]]
 ReadGateway = Callable[[Mapping[str, Any]], GatewayStatement]
 
 RUN_DIR = ".qnsp/run"
-_SECONDS = 5.0
+_SECONDS = 20.0
 # A broker's own bookkeeping, and what a responder may add at once without a plan.
 _OWN_KINDS = frozenset({"plan"})
 _SECURITY_KINDS = frozenset(

@@ -89,7 +89,7 @@ def port(tls: ServerTls) -> Iterator[int]:
 def test_a_request_over_hybrid_tls(port: int, tls: ServerTls) -> None:
     """X25519MLKEM768 and TLS 1.3 are what both sides measured; bodies and streams pass whole."""
     transport = PinnedTransport(PIN)
-    with httpx.Client(transport=transport) as client:
+    with httpx.Client(transport=transport, timeout=60) as client:
         url = f"https://127.0.0.1:{port}"
         assert client.get(f"{url}/").text == "https 0"
         assert client.post(f"{url}/", content=b"y" * 2_000_000).text == "https 2000000"
@@ -106,7 +106,7 @@ def test_the_same_in_an_event_loop(port: int) -> None:
 
     async def calls() -> None:
         transport = AsyncPinnedTransport(PIN)
-        async with httpx.AsyncClient(transport=transport) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=60) as client:
             assert (await client.post(f"https://127.0.0.1:{port}/", content=b"y" * 2_000_000)).text == "https 2000000"
             assert len((await client.get(f"https://localhost:{port}/large")).content) == 3_000_000
             with pytest.raises(httpx.UnsupportedProtocol):
@@ -114,7 +114,7 @@ def test_the_same_in_an_event_loop(port: int) -> None:
         assert transport.last_handshake is not None
         assert transport.last_handshake.group == "X25519MLKEM768"
         other = PeerIdentity(pins=(spki_pin(generate("Ed25519").public),))
-        async with httpx.AsyncClient(transport=AsyncPinnedTransport(other)) as client:
+        async with httpx.AsyncClient(transport=AsyncPinnedTransport(other), timeout=60) as client:
             with pytest.raises(PeerError, match="QNSP-SIG-060"):
                 await client.get(f"https://127.0.0.1:{port}/")
 
@@ -124,7 +124,10 @@ def test_the_same_in_an_event_loop(port: int) -> None:
 def test_another_key_than_the_pinned_one(port: int) -> None:
     """A server with another key is refused before a byte of the request is sent."""
     other = PeerIdentity(pins=(spki_pin(generate("ML-DSA-65").public),))
-    with httpx.Client(transport=PinnedTransport(other)) as client, pytest.raises(PeerError, match="QNSP-SIG-060"):
+    with (
+        httpx.Client(transport=PinnedTransport(other), timeout=60) as client,
+        pytest.raises(PeerError, match="QNSP-SIG-060"),
+    ):
         client.get(f"https://127.0.0.1:{port}/")
 
 
@@ -140,14 +143,14 @@ def test_plain_http_is_refused_on_both_sides(port: int) -> None:
     with httpx.Client(transport=PinnedTransport(PIN)) as client, pytest.raises(httpx.UnsupportedProtocol):
         client.get(f"http://127.0.0.1:{port}/")
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
 
 
 def test_a_classical_client_is_refused(port: int, tls: ServerTls) -> None:
     """The standard library cannot do hybrid groups: it is counted and turned away."""
     before = tls.negotiated["refused"] + tls.negotiated["failed"]
     with pytest.raises((httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError)):
-        httpx.get(f"https://127.0.0.1:{port}/", verify=False, trust_env=False)
+        httpx.get(f"https://127.0.0.1:{port}/", verify=False, trust_env=False, timeout=60)
     assert tls.negotiated["refused"] + tls.negotiated["failed"] > before
 
 
@@ -159,7 +162,7 @@ def test_a_server_that_admits_classical_groups_is_seen() -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        assert httpx.get(f"https://127.0.0.1:{port}/", verify=context, trust_env=False).text == "https 0"
+        assert httpx.get(f"https://127.0.0.1:{port}/", verify=context, trust_env=False, timeout=60).text == "https 0"
         identity = PeerIdentity(pins=(spki_pin(key.public),), groups=frozenset({"SecP384r1MLKEM1024"}))
         with pytest.raises(PeerError, match="QNSP-SIG-062"):
             probe("127.0.0.1", port, identity)

@@ -110,7 +110,7 @@ def test_classical_tls_is_refused(line: ServiceLine) -> None:
     """No silent classical fallback: a stock TLS 1.3 client cannot connect where no exception is declared."""
     for port in (line.broker_port, line.endpoint_port):
         with pytest.raises(httpx.TransportError):
-            httpx.get(f"https://127.0.0.1:{port}/healthz", verify=False)
+            httpx.get(f"https://127.0.0.1:{port}/healthz", verify=False, timeout=60)
 
 
 def test_the_model_is_nowhere_on_disk(line: ServiceLine) -> None:
@@ -140,7 +140,7 @@ def test_a_revocation_ends_what_was_being_served(line: ServiceLine) -> None:
     value = {"format": "qnsp.revocation/v1", "claim": "measurement", "values": [measurement], "reason": "incident"}
     body = jcs({"object": value})
     pin = spki_pin(line.broker_tls.public)
-    with httpx.Client(transport=PinnedTransport(PeerIdentity(pins=(pin,)))) as http:
+    with httpx.Client(transport=PinnedTransport(PeerIdentity(pins=(pin,))), timeout=60) as http:
         headers = sign_request("PUT", url, body, line.admin, datetime.now(UTC))
         assert http.put(url, content=body, headers=headers).status_code == 200
     deadline = time.monotonic() + 240
