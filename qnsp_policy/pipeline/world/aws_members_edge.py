@@ -20,6 +20,8 @@ from qnsp_policy.pipeline.world.aws_edge import clients
 Json = Mapping[str, Any]
 PAUSE_SECONDS = 10.0
 _RUNNING = frozenset({"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"})
+_REFUSALS = 3
+"""So many starts in a row must fail, with nothing running, before the wait ends: capacity comes and goes."""
 _STRIKES = 6
 """So many answers in a row may fail before the wait ends: AWS throttles, networks blink."""
 
@@ -40,7 +42,7 @@ def await_members(
         pause: seconds between two questions; the wait takes as many of them as the members' time to attest allows.
 
     Raises:
-        EngineError: QNSP-APL-016 a member did not attest, -017 the wait was over or interrupted, or AWS did not say.
+        EngineError: QNSP-APL-016 a member did not attest, -017 the wait was over or interrupted, or AWS did not say, -018 AWS starts none.
     """
     fleet = inputs["fleet"]
     name, wanted = str(fleet["group"]), int(fleet["members"])
@@ -91,8 +93,30 @@ def _look(scaling: Any, name: str, wanted: int) -> tuple[bool, str]:
         if one["LifecycleState"] == "InService" and one["HealthStatus"].lower() == "healthy"
         and (version.startswith("$") or str(one.get("LaunchTemplate", {}).get("Version", version)) == version)
     ]  # fmt: skip
+    if len(ready) >= wanted:
+        return True, ""
     states = ", ".join(sorted(str(one["LifecycleState"]) for one in members)) or "none"
-    return len(ready) >= wanted, f"{len(ready)} of {wanted} members attested (states: {states})"
+    return False, f"{len(ready)} of {wanted} members attested (states: {states}){_refused(scaling, name, members)}"
+
+
+def _refused(scaling: Any, name: str, members: Sequence[Json]) -> str:
+    """What AWS says of starts that failed: no such type in the zone, no capacity, a quota.
+
+    Raises:
+        EngineError: QNSP-APL-018, it refuses every start and nothing runs.
+    """
+    latest: Sequence[Json] = scaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=_REFUSALS).get(
+        "Activities", []
+    )
+    failed = [str(one.get("StatusMessage", "")) for one in latest if one["StatusCode"] == "Failed"]
+    if not members and len(failed) == _REFUSALS:
+        raise EngineError(
+            "QNSP-APL-018",
+            f"AWS starts no member of {name}: {failed[0]}",
+            subject=name,
+            next_step="change size or zones, or ask AWS for more; `plan --preflight` asks beforehand. Then apply again",
+        )
+    return f"; AWS says: {failed[0]}" if failed else ""
 
 
 __all__ = ["PAUSE_SECONDS", "await_members"]

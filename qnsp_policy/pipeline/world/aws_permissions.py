@@ -43,7 +43,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "aws:autoscaling/group:Group": (
         "autoscaling:CreateAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup", "autoscaling:PutLifecycleHook",
         "autoscaling:StartInstanceRefresh", "autoscaling:CreateOrUpdateTags", "autoscaling:DescribeAutoScalingGroups",
-        "autoscaling:DescribeInstanceRefreshes", "autoscaling:DescribeLifecycleHooks", "ec2:RunInstances", "iam:PassRole",
+        "autoscaling:DescribeInstanceRefreshes", "autoscaling:DescribeLifecycleHooks",
+        "autoscaling:DescribeScalingActivities", "ec2:RunInstances", "iam:PassRole",
     ),
     "aws:autoscaling/attachment:Attachment": (
         "autoscaling:AttachLoadBalancerTargetGroups", "autoscaling:DescribeAutoScalingGroups",

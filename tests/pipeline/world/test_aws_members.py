@@ -29,8 +29,9 @@ def members(*states: str, version: str = "2") -> dict[str, Any]:
 class Scaling:
     """Answers in turn; the last one again and again."""
 
-    def __init__(self, refreshes: Sequence[Any], groups: Sequence[Any]) -> None:
+    def __init__(self, refreshes: Sequence[Any], groups: Sequence[Any], activities: Sequence[Any] = ()) -> None:
         self.refreshes, self.groups, self.asked = list(refreshes), list(groups), 0
+        self.activities = list(activities)
 
     def __call__(self, service: str) -> Scaling:
         assert service == "autoscaling"
@@ -49,9 +50,17 @@ class Scaling:
     def describe_auto_scaling_groups(self, **_: Any) -> Mapping[str, Any]:
         return dict(self._next(self.groups))
 
+    def describe_scaling_activities(self, **asked: Any) -> Mapping[str, Any]:
+        return {"Activities": self.activities[: asked["MaxRecords"]]}
 
-def wait(refreshes: Sequence[Any], groups: Sequence[Any], interrupted: Event | None = None) -> Scaling:
-    scaling = Scaling(refreshes, groups)
+
+def wait(
+    refreshes: Sequence[Any],
+    groups: Sequence[Any],
+    interrupted: Event | None = None,
+    activities: Sequence[Any] = (),
+) -> Scaling:
+    scaling = Scaling(refreshes, groups, activities)
     await_members(INPUTS, interrupted or Event(), connect=lambda _: scaling, pause=0.001)
     return scaling
 
@@ -102,3 +111,29 @@ def test_members_that_never_come_and_an_interruption_end_the_wait() -> None:
     interrupted.set()
     with pytest.raises(EngineError):
         wait([refresh("InProgress")], [IN_SERVICE], interrupted)
+
+
+UNSUPPORTED = {
+    "StatusCode": "Failed",
+    "StatusMessage": "Your requested instance type (p5.48xlarge) is not supported in your requested Availability Zone (eu-west-1a).",
+}
+
+
+def test_a_region_that_lacks_the_type_ends_the_wait() -> None:
+    """Every start is refused and nothing runs: told at once, in AWS's words, instead of at the end of a long wait."""
+    nothing = {"AutoScalingGroups": [{"Instances": [], "LaunchTemplate": {"Version": "1"}}]}
+    with pytest.raises(EngineError, match=r"p5\.48xlarge") as caught:
+        wait([{"InstanceRefreshes": []}], [nothing], activities=[UNSUPPORTED] * 4)
+    assert caught.value.code == "QNSP-APL-018"
+    assert "--preflight" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize("failed", [1, 3])
+def test_starts_that_fail_beside_members_are_told_and_waited_out(failed: int) -> None:
+    """Capacity comes and goes: one refusal, or some beside a member that runs, end nothing."""
+    group = members("InService", "Pending") if failed > 1 else members()
+    done = [UNSUPPORTED] * failed + [{"StatusCode": "Successful"}]
+    wait([{"InstanceRefreshes": []}], [group, IN_SERVICE], activities=done)
+    with pytest.raises(EngineError, match="AWS says: Your requested") as caught:
+        wait([{"InstanceRefreshes": []}], [group], activities=done)
+    assert caught.value.code == "QNSP-APL-017"
