@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
@@ -70,6 +70,21 @@ class Fault:
         return self.befell <= self.times
 
 
+class Players(Protocol):
+    """Who plays the members of auto-scaling groups, where somebody does (tests/plugins/aws/lab)."""
+
+    refreshes: dict[str, list[dict[str, Any]]]
+
+    def around(self, operation: str, call: Callable[[], list[bytes]]) -> list[bytes]:
+        """One call of the auto-scaling service, by its operation."""
+
+    def start_refresh(self, name: str, *, rollback: bool) -> dict[str, Any]:
+        """Begin to replace a group's members."""
+
+    def listened(self) -> None:
+        """Listeners of balancers may have come or gone."""
+
+
 @dataclass
 class Double:
     """The server; `with Double() as double:` gives it a free port."""
@@ -81,6 +96,7 @@ class Double:
     calls: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     refreshes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    players: Players | None = None
     _busy: list[tuple[float, float]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _server: BaseWSGIServer | None = None
@@ -161,10 +177,17 @@ class Double:
             return self._refresh(operation, body, environ, start)
         if operation == "CreateKey" and b"ML_DSA" in body:
             return self._signing_key(body, environ, start)
+
+        def carried() -> list[bytes]:
+            return [b"".join(self._moto(environ, start))] if fault is None else self._lost(environ)
+
         try:
-            answer = [b"".join(self._moto(environ, start))] if fault is None else self._lost(environ)
+            played = self.players is not None and service == "autoscaling"
+            answer = self.players.around(operation, carried) if self.players and played else carried()
         except NotImplementedError:
             return _error(service, environ, start, 400, "InvalidAction", f"moto has no {operation}")
+        if self.players is not None and service == "elasticloadbalancing":
+            self.players.listened()
         if operation == "CreateAutoScalingGroup":
             self._hold_members(environ)
         return answer
@@ -204,6 +227,11 @@ class Double:
         asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         name = asked["AutoScalingGroupName"]
         group, done = self._groups(environ)[name], self.refreshes.setdefault(name, [])
+        if self.players is not None:
+            done = self.players.refreshes.setdefault(name, [])
+        if operation == "StartInstanceRefresh" and self.players is not None:
+            begun = self.players.start_refresh(name, rollback=asked.get("Preferences.AutoRollback") == "true")
+            return _xml(start, operation, f"<InstanceRefreshId>{begun['id']}</InstanceRefreshId>")
         if operation == "StartInstanceRefresh":
             failed = name in self.never_attests
             if failed:
