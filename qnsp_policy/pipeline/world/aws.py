@@ -14,6 +14,7 @@ from typing import Any
 from qnsp_policy.pipeline.world import aws_fleets, aws_identities, aws_network, aws_records
 from qnsp_policy.pipeline.world.aws_policies import policy_changes
 from qnsp_policy.pipeline.world.aws_seen import UNREAD, Extra, Found, Json, NotCheckedError, Seen, plain, same
+from qnsp_policy.pipeline.world.aws_trail import is_ours, upon
 from qnsp_policy.pipeline.world.declared import Link, Resource
 from qnsp_policy.pipeline.world.observed import Concern, Deviation
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
@@ -150,6 +151,8 @@ class _Comparison:
     held: dict[str, Json] = field(default_factory=dict)
     found: list[Deviation] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    subject: tuple[str, str] | None = None
+    """Whom calls are asked about: service of AWS, and id or name."""
 
     def find(self, resource: Resource, kind: Kind) -> Found | None:
         """The resource as it is; None also for what stands on something that is not there."""
@@ -170,6 +173,7 @@ class _Comparison:
         wanted = {name: self._linked(value) for name, value in resource.inputs.items()}
         label = f"{kind.noun} {wanted.get(kind.name) or resource.name}"
         found = self.find(resource, kind)
+        self.subject, told = self._subject(resource, wanted), len(self.found)
         if found is None:
             self.held[resource.name] = {}
             self._tell(label, kind.gone, f"{label} is gone", "there", "absent")
@@ -182,16 +186,22 @@ class _Comparison:
                 self._differs(label, kind, name, value, found.inputs[name])
         for extra in found.extras:
             self._extra(label, extra)
+        if resource.type == "aws:kms/key:Key" and len(self.found) == told:
+            self._watch(label)
 
     def strangers(self, resources: Sequence[Resource]) -> None:
         """What stands in a network of ours that no plan holds."""
+        self.subject = None
         if any(resource.type == "aws:ec2/vpc:Vpc" for resource in resources) and self.known["vpcId"]:
             services = {
                 str(resource.inputs["serviceName"])
                 for resource in resources
                 if resource.type == "aws:ec2/vpcEndpoint:VpcEndpoint"
             }
-            for extra in aws_network.foreign_endpoints(services, self.known["vpcId"], self.seen):
+            for extra in (
+                *aws_network.foreign_endpoints(services, self.known["vpcId"], self.seen),
+                *aws_network.foreign_machines(self.known["vpcId"], self.seen),
+            ):
                 self._extra("network", extra)
 
     def _key(self, resource: Resource) -> str | None:
@@ -249,7 +259,51 @@ class _Comparison:
         self._tell(label, extra.concern, text, extra.expected, extra.got)
 
     def _tell(self, label: str, concern: Concern, text: str, expected: str, got: str) -> None:
+        if self.subject is not None and concern is not Concern.COSMETIC:
+            text += self._by(*self.subject)
         self.found.append(Deviation(self.unit.id, label, concern, text, expected, got))
+
+    def _subject(self, resource: Resource, wanted: Json) -> tuple[str, str] | None:
+        match resource.type:
+            case "aws:kms/key:Key":
+                key = self._key(resource)
+                return ("kms", key) if key else None
+            case "aws:kms/alias:Alias":
+                return "kms", str(wanted["name"])
+            case "aws:iam/role:Role":
+                return "iam", str(wanted["name"])
+            case "aws:iam/rolePolicy:RolePolicy":
+                return "iam", str(wanted["role"])
+        return None
+
+    def _by(self, service: str, target: str) -> str:
+        """Who did it, as far as CloudTrail tells; "" where it was not asked."""
+        part = f"calls of {service}"
+        if part not in self.seen.answers and part not in self.seen.refused:
+            return ""
+        try:
+            done = list(upon(self.seen, service, target, self.unit.applied_at))
+        except NotCheckedError as error:
+            return f"; who did it is not known: {error}"
+        if not done:
+            return "; CloudTrail names no call upon it (it tells one after up to 15 minutes, and for 90 days)"
+        return "; " + ", ".join(call.says() for call in done[-3:])
+
+    def _watch(self, label: str) -> None:
+        """A key that is as it was applied, and yet somebody else changed it since: it may have been open for a while."""
+        if self.subject is None or "calls of kms" not in {*self.seen.answers, *self.seen.refused}:
+            return
+        platform = self.unit.inputs["platform"]
+        engine = frozenset(str(role) for role in (platform.get("role"), self.unit.inputs.get("keyAdmin")) if role)
+        try:
+            done = [one for one in upon(self.seen, *self.subject, self.unit.applied_at) if not is_ours(one, engine)]
+        except NotCheckedError as error:
+            self.unchecked.append(str(error))
+            return
+        self.subject = None
+        for call in done:
+            text = f"{label}: {call.says()}, after its last apply; it is as it was applied again"
+            self._tell(label, Concern.SECURITY, text, "nobody", call.who)
 
 
 def _short(value: Any) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -15,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from qnsp_policy.pipeline.world.aws_seen import Seen
+from qnsp_policy.pipeline.world.aws_trail import WATCHED, Call, calls
 from qnsp_policy.pipeline.world.declared import Link, Resource
 
 Clients = Callable[[str], Any]
@@ -38,6 +41,8 @@ class Asker:
         networks: ids of their networks.
         keys: ids of keys that are recorded, aliases' targets beside.
         pool: where calls are made.
+        beyond: clients of the region where calls of IAM are recorded; None asks for no calls.
+        since: calls before it are not asked for; None asks for all that CloudTrail has.
     """
 
     aws: Clients
@@ -45,6 +50,8 @@ class Asker:
     networks: frozenset[str]
     keys: frozenset[str]
     pool: ThreadPoolExecutor
+    beyond: Clients | None = None
+    since: datetime | None = None
     answers: dict[str, Any] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     _waiting: set[Future[None]] = field(default_factory=set)
@@ -55,6 +62,9 @@ class Asker:
         for service in ("kms", "iam", "ec2", "autoscaling", "s3", "cloudtrail", "logs", "elbv2", "route53"):
             # Clients are made one after another: making them is not thread-safe.
             self.aws(service)
+        if self.beyond is not None:
+            self.beyond("cloudtrail")
+            self._calls()
         self._network()
         self._identities()
         self._records()
@@ -135,7 +145,12 @@ class Asker:
                 found[vpc["VpcId"]] = told
             return found
 
+        def machines() -> list[Any]:
+            every = (one for held in within("describe_instances", "Reservations")() for one in held["Instances"])
+            return [one for one in every if one["State"]["Name"] not in {"shutting-down", "terminated"}]
+
         self.ask("networks", own)
+        self.ask("instances", machines)
         self.ask("subnets", within("describe_subnets", "Subnets"))
         self.ask("route tables", within("describe_route_tables", "RouteTables"))
         self.ask("security groups", within("describe_security_groups", "SecurityGroups"))
@@ -145,6 +160,23 @@ class Asker:
         self.ask("NAT gateways", within("describe_nat_gateways", "NatGateways"))
         self.ask("VPN gateways", lambda: self.aws("ec2").describe_vpn_gateways().get("VpnGateways", []))
         self.ask("peerings", lambda: self.pages("ec2", "describe_vpc_peering_connections", "VpcPeeringConnections"))
+
+    def _calls(self) -> None:
+        """Who changed keys and roles."""
+        kinds = {"aws:kms/key:Key": ("kms", self.aws), "aws:iam/role:Role": ("iam", self.beyond or self.aws)}
+        held = {resource.type for resource in self.resources}
+        for kind, (service, aws) in kinds.items():
+            if kind in held:
+                self.ask(f"calls of {service}", partial(self._looked_up, aws("cloudtrail"), service))
+
+    def _looked_up(self, trail: Any, service: str) -> list[Call]:
+        found: list[Any] = []
+        window = {} if self.since is None else {"StartTime": self.since}
+        for name in WATCHED[service]:
+            wanted = [{"AttributeKey": "EventName", "AttributeValue": name}]
+            pages = trail.get_paginator("lookup_events").paginate(LookupAttributes=wanted, **window)
+            found += [event for page in pages for event in page.get("Events") or ()]
+        return calls(found)
 
     def _identities(self) -> None:
         roles = set(self.named("aws:iam/role:Role", "name"))
@@ -158,6 +190,12 @@ class Asker:
                 if one["RoleName"] in roles
             })  # fmt: skip
         if profiles:
+            self.ask("role sessions", lambda: {
+                one["RoleName"]: one["MaxSessionDuration"]
+                for path in paths
+                for one in self.pages("iam", "list_roles", "Roles", PathPrefix=path)
+                if one["RoleName"] in roles
+            })  # fmt: skip
             self.ask("instance profiles", lambda: {
                 one["InstanceProfileName"]: one
                 for path in paths

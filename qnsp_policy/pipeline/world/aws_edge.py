@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from botocore.config import Config
@@ -20,6 +21,7 @@ from botocore.parsers import ResponseParserError
 from qnsp_policy.pipeline.world.aws import compare
 from qnsp_policy.pipeline.world.aws_calls_edge import PARALLEL, Asker, Clients
 from qnsp_policy.pipeline.world.aws_seen import Seen
+from qnsp_policy.pipeline.world.aws_trail import GLOBAL_REGION
 from qnsp_policy.pipeline.world.declared import Declares, Link, Resource
 from qnsp_policy.pipeline.world.observed import Deviation, Observation
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
@@ -109,9 +111,23 @@ class AwsReader:
         keys = {str(arn).rpartition("/")[2] for unit in units for arn in (unit.outputs.get("keys") or {}).values()}
         resources = [resource for some in declared.values() for resource in some]
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="read-aws") as pool:
-            asker = Asker(aws, resources, frozenset(str(n) for n in networks if n), frozenset(keys), pool)
+            asker = Asker(
+                aws, resources, frozenset(str(n) for n in networks if n), frozenset(keys), pool,
+                beyond=self._beyond(units[0].inputs["platform"], aws), since=_since(units),
+            )  # fmt: skip
             asker.answers["declared ports"] = _ports(declared.values())
             return _with_rollouts(aws, asker.seen(), resources)
+
+    def _beyond(self, platform: Mapping[str, Any], aws: Clients) -> Clients:
+        """Clients of the region where calls of IAM are recorded."""
+        region = GLOBAL_REGION[platform.get("partition", "aws")]
+        return aws if region == platform["region"] else self.connect({**platform, "region": region})
+
+
+def _since(units: Sequence[RecordedUnit]) -> datetime | None:
+    """When the first of these units was last applied; None where one does not say."""
+    moments = [unit.applied_at for unit in units]
+    return None if None in moments else min(moment for moment in moments if moment is not None)
 
 
 def _ports(declared: Iterable[Sequence[Resource]]) -> Mapping[str, set[int]]:

@@ -119,7 +119,45 @@ def group(wanted: Json, seen: Seen, known: Json) -> Found | None:
         "instanceRefresh": UNREAD,
         "waitForCapacityTimeout": UNREAD,
     }
-    return Found({"id": found["AutoScalingGroupName"]}, inputs, tuple(_members(wanted, found, seen)))
+    extras = (*_members(wanted, found, seen), *_running(found, seen))
+    return Found({"id": found["AutoScalingGroupName"]}, inputs, extras)
+
+
+def _running(found: Json, seen: Seen) -> Iterator[Extra]:
+    """What somebody changed of members that run: each is held against the version of the template that started it."""
+    machines = {one["InstanceId"]: one for one in seen["instances"]}
+    templates = {one["template"]["LaunchTemplateId"]: one["versions"] for one in seen["launch templates"].values()}
+    for member in found.get("Instances") or ():
+        name, machine = member["InstanceId"], machines.get(member["InstanceId"])
+        by = member.get("LaunchTemplate") or {}
+        data = templates.get(str(by.get("LaunchTemplateId")), {}).get(str(by.get("Version")))
+        if machine is None:
+            continue
+        if machine.get("PublicIpAddress"):
+            yield Extra(
+                f"member {name} has the public address {machine['PublicIpAddress']}", got=machine["PublicIpAddress"]
+            )
+        if data is None:
+            continue
+        wanted, meta = template_data(data), machine.get("MetadataOptions") or {}
+        groups = sorted(group["GroupId"] for group in machine.get("SecurityGroups") or ())
+        if groups != sorted(wanted["vpcSecurityGroupIds"]):
+            yield Extra(
+                f"member {name} stands behind {', '.join(groups) or 'no group'}, not behind its fleet's",
+                got=", ".join(groups),
+            )
+        profile = str((machine.get("IamInstanceProfile") or {}).get("Arn", "")).rpartition("/")[2]
+        if profile and profile != wanted["iamInstanceProfile"]["name"]:
+            yield Extra(f"member {name} was given the role of profile {profile}", got=profile)
+        if machine.get("KeyName") and not wanted["keyName"]:
+            yield Extra(
+                f"who holds the key pair {machine['KeyName']} may log in to member {name}", got=machine["KeyName"]
+            )
+        for asked, told in (("httpTokens", "HttpTokens"), ("httpPutResponseHopLimit", "HttpPutResponseHopLimit"),
+                            ("httpEndpoint", "HttpEndpoint")):  # fmt: skip
+            if told in meta and not same(wanted["metadataOptions"][asked], meta[told]):
+                text = f"metadata of member {name}: {asked} is {meta[told]}, started with {wanted['metadataOptions'][asked]}"
+                yield Extra(text, expected=str(wanted["metadataOptions"][asked]), got=str(meta[told]))
 
 
 def _members(wanted: Json, found: Json, seen: Seen) -> Iterator[Extra]:

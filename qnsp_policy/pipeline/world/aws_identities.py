@@ -29,8 +29,7 @@ def role(wanted: Json, seen: Seen, known: Json) -> Found | None:
         "path": found["Path"],
         "assumeRolePolicy": _text(found["AssumeRolePolicyDocument"]),
         "permissionsBoundary": (found.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
-        # Lists of an account do not tell it.
-        "maxSessionDuration": UNREAD,
+        "maxSessionDuration": seen["role sessions"].get(wanted["name"], UNREAD),
         "tags": tags_of(found),
     }
     return Found({"id": found["RoleName"], "name": found["RoleName"], "arn": found["Arn"]}, inputs, tuple(extras))

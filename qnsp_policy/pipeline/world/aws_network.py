@@ -45,6 +45,18 @@ def _ways(own: str, seen: Seen) -> Iterator[Extra]:
             yield Extra(f"peering {peering['VpcPeeringConnectionId']} with {other} reaches into it", by_hand=True)
 
 
+def foreign_machines(own: str, seen: Seen) -> Iterator[Extra]:
+    """Machines in our network that no fleet of ours started: they reach what fleets reach."""
+    groups = seen.answers.get("groups") or {}
+    for machine in seen["instances"]:
+        if machine.get("VpcId") == own:
+            started = {tag["Key"]: tag["Value"] for tag in machine.get("Tags") or ()}.get("aws:autoscaling:groupName")
+            if started is None or (groups and started not in groups):
+                yield Extra(
+                    f"instance {machine['InstanceId']} stands in it, which no fleet of ours started", by_hand=True
+                )
+
+
 def foreign_endpoints(services: set[str], own: str, seen: Seen) -> Iterator[Extra]:
     """Endpoints in our network that no plan holds: ways out."""
     for endpoint in seen["endpoints"]:
@@ -227,6 +239,7 @@ __all__ = [
     "endpoint",
     "flow_log",
     "foreign_endpoints",
+    "foreign_machines",
     "route_table",
     "rule_texts",
     "security_group",

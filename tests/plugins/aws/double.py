@@ -30,6 +30,9 @@ from moto.core.model_instances import reset_model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from tests.plugins.aws.machines import as_started
+from tests.plugins.aws.trail import Trail
+
 Environ = dict[str, Any]
 Start = Callable[..., Any]
 ACCOUNT = "012345678901"
@@ -97,6 +100,7 @@ class Double:
     seconds: float = 0.0
     refreshes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     players: Players | None = None
+    trail: Trail = field(default_factory=Trail)
     _busy: list[tuple[float, float]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _server: BaseWSGIServer | None = None
@@ -124,6 +128,7 @@ class Double:
         self.faults.clear()
         self.never_attests.clear()
         self.refreshes.clear()
+        self.trail.events.clear()
         self.clear_figures()
         self.latency = 0.0
         BackendDict.reset()
@@ -154,10 +159,18 @@ class Double:
             return self._control(environ, body, start)
         service, operation = _named(environ, body)
         begun = time.monotonic()
+        said: list[str] = []
+
+        def noted(status: str, *more: Any) -> Any:
+            said.append(status)
+            return start(status, *more)
+
         try:
-            return self._answer(service, operation, environ, body, start)
+            return self._answer(service, operation, environ, body, noted)
         finally:
             ended = time.monotonic()
+            if said and said[-1].startswith("2"):
+                self.trail.record(service, operation, _region(environ), _access_key(environ), body)
             with self._lock:
                 self.calls[f"{service}:{operation}"] += 1
                 self.seconds += ended - begun
@@ -173,6 +186,11 @@ class Double:
             return [b"<!doctype html><p>who are you?"]
         if fault is not None and fault.code:
             return _error(service, environ, start, fault.status, fault.code, f"hand-made: {fault.code}")
+        if operation == "LookupEvents":
+            start("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
+            return [self.trail.lookup(_region(environ), body)]
+        if operation in {"DescribeInstances", "ModifyInstanceMetadataOptions"}:
+            as_started(_region(environ))
         if operation in _REFRESH:
             return self._refresh(operation, body, environ, start)
         if operation == "CreateKey" and b"ML_DSA" in body:
@@ -293,7 +311,12 @@ def _named(environ: Environ, body: bytes) -> tuple[str, str]:
 
 
 def _region(environ: Environ) -> str:
-    return str(environ.get("HTTP_AUTHORIZATION", "").split("/")[2])
+    parts = environ.get("HTTP_AUTHORIZATION", "").split("/")
+    return str(parts[2]) if len(parts) > 2 else ""
+
+
+def _access_key(environ: Environ) -> str:
+    return str(environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")[0])
 
 
 def _error(service: str, environ: Environ, start: Start, status: int, code: str, text: str) -> Iterable[bytes]:
