@@ -57,19 +57,31 @@ class Explained:
         lines = [f"{self.address}   {self.place}", ""]
         for name, value in self.spec.items():
             note = "   (default)" if name in self.defaults else ""
-            shown = json.dumps(value, ensure_ascii=False)
-            lines.append(f"  {name}: {shown if len(shown) < 88 else shown[:85] + '...'}{note}")
+            lines.append(f"  {name}: {_cut(_flow(value))}{note}")
         if self.tier is not None:
             whose = "your own" if self.own_tier else "of the shipped catalog"
             lines += ["", f"From tier {self.tier['address']} ({whose}):"]
             for name in ("kem", "signature", "aead", "hash", "tls", "hybrid", "custody", "maxLease"):
                 if name in self.tier:
-                    lines.append(f"  {name}: {json.dumps(self.tier[name], ensure_ascii=False)[:90]}")
+                    lines.append(f"  {name}: {_cut(_flow(self.tier[name]))}")
         if self.used_by:
             lines += ["", f"Used by: {', '.join(self.used_by)}"]
         if self.grants:
             lines += ["", "Trust:", *(f"  {grant}" for grant in self.grants)]
         return "\n".join(lines)
+
+
+def _flow(value: Any) -> str:
+    """A value on one line as YAML writes it, members that are not set left out."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_flow(inner)}" for name, inner in value.items() if inner is not None) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) < 88 else text[:85] + "..."
 
 
 def explain(root: Path, address: str) -> Explained:

@@ -102,3 +102,25 @@ def test_rules_are_counted_alike(quickstart_documents: Path, capsys: Capture) ->
     listed = run_json(capsys, quickstart_documents, "policy", "list")
     assert len(listed) == run_json(capsys, quickstart_documents, "check")["rulesEvaluated"]
     assert "Waiver that silences nothing" in run(capsys, quickstart_documents, "policy", "explain", "waivers/unused")
+
+
+def test_a_document_is_explained_without_what_is_not_set(quickstart_documents: Path, capsys: Capture) -> None:
+    """One line a field as YAML writes it; members that are not set are left out, long values end in dots."""
+    told = run(capsys, quickstart_documents, "explain", "Endpoint/clinic-embeddings")
+    assert '  upstream: {command: ["python", "upstream/app.py"], environment: []}\n' in told
+    assert '  tls: {mode: "embedded", groups: []}   (default)\n' in told
+    assert "null" not in told
+    tier = run(capsys, quickstart_documents, "explain", "Tenant/clinic").partition("From tier")[2]
+    assert [line for line in tier.split("\n") if line.startswith("  hash: ") and line.endswith("...")]
+
+
+def test_the_name_of_a_document_alone_finds_its_address(quickstart_documents: Path, capsys: Capture) -> None:
+    """Who forgets the kind is told the whole address."""
+    told = run(capsys, quickstart_documents, "explain", "clinic-embeddings", code=1)
+    assert "did you mean `qnsp-policy explain Endpoint/clinic-embeddings`?" in told
+
+
+def test_a_type_of_which_there_is_no_record_is_no_empty_ledger(quickstart_documents: Path, capsys: Capture) -> None:
+    """`ledger list --type` says that none is of that type; the JSON twin is an empty list."""
+    assert "no record is of the type denail" in run(capsys, quickstart_documents, "ledger", "list", "--type", "denail")
+    assert run_json(capsys, quickstart_documents, "ledger", "list", "--type", "denial") == []

@@ -45,6 +45,7 @@ def command(
         made = init_workspace(directory or session.directory, template=template, now=session.now, progress=session.note)
 
     # An adopted clone was not made here, so its folder is not what an undo removes.
+    here = "" if made.directory == "." else f"-C {made.directory} "
     undo = f"rm -r {made.directory}" if adopt is None else "remove the genesis record from the backend"
 
     def text() -> str:
@@ -53,7 +54,7 @@ def command(
             "",
             f"TrustRoot {paint('strong', made.trust_root_digest)}",
             "Keep this digest outside the repository: CI and brokers are told it, and it says who judges the first plan.",
-            f"Next: qnsp-policy -C {made.directory} validate      Undo: {undo}",
+            f"Next: qnsp-policy {here}validate      Undo: {undo}",
         ]
         return "\n".join(lines)
 

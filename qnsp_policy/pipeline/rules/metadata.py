@@ -89,7 +89,11 @@ def from_inspection(inspection: Mapping[str, Any]) -> tuple[RuleMetadata, ...]:
     packages = {rule for name in inspection.get("namespaces", {}) if (rule := _rule_of_namespace(name)) is not None}
     missing = sorted(packages - set(annotated))
     if missing:
-        raise EngineError("QNSP-RUL-002", f"rules without a METADATA annotation: {', '.join(missing)}")
+        raise EngineError(
+            "QNSP-RUL-002",
+            f"rules without a METADATA annotation: {', '.join(missing)}",
+            next_step="write one above `package`, as a shipped rule has it (docs/howto/write-your-own-rules.md)",
+        )
     return tuple(_from_annotation(rule, annotated[rule]) for rule in sorted(annotated))
 
 
