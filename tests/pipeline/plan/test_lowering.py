@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from typing import Any
 
@@ -186,6 +187,49 @@ def test_initdata_that_nothing_expects() -> None:
     with pytest.raises(OperatorError, match="QNSP-PLN-034: members of Enclave/clinic") as refused:
         clinic.plan(clinic.genesis())
     assert str(refused.value.expected).startswith("hostData: ")
+
+
+_FIRST = "  attester: sev-snp\n  size: {members: 1, vcpus: 2, memory: 2Gi}\n"
+
+
+def test_a_simulated_td_with_gpus() -> None:
+    """The simulator is told to play a TD and its GPUs, the guest to collect their evidence; initdata stand in MRCONFIGID."""
+    from qnsp_policy.simulator.config import from_json
+
+    gpus = '  gpus: {model: B200, count: 2, confidentialMode: "on"}\n'
+    change = {
+        _FIRST: _FIRST.replace("sev-snp", "tdx") + gpus,
+        "  attester: sev-snp\n  state": "  attester: tdx\n  state",
+    }
+    measured = 'measurements: {measurement: "@m-clinic@", hostData: "@h-clinic@"}\n'
+    change[measured] = 'measurements: {mrTd: "' + "ab" * 48 + '", mrConfigId: "@h-clinic@' + "0" * 32 + '"}\n'
+    change[
+        "      floors: {bootloader: 3, snp: 14, microcode: 209}\n      policy: {debug: false, smt: true}\n      vmpl: 0\n"
+    ] = ""
+    clinic = Clinic(change=change)
+    simulator, guest = inputs(clinic.plan(clinic.genesis()), "enclave/clinic-cpu")["processes"]
+    played = from_json(json.dumps(next(iter(files(simulator).values()))).encode())
+    assert (played.attester, played.gpus, played.gpu_architecture) == ("tdx", 2, "blackwell")
+    told = read_guest(json.dumps(next(iter(files(guest).values()))).encode())
+    assert told.devices is not None
+    assert told.devices.collector == "simulator"
+
+
+@pytest.mark.parametrize(
+    "gpus",
+    [
+        '{model: H100, count: 2, confidentialMode: "on"}',
+        "{model: B200, count: 2, confidentialMode: ppcie}",
+        '{model: B200, count: 9, confidentialMode: "on"}',
+        '{model: A100, count: 1, confidentialMode: "on"}',
+    ],
+)
+def test_members_that_the_simulator_cannot_play(gpus: str) -> None:
+    """Several Hopper GPUs, protected PCIe, too many GPUs, another architecture: refused while planning, at their line."""
+    clinic = Clinic(change={_FIRST: f"{_FIRST}  gpus: {gpus}\n"})
+    with pytest.raises(OperatorError, match="QNSP-PLN-035") as refused:
+        clinic.plan(clinic.genesis())
+    assert refused.value.place is not None
 
 
 def test_what_differs_is_named_once_and_by_its_index() -> None:
