@@ -7,6 +7,7 @@ and written down in docs/howto/aws.md for whoever makes the two roles. A type th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 KEYS = ("aws:kms/key:Key", "aws:kms/alias:Alias")
 """Made by the key administrator's role; everything else by the engine's."""
@@ -105,4 +106,59 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "aws:s3/bucketPolicy:BucketPolicy": _s3("PutBucketPolicy", "GetBucketPolicy"),
 }  # fmt: skip
 
-__all__ = ["ACTIONS", "KEYS"]
+
+def names_of(kind: str, inputs: Mapping[str, Any]) -> list[str]:
+    """ARNs of what a unit holds of one type, ids that AWS draws left as `*`; empty where its actions know no resource of ours."""
+    platform = inputs["platform"]
+    partition, account, region = platform.get("partition", "aws"), platform["account"], platform["region"]
+    foundation, fleet = inputs.get("foundation") or {}, inputs.get("fleet") or {}
+    here = f"arn:{partition}:{{}}:{region}:{account}:"
+    iam = f"arn:{partition}:iam::{account}:"
+    path, roles = foundation.get("path", "/"), [str(role["name"]) for role in foundation.get("roles", ())]
+    match kind.split(":")[1]:
+        case "iam/role" | "iam/rolePolicy":
+            return [f"{iam}role{path}{name}" for name in roles]
+        case "iam/instanceProfile":
+            return [f"{iam}instance-profile{path}{name}" for name in roles] + [
+                f"{iam}role{path}{name}" for name in roles
+            ]
+        case "s3/bucket" | "s3/bucketPolicy" | "s3/bucketPublicAccessBlock" | "s3/bucketVersioning":
+            buckets = [foundation[part]["bucket"] for part in ("evidence", "trail") if part in foundation]
+            return [f"arn:{partition}:s3:::{name}" for name in buckets]
+        case "s3/bucketServerSideEncryptionConfiguration" | "s3/bucketObjectLockConfiguration":
+            buckets = [foundation[part]["bucket"] for part in ("evidence", "trail") if part in foundation]
+            return [f"arn:{partition}:s3:::{name}" for name in buckets]
+        case "cloudtrail/trail":
+            return [str(foundation["trail"]["arn"])] if "trail" in foundation else []
+        case "cloudwatch/logGroup":
+            groups = [fleet.get("logGroup"), (foundation.get("flowLogs") or {}).get("group")]
+            return [f"{here.format('logs')}log-group:{name}" for name in groups if name]
+        case "autoscaling/group" | "autoscaling/attachment":
+            group = fleet.get("group") or inputs.get("group")
+            return [f"{here.format('autoscaling')}autoScalingGroup:*:autoScalingGroupName/{group}"] if group else []
+        case "kms/alias":
+            aliases = [alias for key in inputs.get("keys") or () for alias in key["aliases"]]
+            return [f"{here.format('kms')}{alias}" for alias in aliases] + [f"{here.format('kms')}key/*"]
+        case "kms/key":
+            return [f"{here.format('kms')}key/*"]
+        case "lb/loadBalancer" | "lb/listener":
+            name = (inputs.get("balancer") or {}).get("name")
+            return [f"{here.format('elasticloadbalancing')}loadbalancer/net/{name}/*"] if name else []
+        case "lb/targetGroup":
+            name = (inputs.get("balancer") or {}).get("name")
+            return [f"{here.format('elasticloadbalancing')}targetgroup/{name}/*"] if name else []
+    return []
+
+
+def passed_roles(inputs: Mapping[str, Any]) -> list[str]:
+    """ARNs of the roles that a unit hands to services of AWS."""
+    foundation, fleet, platform = inputs.get("foundation") or {}, inputs.get("fleet") or {}, inputs["platform"]
+    found = [str(fleet["roleArn"])] if "roleArn" in fleet else []
+    if "name" in foundation:
+        start = f"arn:{platform.get('partition', 'aws')}:iam::{platform['account']}:role{foundation['path']}"
+        found += [f"{start}{role['name']}" for role in foundation["roles"]]
+        found.append(f"{start}{foundation['name']}-flow-logs"[: len(start) + 64])
+    return found
+
+
+__all__ = ["ACTIONS", "KEYS", "names_of", "passed_roles"]

@@ -3,7 +3,7 @@
 Asked: whose credentials these are, and whether they may take on the two roles; whether IAM lets these roles do what the plan does; whether
 each principal that a key policy names is there; whether a fleet's type is offered in its zones and is what its attester needs; what the
 image is, also one behind a parameter (boot mode, TPM support, architecture, owner, state); whether a start would be permitted (EC2
-DryRun); whether the account's quotas leave room. Unreachable, throttled or not permitted is `unknown` and told so: never taken for a yes.
+DryRun); whether the account's quotas leave room (vCPUs, roles, groups, balancers, networks, trails). Unreachable, throttled or not permitted is `unknown` and told so: never taken for a yes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from qnsp_policy.pipeline.world.aws_calls_edge import Clients
 from qnsp_policy.pipeline.world.aws_edge import clients
-from qnsp_policy.pipeline.world.aws_permissions import ACTIONS, KEYS
+from qnsp_policy.pipeline.world.aws_permissions import KEYS
+from qnsp_policy.pipeline.world.aws_preflight_account_edge import account_quotas, simulated
 from qnsp_policy.pipeline.world.aws_preflight_fleets_edge import Answer, fleet_questions, quota_question
 
 Json = Mapping[str, Any]
@@ -73,7 +75,10 @@ def preflight(
         fleets = [unit["inputs"]["fleet"] for unit in here if "fleet" in unit["inputs"]]
         found += [
             _asked(f"platform/{platform.get('name', '')}", f"quota {name}", ask)
-            for name, ask in quota_question(aws, fleets)
+            for name, ask in (
+                *quota_question(aws, fleets),
+                *account_quotas(aws, [step for unit in here for step in steps.get(unit["id"], ())]),
+            )
         ]
     return tuple(found)
 
@@ -110,7 +115,7 @@ def _questions(aws: Clients, inputs: Json, steps: Iterable[Json], roles: set[str
     types = {step["type"] for step in steps if step["type"].startswith("aws:")}
     for who, mine in ((role, types - set(KEYS)), (admin, types & set(KEYS))):
         if who and mine:
-            yield f"permissions of {who.rsplit('/', 1)[-1]}", lambda who=who, mine=mine: _simulated(aws, who, mine)  # type: ignore[misc]
+            yield f"permissions of {who.rsplit('/', 1)[-1]}", partial(simulated, aws, who, mine, inputs)
     for principal in sorted(_principals(inputs.get("keys", ())) - roles):
         yield "grantee", lambda principal=principal: _there(aws, principal)  # type: ignore[misc]
     fleet = inputs.get("fleet")
@@ -135,28 +140,6 @@ def _taken_on(aws: Clients, arn: str) -> Answer:
             raise
         return False, f"these credentials may not take on {arn}, or there is no such role"
     return True, f"these credentials may take on {arn}"
-
-
-def _simulated(aws: Clients, arn: str, types: set[str]) -> Answer:
-    """IAM's own simulation, for any resource: what a policy allows for certain resources only is not a yes."""
-    unlisted = sorted(types - set(ACTIONS))
-    if unlisted:
-        return None, f"which actions {', '.join(unlisted)} takes is not known here"
-    wanted = sorted({action for kind in types for action in ACTIONS[kind]})
-    decided: dict[str, str] = {}
-    for start in range(0, len(wanted), 50):
-        answer = aws("iam").simulate_principal_policy(PolicySourceArn=arn, ActionNames=wanted[start : start + 50])
-        decided |= {one["EvalActionName"]: one["EvalDecision"] for one in answer["EvaluationResults"]}
-    denied = [action for action in wanted if decided.get(action) == "explicitDeny"]
-    missing = [action for action in wanted if decided.get(action) not in {"allowed", "explicitDeny"}]
-    if denied:
-        return False, f"{arn} is denied {', '.join(denied)}"
-    if missing:
-        return None, f"{arn} is not allowed for every resource: {', '.join(missing)}; for ours alone is not asked"
-    return (
-        True,
-        f"{arn} is allowed the {len(wanted)} actions that this takes (limits of the organisation are not simulated)",
-    )
 
 
 def _principals(keys: Iterable[Json]) -> set[str]:

@@ -3,6 +3,7 @@ Service Quotas; moto simulates no policy and refuses no combination."""
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,6 +83,17 @@ def decided(**by_action: str) -> Any:
     return answer
 
 
+def limit(answer: Any) -> Any:
+    """The quota of P instances is as told, that of networks five."""
+
+    def asked(QuotaCode: str, **_: Any) -> Any:  # noqa: N803 - as boto3 names it
+        if QuotaCode == "L-417A185B" and isinstance(answer, Exception):
+            raise answer
+        return answer if QuotaCode == "L-417A185B" else {"Quota": {"Value": 5.0}}
+
+    return asked
+
+
 def instances(*types: str, fleet: str = "other") -> dict[str, Any]:
     each = [
         {"InstanceType": one, "CpuOptions": {"CoreCount": 96, "ThreadsPerCore": 2},
@@ -113,7 +125,8 @@ GOOD: dict[str, Any] = {
                     "State": "available"}]
     },
     "run_instances": error("DryRunOperation"),
-    "get_service_quota": {"Quota": {"Value": 384.0}},
+    "get_service_quota": limit({"Quota": {"Value": 384.0}}),
+    "describe_vpcs": {"Vpcs": [{}, {}]},
     "describe_instances": instances(),
     "get_parameter": {"Parameter": {"Value": IMAGE}},
 }  # fmt: skip
@@ -126,12 +139,12 @@ def verdicts(changes: Mapping[str, Any], kind: str = "nitro-tpm", **more: Any) -
 
 
 def test_everything_in_order() -> None:
-    """Eleven questions, eleven answers."""
+    """Twelve questions, twelve answers."""
     found = verdicts({})
     assert {verdict for verdict, _ in found.values()} == {"ok"}, found
     assert sorted(found) == [
         "account", "grantee", "image", "key-admin", "machine", "offered", "permissions of keys", "permissions of qnsp-apply",
-        "quota P", "role", "start",
+        "quota P", "quota networks", "role", "start",
     ]  # fmt: skip
 
 
@@ -156,15 +169,17 @@ def test_everything_in_order() -> None:
         ("start", "run_instances", error("VcpuLimitExceeded"), "refused", "VcpuLimitExceeded"),
         ("start", "run_instances", error("RequestLimitExceeded"), "unknown", "RequestLimitExceeded"),
         ("start", "run_instances", {}, "refused", "nothing is known"),
-        ("quota P", "get_service_quota", {"Quota": {"Value": 192.0}}, "refused", "384 more needed"),
-        ("quota P", "get_service_quota", error("TooManyRequestsException"), "unknown", "TooManyRequests"),
+        ("quota P", "get_service_quota", limit({"Quota": {"Value": 192.0}}), "refused", "384 more needed"),
+        ("quota P", "get_service_quota", limit(error("TooManyRequestsException")), "unknown", "TooManyRequests"),
         ("quota P", "describe_instances", instances("p5.48xlarge"), "refused", "192 in use"),
         ("quota P", "describe_instances", instances("p5.48xlarge", fleet="a"), "ok", "192 more needed"),
         ("quota P", "describe_instances", instances("m6i.large"), "ok", "0 in use"),
         ("quota P", "describe_instances", error("UnauthorizedOperation"), "unknown", "UnauthorizedOperation"),
         ("permissions of qnsp-apply", "simulate_principal_policy", decided(ec2_CreateVpc="explicitDeny"), "refused", "denied ec2:CreateVpc"),
         ("permissions of qnsp-apply", "simulate_principal_policy", decided(ec2_CreateVpc="implicitDeny"), "unknown", "ec2:CreateVpc"),
-        ("permissions of keys", "simulate_principal_policy", decided(kms_CreateKey="implicitDeny"), "unknown", "kms:CreateKey"),
+        ("permissions of keys", "simulate_principal_policy", decided(kms_CreateKey="implicitDeny"), "refused", "on what this plan names: kms:CreateKey"),
+        ("quota networks", "describe_vpcs", {"Vpcs": [{}] * 5}, "refused", "5 networks, 5 in use, 1 more needed"),
+        ("quota networks", "describe_vpcs", error("UnauthorizedOperation"), "unknown", "UnauthorizedOperation"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -242,3 +257,101 @@ def test_every_type_of_the_examples_has_its_actions(template: str, tmp_path_fact
     dns = {child.type for child in balancer(BalancerArgs("n", 1, "h.example", "Z1", "vpc", NETWORK["subnets"]))}
     assert {name for name in types | dns if name.startswith("aws:")} <= set(ACTIONS)
     assert set(KEYS) <= set(ACTIONS)
+
+
+def _of_ours(actions: str, resources: str) -> Any:
+    """A simulator of a policy that allows some actions for some resources only, as IAM matches names."""
+
+    def answer(ActionNames: list[str], ResourceArns: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 - as boto3 names it
+        found = []
+        for name in ActionNames:
+            each = [
+                {"EvalResourceName": arn, "EvalResourceDecision": "allowed"
+                 if fnmatch.fnmatchcase(name, actions) and fnmatch.fnmatchcase(arn, resources) else "implicitDeny"}
+                for arn in ResourceArns
+            ]  # fmt: skip
+            whole = "allowed" if all(one["EvalResourceDecision"] == "allowed" for one in each) else "implicitDeny"
+            found.append({"EvalActionName": name, "EvalDecision": whole, "ResourceSpecificResults": each})
+        return {"EvaluationResults": found}
+
+    return answer
+
+
+ROLES = {
+    "name": "qnsp-prod-cloud", "path": "/qnsp/prod/", "partition": "aws", "account": ACCOUNT,
+    "roles": [{"name": "qnsp-prod-a"}, {"name": "qnsp-prod-b"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resources", "verdict", "says"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:role/qnsp/prod/*", "ok", "for ours only"),
+        (f"arn:aws:iam::{ACCOUNT}:role/qnsp/other/*", "refused", "on what this plan names: iam:CreateRole"),
+        (f"arn:aws:iam::{ACCOUNT}:role/qnsp/prod/qnsp-prod-a", "refused", "iam:CreateRole"),
+    ],
+    ids=["ours", "of-another", "half-of-ours"],
+)
+def test_a_role_that_is_limited_to_ours_is_good(resources: str, verdict: str, says: str) -> None:
+    """Asked again with the very names that the plan holds: neither unknown nor taken for a yes."""
+    actions = [{"unit": "enclave/a", "op": "create", "steps": [{"op": "create", "type": "aws:iam/role:Role"}]}]
+    answers = {**GOOD, "simulate_principal_policy": _of_ours("iam:*", resources),
+               "get_account_summary": {"SummaryMap": {"Roles": 1, "RolesQuota": 1000}}}  # fmt: skip
+    found = preflight([unit(foundation=ROLES)], actions=actions, connect=lambda _: Fake(answers))
+    told = next(c for c in found if c.check == "permissions of qnsp-apply")
+    assert (told.verdict, says in told.text) == (verdict, True), told
+
+
+def test_a_role_is_handed_over_only_if_that_very_role_may_be() -> None:
+    """iam:PassRole is asked for the roles that the plan hands to services, not for groups."""
+    actions = [
+        {"unit": "enclave/a", "op": "create", "steps": [{"op": "create", "type": "aws:autoscaling/group:Group"}]}
+    ]
+    fleet = {**unit()["inputs"]["fleet"], "group": "g", "roleArn": f"arn:aws:iam::{ACCOUNT}:role/qnsp/prod/qnsp-prod-a"}
+    limits = {"NumberOfAutoScalingGroups": 0, "MaxNumberOfAutoScalingGroups": 1}
+    fake = Fake({**GOOD, "simulate_principal_policy": _of_ours("*", "x"), "describe_account_limits": limits})
+    preflight([unit(fleet=fleet)], actions=actions, connect=lambda _: fake)
+    asked = [
+        more
+        for name, more in fake.asked
+        if name == "simulate_principal_policy" and more["ActionNames"] == ["iam:PassRole"]
+    ]
+    assert [more["ResourceArns"] for more in asked] == [[fleet["roleArn"]]]
+
+
+def test_a_condition_that_a_simulation_cannot_judge_is_no_answer() -> None:
+    """Neither yes nor no."""
+
+    def answer(ActionNames: list[str], ResourceArns: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 - as boto3 names it
+        missing = {"EvalDecision": "implicitDeny", "MissingContextValues": ["aws:RequestTag/owner"]}
+        return {"EvaluationResults": [{"EvalActionName": name, **missing} for name in ActionNames]}
+
+    assert verdicts({"simulate_principal_policy": answer})["permissions of keys"][0] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "verdict", "says"),
+    [
+        ("aws:iam/role:Role", {"get_account_summary": {"SummaryMap": {"Roles": 999, "RolesQuota": 1000}}}, "refused", "1000 roles, 999 in use, 2 more needed"),
+        ("aws:iam/role:Role", {"get_account_summary": error("AccessDenied")}, "unknown", "AccessDenied"),
+        ("aws:iam/instanceProfile:InstanceProfile", {"get_account_summary": {"SummaryMap": {"InstanceProfiles": 1, "InstanceProfilesQuota": 1000}}}, "ok", "2 more needed"),
+        ("aws:autoscaling/group:Group", {"describe_account_limits": {"NumberOfAutoScalingGroups": 499, "MaxNumberOfAutoScalingGroups": 500}}, "refused", "499 in use"),
+        ("aws:lb/loadBalancer:LoadBalancer", {"describe_account_limits": {"Limits": [{"Name": "network-load-balancers", "Max": "50"}]},
+                                             "describe_load_balancers": {"LoadBalancers": [{"Type": "network"}] * 49 + [{"Type": "application"}]}}, "refused", "49 in use"),
+        ("aws:lb/targetGroup:TargetGroup", {"describe_account_limits": {"Limits": [{"Name": "target-groups", "Max": "3000"}]},
+                                           "describe_target_groups": {"TargetGroups": []}}, "ok", "3000 target groups"),
+        ("aws:cloudtrail/trail:Trail", {"describe_trails": {"trailList": [{}] * 4}}, "refused", "5 trails, 4 in use, 2 more needed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_quotas_beside_vcpus(kind: str, answers: dict[str, Any], verdict: str, says: str) -> None:
+    """Of what a plan makes anew: room or no room in the service's own figures, and silence is silence."""
+
+    actions = [{"unit": "enclave/a", "op": "create", "steps": [{"op": "create", "type": kind}] * 2}]
+    found = preflight(
+        [unit(foundation=ROLES)],
+        actions=actions,
+        connect=lambda _: Fake({**GOOD, **answers, "describe_instances": instances()}),
+    )
+    told = [c for c in found if c.check.startswith("quota ") and c.check != "quota P"]
+    assert [(c.verdict, says in c.text) for c in told] == [(verdict, True)], told
