@@ -155,7 +155,7 @@ def event_line(event: Event, *, paint: Paint, verbose: bool = False) -> str:
     kind, unit = event.kind.value, terminal(event.unit)
     if kind == "unit-done":
         done = paint("good", f"{_DONE.get(event.op, event.op):<9}")
-        return f"  {_wave(event)}{unit:<30} {done} {event.seconds:5.1f} s"
+        return f"  {_wave(event)}{unit:<30} {done} {event.seconds:5.1f} s  {terminal(event.text)}".rstrip()
     if kind == "unit-failed":
         return f"  {_wave(event)}{unit:<30} {paint('bad', 'failed   ')} {event.seconds:5.1f} s  {terminal(event.text)}"
     if kind == "unit-skipped":

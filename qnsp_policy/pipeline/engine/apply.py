@@ -28,7 +28,7 @@ from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.deviations import deviations
-from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
+from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore, where
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
 from qnsp_policy.pipeline.engine.left import take_on_left
@@ -277,7 +277,8 @@ class _Run:
             return
         seconds = time.monotonic() - begun
         self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.APPLIED, seconds, outputs)
-        self.events(Event(EventKind.UNIT_DONE, action.unit, op=action.op.value, wave=wave, seconds=seconds))
+        done = Event(EventKind.UNIT_DONE, action.unit, action.op.value, text=where(outputs), wave=wave, seconds=seconds)
+        self.events(done)
 
     def _do(self, action: Action, unit: Unit, recorded: RecordedState) -> Mapping[str, object]:
         backend = self.settings.backend

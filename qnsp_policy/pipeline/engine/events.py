@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,9 +50,16 @@ class Event:
 Listener = Callable[[Event], None]
 
 
+def where(outputs: Mapping[str, object]) -> str:
+    """What a unit that is done says of itself in a few words: where it answers, its key, how far its hardware is to be believed."""
+    key = str(outputs.get("keyId") or "")
+    said = (str(outputs.get("url") or ""), f"key {key[:12]}..." if key else "", str(outputs.get("assurance") or ""))
+    return "  ".join(part for part in said if part)
+
+
 def ignore(event: Event) -> None:
     """A listener that listens to nothing."""
     del event
 
 
-__all__ = ["Event", "EventKind", "Listener", "ignore"]
+__all__ = ["Event", "EventKind", "Listener", "ignore", "where"]
