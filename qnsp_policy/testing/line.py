@@ -6,13 +6,15 @@ Plans are not real here: the objects are put into the broker's store before it s
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +41,16 @@ from qnsp_policy.testing.services import FakePlans, release_policy, tenant_objec
 RESOURCE = "clinic/model/tiny"
 ENDPOINT = "clinic/endpoint/clinic-embeddings"
 INITDATA = b'version = "0.1.0"\nalgorithm = "sha256"\n\n[data]\n"qnsp.toml" = "tenant = \\"clinic\\""\n'
+
+
+def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below a folder in which processes are at work; what is gone before it is read held nothing for long."""
+    for below, _, names in os.walk(folder):
+        for name in names:
+            path = Path(below) / name
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    yield path, path.read_bytes()
 
 
 @dataclass(slots=True)
@@ -318,4 +330,4 @@ class ServiceLine:
         }
 
 
-__all__ = ["ENDPOINT", "RESOURCE", "ServiceLine"]
+__all__ = ["ENDPOINT", "RESOURCE", "ServiceLine", "contents"]

@@ -33,7 +33,7 @@ from qnsp_policy.simulator import nitro
 from qnsp_policy.simulator.nitro_devices import DeviceSocket, SimulatedNsm
 from qnsp_policy.simulator.snp import SnpPki
 from qnsp_policy.testing.attested_kms import CREDENTIALS, HOST, KEY, AttestedKmsServer
-from qnsp_policy.testing.line import RESOURCE, ServiceLine
+from qnsp_policy.testing.line import RESOURCE, ServiceLine, contents
 from qnsp_policy.testing.ports import free_port
 from qnsp_policy.workflows.image import build_image
 
@@ -250,7 +250,7 @@ def test_a_member_whose_key_is_in_kms_serves(tmp_path: Path, parent: str) -> Non
         with endpoint.client() as http:
             assert http.post("/v1/embeddings", json={"model": "tiny", "input": "x"}).status_code == 200
         assert [operation for operation, _ in kms.asked][:1] == ["Decrypt"]
-        ledger = b"".join(path.read_bytes() for path in (tmp_path / "broker-ledger").rglob("*") if path.is_file())
+        ledger = b"".join(data for _, data in contents(tmp_path / "broker-ledger"))
         assert b"clinic/endpoint/clinic-embeddings" in ledger
         assert f'"resource":"{RESOURCE}"'.encode() not in ledger
     finally:
@@ -316,8 +316,8 @@ def test_a_broker_in_an_enclave_opens_its_keys_by_kms_and_serves(tmp_path: Path,
             status, outcome = line.fetch(RESOURCE, "member")
             assert (status, outcome.get("bytes")) == (0, 32)
             secret = json.loads(keys)["keys"][0]["priv"].encode()
-            for path in tmp_path.rglob("*"):
-                assert not path.is_file() or secret not in path.read_bytes(), path
+            for path, data in contents(tmp_path):
+                assert secret not in data, path
         finally:
             running.terminate()
             assert running.wait(120) == 0

@@ -23,7 +23,7 @@ from qnsp_policy.kernel.tls.certificate import spki_pin
 from qnsp_policy.kernel.tls.client_edge import PinnedTransport
 from qnsp_policy.kernel.tls.identity import PeerIdentity
 from qnsp_policy.kernel.wire.api_auth import sign_request
-from qnsp_policy.testing.line import ServiceLine
+from qnsp_policy.testing.line import ServiceLine, contents
 
 pytestmark = pytest.mark.functional
 
@@ -115,9 +115,8 @@ def test_classical_tls_is_refused(line: ServiceLine) -> None:
 
 def test_the_model_is_nowhere_on_disk(line: ServiceLine) -> None:
     """Opened in memory: no file of the guest or under it holds the plaintext."""
-    for path in line.folder.rglob("*"):
-        if path.is_file():
-            assert MODEL[:64] not in path.read_bytes(), path
+    for path, data in contents(line.folder):
+        assert MODEL[:64] not in data, path
 
 
 def test_no_payload_is_logged(line: ServiceLine) -> None:
@@ -128,9 +127,8 @@ def test_no_payload_is_logged(line: ServiceLine) -> None:
         answer = http.post("/v1/embeddings", json={"model": "tiny", "input": secret})
     assert answer.status_code == 200
     assert json.loads(answer.content)["data"]
-    for path in line.folder.rglob("*"):
-        if path.is_file():
-            assert secret.encode() not in path.read_bytes(), path
+    for path, data in contents(line.folder):
+        assert secret.encode() not in data, path
 
 
 def test_a_revocation_ends_what_was_being_served(line: ServiceLine) -> None:
