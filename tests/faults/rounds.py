@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import re
 import sys
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.lab import CLINIC, ENDPOINT, QUICKSTART, SECONDS, Ended, Lab
+from tests.faults.lab import BUCKET_KEYS, CLINIC, ENDPOINT, QUICKSTART, SECONDS, Ended, Lab
 
 VICTIMS = ("command", "command", "command", "everything", "engine", "engine", "supervisor", "broker", "members")
 LIGHT = frozenset({"plan", "approve", "drift", "state", "refresh", "artefact", "sign"})
@@ -181,6 +182,7 @@ def _bucket() -> Iterator[int]:
 
     from tests.plugins.aws.double import Double
 
+    os.environ |= BUCKET_KEYS
     with Double() as double:
         names = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
         boto3.client("s3", endpoint_url=double.url, **names).create_bucket(Bucket="state")

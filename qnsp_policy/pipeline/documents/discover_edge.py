@@ -6,6 +6,7 @@ are no plain files (a FIFO would block for ever), unreadable ones, and more than
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -67,7 +68,8 @@ def _read(root: Path, suffixes: tuple[str, ...], limits: Limits) -> dict[str, by
     problems: list[DocumentError] = []
     files: dict[str, bytes] = {}
     total = 0
-    for name, path in sorted(_walk(root, suffixes, limits, problems)):
+    found = itertools.islice(_walk(root, suffixes, limits, problems), limits.files + 1)
+    for name, path in sorted(found):
         if len(files) >= limits.files:
             problems.append(
                 _refuse("QNSP-DOC-035", name, f"there are more than {limits.files} files", "split the workspace")
@@ -104,7 +106,12 @@ def _walk(
             )
             return
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(folder) as listed:
+                ours = (entry for entry in listed if entry.name.endswith(suffixes) or _is_folder(entry))
+                # No more than lets the refusal be told: a folder may hold millions.
+                entries = sorted(
+                    itertools.islice(ours, limits.files + limits.folders + 1), key=lambda entry: entry.name
+                )
         except OSError as error:
             problems.append(
                 _refuse("QNSP-DOC-033", prefix or ".", f"cannot be listed: {error.strerror}", "mend its rights")
