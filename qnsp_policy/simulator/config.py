@@ -1,7 +1,7 @@
 """The simulator's configuration file: JSON, strict.
 
 Members: `dir` (folder that it serves), `attester` (`sev-snp` or `tdx`), `gpus` (how many), `gpuArchitecture` (`hopper` or `blackwell`),
-`product` (Milan), `image` (path of the guest image), `vcpus`, `cmdline`, `initdata` (path, optional),
+`product` (Milan), `image` (path of the guest image), `imageDigest` (what it must be, optional), `vcpus`, `cmdline`, `initdata` (path, optional),
 `tcb` (by component, optional), `pki` (folder of `make_pki`), `guestPolicy` (u64, 0x30000), `reportVersion` (3), `vmpl` (0), `guestSvn` (0),
 `ready` (file to create, `<dir>/ready`), `exitWithParent` (false).
 """
@@ -23,6 +23,7 @@ _MEMBERS: dict[str, type] = {
     "gpuArchitecture": str,
     "product": str,
     "image": str,
+    "imageDigest": str,
     "vcpus": int,
     "cmdline": str,
     "initdata": str,
@@ -47,6 +48,7 @@ class SimulatorConfig:
     folder: Path
     pki: Path
     image: Path
+    image_digest: str = ""
     attester: str = "sev-snp"
     gpus: int = 0
     gpu_architecture: str = "hopper"
@@ -101,6 +103,7 @@ def from_json(data: bytes) -> SimulatorConfig:
         folder=Path(value["dir"]),
         pki=Path(value["pki"]),
         image=Path(value["image"]),
+        image_digest=value.get("imageDigest", ""),
         attester=value.get("attester", "sev-snp"),
         gpus=value.get("gpus", 0),
         gpu_architecture=value.get("gpuArchitecture", "hopper"),

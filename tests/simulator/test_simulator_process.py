@@ -20,8 +20,10 @@ from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation import registry
 from qnsp_policy.kernel.attestation.collateral import Collateral
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Evidence, EvidenceKind, VerifiedClaims
+from qnsp_policy.kernel.crypto.canonical import sha256_digest
 from qnsp_policy.simulator import host_data, make_pki, measure, snp
 from qnsp_policy.simulator.config import from_json
+from qnsp_policy.simulator.machine import launch
 
 pytestmark = pytest.mark.functional
 
@@ -215,6 +217,17 @@ def test_missing_image_is_said(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "QNSP-OPS-046" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_another_image_in_the_place_of_the_planned_one_is_not_started(tmp_path: Path) -> None:
+    """What would be measured is not what the plan names, so nothing attests with it."""
+    (tmp_path / "image.tar").write_bytes(b"another")
+    wanted = sha256_digest(b"planned")
+    told = {"dir": str(tmp_path / "m"), "pki": str(tmp_path / "pki"), "image": str(tmp_path / "image.tar")}
+    config = from_json(json.dumps({**told, "imageDigest": wanted}).encode())
+    with pytest.raises(OperatorError, match=wanted) as caught:
+        launch(config, datetime.now(UTC))
+    assert caught.value.code == "QNSP-OPS-046"
 
 
 def test_measurement_depends_on_all_three() -> None:

@@ -172,7 +172,7 @@ class Agent:
         """The image's payload, unpacked anew by every agent: a folder that lay there before could be anybody's."""
         if self._payload is None:
             folder = self._folders.enter_context(own_folder("qnsp-payload-"))
-            unpack(Path(image).read_bytes(), folder)
+            unpack(Path(image).read_bytes(), folder, digest=self._configuration.image_digest)
             self._payload = folder
         return self._payload
 

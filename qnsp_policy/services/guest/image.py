@@ -8,17 +8,20 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.crypto.canonical import sha256_digest
 
 _LIMIT = 1 << 30
 _MEMBERS = 10_000
 
 
-def unpack(image: bytes, folder: Path) -> None:
+def unpack(image: bytes, folder: Path, *, digest: str | None = None) -> None:
     """Unpack `image` into `folder`, which must be empty or absent.
 
     Raises:
-        OperatorError: `QNSP-GST-020`: not a tar, a link or device, a path that leaves the folder, or too large.
+        OperatorError: `QNSP-GST-020`: not the one of this digest, not a tar, a link or device, a path that leaves the folder, or too large.
     """
+    if digest not in {None, found := sha256_digest(image)}:
+        raise OperatorError("QNSP-GST-020", "the image is not the planned one", expected=digest, got=found)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     total = 0
     try:

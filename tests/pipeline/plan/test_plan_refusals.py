@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -73,8 +74,14 @@ def test_one_byte_changed(good: bytes, fresh: RecordedState, where: float) -> No
     """A payload that differs in one byte from what was signed is refused as altered."""
     file = json.loads(good)
     payload = bytearray(base64.b64decode(file["payload"]))
-    at = next(n for n in range(int(len(payload) * where), len(payload)) if chr(payload[n]).isalpha())
-    payload[at] ^= 0x01 if chr(payload[at] ^ 0x01).isalpha() else 0x02
+    for at in range(int(len(payload) * where), len(payload)):
+        if chr(payload[at]).isalpha() and chr(payload[at] ^ 0x03).isalpha():
+            payload[at] ^= 0x03
+            with contextlib.suppress(ValueError):
+                json.loads(payload)
+                break
+            # A letter of `true` or of an escape: what is no JSON any more is refused as that.
+            payload[at] ^= 0x03
     file["payload"] = base64.b64encode(payload).decode()
     refused("QNSP-PLN-004", jcs(file), fresh)
 

@@ -78,6 +78,16 @@ def test_a_replaced_fleet_is_rolled_out_in_waves(before: RecordedState) -> None:
     assert verified.authorisation.between["KeyBroker/main"][f"release-policy/{RESOURCE}"] != after
 
 
+def test_another_image_at_the_same_place_is_a_rollout_too(before: RecordedState) -> None:
+    """Its digest is what members are started with: they start anew, and the plan says so before."""
+    change = {'measurement: "@m-clinic@"': f'measurement: "{NEW}"', "sha256:@image@": "sha256:" + "ab" * 32}
+    plan = Clinic().but(change=change).plan(before)
+    assert ("replace", ["enclave/clinic-cpu", "enclave/research-cpu", "endpoint/embeddings"]) in waves(plan.payload)
+    old, new = (units["enclave/clinic-cpu"].inputs["processes"] for units in (before.units, plan.units))
+    assert [process["name"] for process in old] == [process["name"] for process in new]
+    assert all(one["files"] != other["files"] for one, other in zip(old, new, strict=True))
+
+
 def test_in_between_the_new_guardrails_hold_and_nobody_else_gains(before: RecordedState) -> None:
     """What is kept are the old tuples, under the wanted grant; the other tenant's policies are not touched."""
     plan = next_image(**{"lease: 12h": "lease: 2h"}).plan(before)

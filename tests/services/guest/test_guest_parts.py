@@ -68,6 +68,14 @@ def test_an_image_is_unpacked(tmp_path: Path) -> None:
     assert list((tmp_path / "out/data").iterdir()) == []
 
 
+def test_an_image_that_is_not_the_planned_one_is_not_unpacked(tmp_path: Path) -> None:
+    """Its digest is the plan's; nothing of another one is written."""
+    with pytest.raises(OperatorError, match="QNSP-GST-020") as caught:
+        unpack(b"another", tmp_path / "out", digest=sha256_digest(b"planned"))
+    assert (caught.value.expected, caught.value.got) == (sha256_digest(b"planned"), sha256_digest(b"another"))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     "data",
     [

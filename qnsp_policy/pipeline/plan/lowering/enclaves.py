@@ -163,6 +163,8 @@ def _member(
     simulator: Json = {
         "dir": folder,
         "image": str(image.spec.location),
+        # Another image at the same place is another member: it starts anew, and an image that is not this one is not started.
+        "imageDigest": str(image.spec.digest),
         "vcpus": spec.size.vcpus,
         "cmdline": cmdline,
         "initdata": initdata_path,
@@ -182,6 +184,7 @@ def _member(
         "tsm": folder,
         "initdata": initdata_path,
         "image": str(image.spec.location),
+        "imageDigest": str(image.spec.digest),
         "endpoints": [
             {"name": endpoint.name, "resource": endpoint_resource(context.workspace, endpoint)}
             for endpoint in context.endpoints_of_enclave.get(enclave.address, ())
