@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.crypto.canonical import sha256_digest
+from qnsp_policy.kernel.crypto.canonical import digest_like
 from qnsp_policy.simulator import dcap
 from qnsp_policy.simulator.config import SimulatorConfig
 from qnsp_policy.simulator.devices import Gpus, make_gpus
@@ -125,7 +125,7 @@ def launch(config: SimulatorConfig, now: datetime) -> Machine:
     """
     try:
         image = config.image.read_bytes()
-        if config.image_digest not in {"", found := sha256_digest(image)}:
+        if config.image_digest and (found := digest_like(config.image_digest, image)) != config.image_digest:
             raise ValueError(f"{config.image} is {found}, and the plan's is {config.image_digest}")
         digest = host_data(config.initdata.read_bytes() if config.initdata else b"")
         measured = measure(image, config.vcpus, config.cmdline)

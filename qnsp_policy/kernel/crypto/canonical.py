@@ -228,6 +228,14 @@ def sha256_digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def digest_like(wanted: str, data: bytes) -> str:
+    """The digest of the bytes by the algorithm (sha256, sha384, sha512) that another digest names."""
+    algorithm = wanted.partition(":")[0]
+    if algorithm not in {"sha256", "sha384", "sha512"}:
+        raise ValueError(f"{wanted[:16]!r} names no digest algorithm")
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
 def sha384_digest(data: bytes) -> str:
     """`sha384:<96 hex digits>` of the bytes."""
     return "sha384:" + hashlib.sha384(data).hexdigest()
@@ -317,6 +325,7 @@ __all__ = [
     "CanonicalJsonError",
     "b64",
     "b64url",
+    "digest_like",
     "is_digest",
     "jcs",
     "parse_json",

@@ -118,7 +118,7 @@ class GuestConfiguration(_Part):
     kms: KmsSettings | None = None
     initdata: str | None = None
     image: str | None = None
-    image_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    image_digest: str | None = Field(default=None, pattern=r"^sha(256|384|512):[0-9a-f]{64,128}$")
     endpoints: tuple[EndpointReference, ...] = ()
     workdir: str
     bind: str | None = None

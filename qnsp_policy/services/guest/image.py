@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.crypto.canonical import sha256_digest
+from qnsp_policy.kernel.crypto.canonical import digest_like
 
 _LIMIT = 1 << 30
 _MEMBERS = 10_000
@@ -20,7 +20,7 @@ def unpack(image: bytes, folder: Path, *, digest: str | None = None) -> None:
     Raises:
         OperatorError: `QNSP-GST-020`: not the one of this digest, not a tar, a link or device, a path that leaves the folder, or too large.
     """
-    if digest not in {None, found := sha256_digest(image)}:
+    if digest is not None and (found := digest_like(digest, image)) != digest:
         raise OperatorError("QNSP-GST-020", "the image is not the planned one", expected=digest, got=found)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     total = 0

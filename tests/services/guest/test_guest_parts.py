@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from qnsp_policy.errors import EngineError, OperatorError, PeerError
-from qnsp_policy.kernel.crypto.canonical import sha256_digest
+from qnsp_policy.kernel.crypto.canonical import digest_like, sha256_digest, sha384_digest
 from qnsp_policy.kernel.sealed.stream import new_data_key, new_header, seal
 from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration
 from qnsp_policy.services.guest.app import broker_http
@@ -69,9 +69,13 @@ def test_an_image_is_unpacked(tmp_path: Path) -> None:
 
 
 def test_an_image_that_is_not_the_planned_one_is_not_unpacked(tmp_path: Path) -> None:
-    """Its digest is the plan's; nothing of another one is written."""
+    """Its digest is the plan's, by whatever algorithm; nothing of another one is written."""
     with pytest.raises(OperatorError, match="QNSP-GST-020") as caught:
         unpack(b"another", tmp_path / "out", digest=sha256_digest(b"planned"))
+    with pytest.raises(OperatorError, match="QNSP-GST-020"):
+        unpack(b"another", tmp_path / "out", digest=sha384_digest(b"planned"))
+    with pytest.raises(ValueError, match="no digest algorithm"):
+        digest_like("md5:00", b"another")
     assert (caught.value.expected, caught.value.got) == (sha256_digest(b"planned"), sha256_digest(b"another"))
     assert not (tmp_path / "out").exists()
 
