@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from qnsp_policy.kernel.tls.client_edge import PinnedTransport
 from qnsp_policy.kernel.tls.identity import PeerIdentity
 from qnsp_policy.kernel.tls.reach_edge import VARIABLE, reached
 from qnsp_policy.pipeline.world.broker_edge import BrokerReader
+from qnsp_policy.testing.listening import answering
 
 KEY = generate("ECDSA-P256")
 NAME, PORT = "broker.clinic.example", 8555
@@ -27,22 +27,9 @@ NAME, PORT = "broker.clinic.example", 8555
 def hangs_up() -> Iterator[tuple[str, int]]:
     """Takes connections and ends them, as a balancer without members does."""
     listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                stream, _ = listener.accept()
-            except OSError:
-                return
-            with stream:
-                stream.recv(65536)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield listener.getsockname()
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    place = listener.getsockname()
+    with answering(listener, lambda stream: stream.recv(65536)):
+        yield place
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from qnsp_policy.pipeline.world.local import file_bytes, process_inputs, process
 from qnsp_policy.pipeline.world.local_edge import LocalReader
 from qnsp_policy.pipeline.world.recorded import RecordedUnit
 from qnsp_policy.testing import engine_toys as toys
+from qnsp_policy.testing.listening import answering
 
 CONNECTION = {"name": "main", "url": "https://127.0.0.1:8555", "tls": {"mode": "pinned"}, "adminKeyIds": []}
 PROCESS = toys.process("broker-main")
@@ -103,22 +103,12 @@ def world(tmp_path: Path) -> Iterator[World]:
         os.close(folder)
         listener.listen()
 
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    line = connection.makefile("rb").readline()
-                    if json.loads(line)["op"] == "list":
-                        connection.sendall(answer_line(processes=[report.to_json() for report in world.processes]))
+        def reports(stream: socket.socket) -> None:
+            if json.loads(stream.makefile("rb").readline())["op"] == "list":
+                stream.sendall(answer_line(processes=[report.to_json() for report in world.processes]))
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield world
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+        with answering(listener, reports):
+            yield world
 
 
 def test_a_world_as_applied_shows_nothing(world: World) -> None:

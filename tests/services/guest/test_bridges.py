@@ -13,6 +13,7 @@ import pytest
 
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.services.guest.bridges import Bridge, StreamAddress
+from qnsp_policy.testing.listening import answering
 from qnsp_policy.testing.ports import free_port
 
 
@@ -52,21 +53,15 @@ def echo() -> Iterator[StreamAddress]:
     """A server that says everything back, then its end."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                data = b""
-                while piece := connection.recv(65536):
-                    data += piece
-                connection.sendall(data)
+    def say_back(stream: socket.socket) -> None:
+        data = b""
+        while piece := stream.recv(65536):
+            data += piece
+        stream.sendall(data)
 
-    threading.Thread(target=serve, daemon=True).start()
-    yield StreamAddress("tcp", "127.0.0.1", listener.getsockname()[1])
-    listener.close()
+    address = StreamAddress("tcp", "127.0.0.1", listener.getsockname()[1])
+    with answering(listener, say_back):
+        yield address
 
 
 def said_back(address: StreamAddress, data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -24,6 +25,7 @@ from qnsp_policy.services.guest.rcar import Denied, Released
 from qnsp_policy.simulator import nitro
 from qnsp_policy.simulator.nitro_devices import SimulatedNsm, SimulatedTpm
 from qnsp_policy.testing.attested_kms import CREDENTIALS, HOST, KEY, AttestedKmsServer, envelope
+from qnsp_policy.testing.listening import answering
 from qnsp_policy.testing.ports import free_port
 
 RESOURCE = "clinic/data/records"
@@ -204,23 +206,15 @@ def test_an_endpoint_that_is_no_kms(make: MakeKms) -> None:
 @pytest.fixture
 def parent() -> Iterator[Callable[[bytes], StreamAddress]]:
     """Somebody who writes some bytes to whoever connects, and closes."""
-    listeners: list[socket.socket] = []
+    with contextlib.ExitStack() as stack:
 
-    def says(data: bytes) -> StreamAddress:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
+        def says(data: bytes) -> StreamAddress:
+            listener = socket.create_server(("127.0.0.1", 0))
+            address = StreamAddress("tcp", "127.0.0.1", listener.getsockname()[1])
+            stack.enter_context(answering(listener, lambda stream: stream.sendall(data)))
+            return address
 
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.sendall(data)
-
-        threading.Thread(target=serve, daemon=True).start()
-        return StreamAddress("tcp", "127.0.0.1", listener.getsockname()[1])
-
-    yield says
-    for listener in listeners:
-        listener.close()
+        yield says
 
 
 def test_credentials_come_from_the_parent(parent: Callable[[bytes], StreamAddress]) -> None:
