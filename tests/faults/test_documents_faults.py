@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from qnsp_policy.testing.generator import generated_files
@@ -63,6 +66,12 @@ def refused(ended: Ended, code: str) -> None:
     assert "Traceback" not in ended.said
     assert ended.seconds < SECONDS
     assert ended.megabytes < MEGABYTES
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10,000 documents."""
+    return workspace(tmp_path_factory.mktemp("many") / "lab", 10_000)
 
 
 def test_a_file_of_200_megabytes_is_refused_unread(tmp_path: Path) -> None:
@@ -199,3 +208,24 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     assert "secret.yaml" in ended.said
     assert "ermission" in ended.said
     assert "Traceback" not in ended.said
+
+
+@pytest.mark.parametrize("verb", ["validate", "check"])
+@pytest.mark.parametrize("worked", [0.2, 0.6])
+def test_ctrl_c_is_answered_at_once_over_many_documents(many: Path, verb: str, worked: float) -> None:
+    """Whatever it was doing: less than a second of work after the signal (of the processor, whatever the load), and 130."""
+    line = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(many), verb]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    seen = psutil.Process(process.pid)
+    while (before := sum(seen.cpu_times()[:2])) < worked:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    with process.stderr as told:
+        said = told.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert usage.ru_utime + usage.ru_stime - before < 1
