@@ -16,8 +16,9 @@ from qnsp_policy.workflows.init import init_workspace
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
-# Started in the background by a shell, we and everything that a test starts would be deaf to Ctrl-C.
+# Started in the background by a shell, or by nohup, we and everything that a test starts would be deaf to these.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import os
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -265,7 +266,7 @@ class StackDriver:
         url = urllib.parse.urlsplit(self.settings.backend.url)
         if url.scheme != "file" or self.settings.secrets_provider:
             return None
-        return Path(urllib.parse.unquote(url.path))
+        return Path(os.fsdecode(urllib.parse.unquote_to_bytes(url.path)))  # as `as_uri` wrote it, in any locale
 
     @property
     def _journal(self) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,31 @@ def test_a_run_that_begins_after_the_interruption_is_interrupted(program: Path, 
     with pytest.raises(CommandFailed) as caught:
         run_command(program, ["up"], folder=tmp_path, environment={"PATH": "/usr/bin:/bin"}, processes=processes)
     assert caught.value.code != 0
+
+
+EXPORT = """
+import sys
+from pathlib import Path
+from qnsp_policy.pipeline.engine.command import Processes
+from qnsp_policy.pipeline.engine.events import ignore
+from qnsp_policy.pipeline.engine.host import EngineHost
+from qnsp_policy.pipeline.engine.stack import StackDriver
+from qnsp_policy.testing import engine_toys as toys
+toy = toys.ToyWorkspace.make(Path(sys.argv[1]), Path("/no/pulumi"))
+driver = StackDriver(toy.settings, toys.platform(), Processes(), ignore, EngineHost())
+driver.settings.backend.url
+stack = driver._stack_file(driver._folder)
+stack.parent.mkdir(parents=True)
+stack.write_text('{"version": 3, "checkpoint": {"latest": {"resources": [{"type": "a:b:C", "urn": "x::d", "id": "i"}]}}}')
+assert driver.export().resources == (("a:b:C", "d"),)
+"""
+
+
+@pytest.mark.parametrize("name", ["lab", "l\u00e4b 100%", "\u65e5\u672c"])
+def test_state_is_found_whatever_the_locale_and_the_folder(tmp_path: Path, name: str) -> None:
+    """A folder that ASCII cannot write, in a locale that knows nothing else."""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    line = [sys.executable, "-c", EXPORT, os.fsencode(tmp_path / name)]
+    done = subprocess.run(line, env={**os.environ, **plain}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / name).rglob("*.json"))) >= 2
