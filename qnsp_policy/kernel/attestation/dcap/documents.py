@@ -215,7 +215,6 @@ def _sorted(files: tuple[bytes, ...], crls: tuple[bytes, ...], certificates: tup
     return PcsCollateral(tuple(documents), tuple(dict.fromkeys(all_crls)), _loaded(tuple(all_certificates)))
 
 
-@lru_cache(maxsize=4096)
 def moment(text: object) -> datetime:
     """A time of a PCS document (ISO 8601, Z, seconds).
 
@@ -223,11 +222,16 @@ def moment(text: object) -> datetime:
         DocumentFormError: another form.
     """
     if not isinstance(text, str) or not text.endswith("Z"):
-        raise DocumentFormError(f"{text!r} is not a time")
+        raise DocumentFormError(f"{text!r:.60} is not a time")
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return _moment(text)
     except ValueError as error:
-        raise DocumentFormError(f"{text!r} is not a time") from error
+        raise DocumentFormError(f"{text!r:.60} is not a time") from error
+
+
+@lru_cache(maxsize=4096)
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 __all__ = ["MAX_DOCUMENT", "DocumentFormError", "PcsCollateral", "Signed", "moment", "read"]

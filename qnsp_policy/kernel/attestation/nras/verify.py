@@ -256,7 +256,7 @@ def verify(evidence: Evidence, *, collateral: Collateral, anchors: Sequence[Anch
     _submodules(overall, device_texts)
     nonce = _nonce([overall, *devices.values()])
     version = overall.get("x-nvidia-ver")
-    if version not in _VERSIONS:
+    if not isinstance(version, str) or version not in _VERSIONS:
         raise EvidenceError(codes.VERSION, got=str(version)[:20])
     result = overall.get("x-nvidia-overall-att-result")
     if not isinstance(result, bool):

@@ -40,14 +40,26 @@ _MAX_SINGLES: Final = 64
 _EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 _NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
 _EXTENSIONS: Final = 0xA1
+_BY_NAME: Final = 0xA1
+_BY_KEY: Final = 0xA2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """One parsed, unverified response, and what it says of each of its certificates."""
+    """One parsed, unverified response, what it says of each of its certificates, and who answers.
+
+    Attributes:
+        responder: a name, as DER bytes, or the SHA-1 of a key (20 bytes).
+    """
 
     response: ocsp.OCSPResponse
     singles: tuple[ocsp.OCSPSingleResponse, ...]
+    responder: bytes
+
+    def is_by(self, certificate: Certificate) -> bool:
+        """Whether it names this certificate's holder as who answers."""
+        key_hash = hashlib.sha1(_key_bits(certificate), usedforsecurity=False).digest()
+        return self.responder in (certificate.subject, key_hash)
 
 
 _UNREADABLE = (
@@ -62,16 +74,22 @@ _UNREADABLE = (
 """What the library raises for an answer that it cannot read."""
 
 
-def _known_extensions(answer: bytes) -> None:
-    """Refuses critical extensions of an answer and of what it says of each certificate, but the nonce: they would change its meaning."""
+def _read(answer: bytes) -> bytes:
+    """Who answers, read by ourselves: the library warns about odd names.
+
+    Raises:
+        ValueError: a critical extension, of the answer or of what it says of one certificate, is not known: it would change its meaning.
+    """
     fields = der.whole(answer, der.SEQUENCE).children()
     responses = next(field for field in fields if field.tag == der.SEQUENCE)
+    (responder,) = next(field for field in fields if field.tag in (_BY_NAME, _BY_KEY)).children()
     found = [field for field in fields if field.tag == _EXTENSIONS and field.start > responses.start]
     for single in responses.children():
         found += [field for field in single.children()[3:] if field.tag == _EXTENSIONS]  # after id, status, thisUpdate
     for field in found:
         if unknown := read_extensions(field)[1] - {_NONCE}:
             raise ValueError(f"critical extensions {', '.join(sorted(unknown))} are not known")
+    return responder.content if responder.tag == der.OCTET_STRING else responder.raw
 
 
 @lru_cache(maxsize=8192)
@@ -90,10 +108,10 @@ def parse(data: bytes) -> Answer:
         singles = tuple(itertools.islice(response.responses, _MAX_SINGLES + 1))
         if not 1 <= len(singles) <= _MAX_SINGLES:
             raise EvidenceError(codes.OCSP_FORM, f"about {len(singles)} certificates; 1 to {_MAX_SINGLES} are read")
-        _known_extensions(response.tbs_response_bytes)
+        responder = _read(response.tbs_response_bytes)
         for single in singles:  # the library reads parts only when they are asked for
             _ = single.serial_number, single.issuer_name_hash, single.issuer_key_hash, single.hash_algorithm.name
-        return Answer(response, singles)
+        return Answer(response, singles, responder)
     except _UNREADABLE as error:
         raise EvidenceError(codes.OCSP_FORM, str(error).splitlines()[0][:120] if str(error) else "") from error
 
@@ -134,19 +152,16 @@ def is_about_any(answer: Answer, chains: Sequence[Sequence[Certificate]]) -> boo
 
 def _responder(answer: Answer, issuer: Certificate, now: datetime) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
     """The issuer's own key, or that of a responder that it certified for OCSP signing and that is valid now."""
-    name = answer.response.responder_name
-    key_hash = answer.response.responder_key_hash
-    by_issuer = (name is not None and name.public_bytes() == issuer.subject) or (
-        key_hash is not None and key_hash == hashlib.sha1(_key_bits(issuer), usedforsecurity=False).digest()
-    )
-    if by_issuer:
+    if answer.is_by(issuer):
         return issuer.key()
     for certificate in answer.response.certificates:
         loaded = load_certificate(certificate.public_bytes(Encoding.DER))
-        named = (name is not None and name.public_bytes() == loaded.subject) or (
-            key_hash is not None and key_hash == hashlib.sha1(_key_bits(loaded), usedforsecurity=False).digest()
+        good = (
+            answer.is_by(loaded)
+            and is_signed_by(loaded, issuer)
+            and loaded.valid_at(now)
+            and loaded.may_sign_data is not False
         )
-        good = named and is_signed_by(loaded, issuer) and loaded.valid_at(now) and loaded.may_sign_data is not False
         if good and not unknown_critical(loaded, (_EXTENDED_KEY_USAGE,)) and _may_answer(certificate):
             return loaded.key()
     raise EvidenceError(codes.OCSP_RESPONDER, "no responder that the issuer authorised")

@@ -222,6 +222,7 @@ def test_nonces(bench: Bench) -> None:
 def test_claims_versions(bench: Bench) -> None:
     """An unknown version, names of 2.0 under 3.0 and the reverse, an overall result that is text."""
     assert bench.code(bench.eat(**{"x-nvidia-ver": "9.9"})) == "021"
+    assert bench.code(bench.eat(**{"x-nvidia-ver": {}})) == "021"
     old = bench.device(**{"x-nvidia-gpu-driver-rim-cert-validated": True})
     assert bench.code(bench.eat({"GPU-0": old})) == "022"
     assert bench.code(bench.eat(**{"x-nvidia-ver": "2.0"})) == "022"

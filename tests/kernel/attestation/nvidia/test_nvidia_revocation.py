@@ -114,6 +114,18 @@ def test_an_answer_about_several_certificates(device: Device) -> None:
         judge(device, {**files, "0.ocsp": several(provisioner, about)})
 
 
+def test_a_responder_of_an_odd_name(device: Device) -> None:
+    """A name that no certificate should have (92 characters, none) is nobody's, and is told as such, without a warning of the library."""
+    _, brom, provisioner, _, _ = device.chain
+    _, made, responses = body_about(provisioner, (brom, provisioner, GOOD, hashes.SHA256()))
+    for common_name in ("x" * 92, ""):
+        body = mint.sequence(mint.tlv(0xA1, mint.name(common_name)), made.raw, responses.raw)
+        wrapped = mint.sequence(mint.oid("1.3.6.1.5.5.7.48.1.1"), mint.octets(mint.signed(provisioner.key, body)))
+        answer = mint.sequence(mint.tlv(0x0A, b"\0"), mint.tlv(0xA0, wrapped))
+        with pytest.raises(EvidenceError, match="QNSP-ATT-NV-035"):
+            judge(device, {**files_of(device), "0.ocsp": answer})
+
+
 def test_older_answers_beside_one_of_the_present(device: Device) -> None:
     """A folder that is filled again and again: what has ended no longer counts beside a newer answer, unless it said revoked."""
     _, brom, provisioner, _, _ = device.chain
