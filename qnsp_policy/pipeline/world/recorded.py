@@ -116,7 +116,8 @@ class RecordedState:
             raise OperatorError(
                 "QNSP-PLN-001",
                 "this workspace has no genesis record in its backend, so nobody can say who judges a change",
-                next_step="run `qnsp-policy init --adopt` with the TrustRoot digest you hold outside the repository",
+                next_step="a workspace that was cloned: `qnsp-policy init --adopt` with the TrustRoot digest you hold outside the "
+                "repository; one whose state was lost: `qnsp-policy state import` of its backup",
             )
         return self.genesis, self.trust_root or self.genesis.trust_root
 
