@@ -148,6 +148,7 @@ def test_signed_but_malformed_documents(machine: Machine) -> None:
     for changes in faults:
         machine.refused(40, None, machine.files(info={**good, **changes}))
     machine.refused(40, None, machine.files(identity={**machine.identity(), "miscselectMask": "FF"}))
+    odd: Any
     for odd in ({}, [], 5, None):
         machine.refused(40, None, machine.files(info={**good, "issueDate": odd}))
         machine.refused(40, None, machine.files(identity={**machine.identity(), "nextUpdate": odd}))
