@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
+
+from qnsp_policy.testing.command_line import applied, run
 
 pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
 
 RESOURCE = "clinic/data/scans"
-
-
-def run(root: Path, *line: str, expected: int | None = 0) -> Any:
-    """One command with JSON output; its exit code must be the expected one."""
-    command = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(root), "--format", "json", *line]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
-    if expected is not None:
-        assert done.returncode == expected, f"{line}: {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
-    return json.loads(done.stdout) if done.stdout.strip() else None
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +24,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(line, check=True, capture_output=True)
     run(root, "plan", "--save", str(root / "one.plan"))
     run(root, "approve", str(root / "one.plan"), "--as", "bob", "--yes")
-    try:
-        applied = run(root, "apply", str(root / "one.plan"))
-        assert {unit["status"] for unit in applied["units"]} == {"applied"}
+    with applied(root):
         yield root
-    finally:
-        run(root, "destroy", "--approve-as", "bob", "--save", str(root / "end.plan"), expected=None)
-        left = [process for process in psutil.process_iter() if str(root) in " ".join(_words(process))]
-        assert not psutil.wait_procs(left, 60)[1], "destroy leaves no process behind"
 
 
 @pytest.mark.parametrize("enclave", ["td-gpus", "snp-gpu"])

@@ -13,7 +13,6 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from qnsp_policy.simulator.nitro_devices import DeviceSocket, SimulatedNsm
 from qnsp_policy.simulator.snp import SnpPki
 from qnsp_policy.testing.attested_kms import CREDENTIALS, HOST, KEY, AttestedKmsServer
 from qnsp_policy.testing.line import RESOURCE, ServiceLine, contents
+from qnsp_policy.testing.listening import answering
 from qnsp_policy.testing.ports import free_port
 from qnsp_policy.workflows.image import build_image
 
@@ -209,22 +209,9 @@ def test_another_image_is_denied(line: NitroLine) -> None:
 def parent() -> Iterator[str]:
     """The parent, which hands its role's credentials to whoever asks."""
     listener = StreamAddress("tcp", "127.0.0.1", 0).listen()
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.sendall(json.dumps(CREDENTIALS).encode())
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    port = listener.getsockname()[1]
+    with answering(listener, lambda stream: stream.sendall(json.dumps(CREDENTIALS).encode())):
+        yield f"tcp://127.0.0.1:{port}"
 
 
 def test_a_member_whose_key_is_in_kms_serves(tmp_path: Path, parent: str) -> None:
