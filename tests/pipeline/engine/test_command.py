@@ -69,7 +69,7 @@ assert driver.export().resources == (("a:b:C", "d"),)
 def test_state_is_found_whatever_the_locale_and_the_folder(tmp_path: Path, name: str) -> None:
     """A folder that ASCII cannot write, in a locale that knows nothing else."""
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    line = [sys.executable, "-c", EXPORT, os.fsencode(tmp_path / name)]
+    line: list[str | bytes] = [sys.executable, "-c", EXPORT, os.fsencode(tmp_path / name)]
     done = subprocess.run(line, env={**os.environ, **plain}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / name).rglob("*.json"))) >= 2
