@@ -180,6 +180,7 @@ class Asker:
 
     def _identities(self) -> None:
         roles = set(self.named("aws:iam/role:Role", "name"))
+        role_paths = sorted({str(r.inputs.get("path") or "/") for r in self.resources if r.type == "aws:iam/role:Role"})
         profiles = set(self.named("aws:iam/instanceProfile:InstanceProfile", "name"))
         paths = self.named("aws:iam/instanceProfile:InstanceProfile", "path")
         aliases = set(self.named("aws:kms/alias:Alias", "name"))
@@ -189,13 +190,13 @@ class Asker:
                 for one in self.pages("iam", "get_account_authorization_details", "RoleDetailList", Filter=["Role"])
                 if one["RoleName"] in roles
             })  # fmt: skip
-        if profiles:
             self.ask("role sessions", lambda: {
                 one["RoleName"]: one["MaxSessionDuration"]
-                for path in paths
+                for path in role_paths
                 for one in self.pages("iam", "list_roles", "Roles", PathPrefix=path)
                 if one["RoleName"] in roles
             })  # fmt: skip
+        if profiles:
             self.ask("instance profiles", lambda: {
                 one["InstanceProfileName"]: one
                 for path in paths
