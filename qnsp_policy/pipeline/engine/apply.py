@@ -475,9 +475,27 @@ class _Run:
         """Run `work` for every action in threads; on Ctrl-C end engine processes, wait for them, and raise it again."""
         if not actions:
             return
+        at_work = set[str]()
+
+        def noted(action: Action) -> None:
+            at_work.add(action.unit)
+            try:
+                work(action)
+            finally:
+                at_work.discard(action.unit)
+
+        first: BaseException | None = None
         with ThreadPoolExecutor(self.settings.parallel, thread_name_prefix="unit") as pool:
-            waiting: set[Future[None]] = {pool.submit(work, action) for action in actions}
-            first: BaseException | None = None
+            waiting = set[Future[None]]()
+            try:
+                for action in actions:
+                    waiting.add(pool.submit(noted, action))
+            except KeyboardInterrupt as interrupt:
+                # The pool may not know the thread that it was just starting, so nothing else would wait for it.
+                self.processes.cancel()
+                first = interrupt
+                while at_work:
+                    time.sleep(0.05)
             while waiting:
                 try:
                     ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
