@@ -136,6 +136,7 @@ class _Run:
             self._await_members(actions)
             self._retire(todo)
         except BaseException:
+            self.processes.kill()  # nothing is left to speak to an engine process that were still at work
             self._settle(run, started, complete=False)
             raise
         self.settings.prune_logs()

@@ -35,6 +35,8 @@ apply(toys.order(workspace, made, [toys.create(unit) for unit in made]), setting
       events=lambda event: print(event.kind, event.unit, flush=True))
 """
 
+INTERRUPT = "(event.kind == %r and __import__('os').kill(__import__('os').getpid(), 2))"
+
 UNITS = f"""
 from qnsp_policy.testing import engine_toys as toys
 SLOW = {SLOW_START!r}
@@ -176,6 +178,23 @@ def test_ctrl_c_saves_state_and_frees_the_lease(toy: ToyWorkspace, runner: Path)
     record = lease.read(toy.settings.backend)
     assert record is not None
     assert record[0].owner is None
+    finish(runner, toy)
+
+
+@pytest.mark.parametrize("kind", ["unit-started", "wave"])
+def test_ctrl_c_from_within_the_start_of_a_unit_ends_it(toy: ToyWorkspace, runner: Path, kind: str) -> None:
+    """The thread of a unit sends SIGINT as its first deed, while the pool still starts it: nobody is waited for in vain."""
+    (runner / "run.py").write_text(
+        APPLY.replace("events=lambda event: ", f"events=lambda event: {INTERRUPT % kind} or ")
+    )
+    toy.open_gate()
+    said, _ = start(runner, toy).communicate(timeout=240)
+    assert "KeyboardInterrupt" in said
+    wait_for_quiet(toy)
+    record = lease.read(toy.settings.backend)
+    assert record is not None
+    assert record[0].owner is None
+    (runner / "run.py").write_text(APPLY)
     finish(runner, toy)
 
 
