@@ -1,7 +1,10 @@
 """Files that the engine keeps for itself and that a killed run or a power cut may leave torn: mended before they are read.
 
 All of them can be made again: a stack's project file is ours, its settings file holds nothing but the salt of secrets that no
-stack of ours has, a backend's `meta.yaml` one number, and a lock says who is at work, which the lease says better.
+stack of ours has, a backend's `meta.yaml` one number, a `.attrs` beside any of its files the type and digest that nobody
+reads, and a lock says who is at work, which the lease says better. The engine writes each `.attrs` in place and reads nothing
+beside a torn one ("failed to load checkpoint: EOF"); told to write none (`?metadata=skip`), it puts half a state in place where
+the disk is full, so it writes them and we mend them.
 Only the holder of the lease may call `unlock`.
 """
 
@@ -39,12 +42,25 @@ def stack_folder(folder: Path, stack: str, *, passphrase: bool) -> Path:
     return work
 
 
-def mend_backend(state: Path) -> None:
-    """Make the `meta.yaml` of a backend in a folder whole, where there are stacks and it says nothing."""
+def mend_backend(state: Path, stack: str) -> None:
+    """Make a backend in a folder readable for a run of one stack.
+
+    Its `meta.yaml` is made whole, where there are stacks and it says nothing; a torn `.attrs` beside it, the stack's state or
+    locks is removed.
+
+    Args:
+        state: the engine's state.
+        stack: its name.
+    """
     meta = state / ".pulumi" / "meta.yaml"
     found = _bytes(meta)
     if found is not None and _META.startswith(found) and found != _META:
         write_whole(meta, _META)
+    stacks = state / ".pulumi" / "stacks" / PROJECT
+    for path in (meta, stacks / f"{stack}.json", stacks / f"{stack}.pulumi-tags", *_locks(state, stack)):
+        beside = path.with_name(f"{path.name}.attrs")
+        if not _whole(beside):
+            beside.unlink(missing_ok=True)
 
 
 def unlock(state: Path, stack: str, *, torn: bool = False) -> None:
@@ -55,9 +71,13 @@ def unlock(state: Path, stack: str, *, torn: bool = False) -> None:
         stack: its name.
         torn: only those that cannot be read, over which the engine itself stumbles.
     """
-    for path in (state / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*.json"):
+    for path in _locks(state, stack):
         if not torn or not _whole(path):
             path.unlink(missing_ok=True)
+
+
+def _locks(state: Path, stack: str) -> list[Path]:
+    return list((state / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*.json"))
 
 
 def _whole(path: Path) -> bool:

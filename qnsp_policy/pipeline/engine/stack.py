@@ -263,8 +263,13 @@ class StackDriver:
     @property
     def _folder(self) -> Path | None:
         """Where the engine keeps its state, if that is a folder of this machine in the layout that it writes itself."""
+        return None if self.settings.secrets_provider else self._state
+
+    @property
+    def _state(self) -> Path | None:
+        """Where the engine keeps its state, if that is a folder of this machine."""
         url = urllib.parse.urlsplit(self.settings.backend.url)
-        if url.scheme != "file" or self.settings.secrets_provider:
+        if url.scheme != "file":
             return None
         return Path(os.fsdecode(urllib.parse.unquote_to_bytes(url.path)))  # as `as_uri` wrote it, in any locale
 
@@ -351,8 +356,8 @@ class StackDriver:
 
     def _run(self, *words: str, **more: str) -> str:
         check_sdk()
-        if self._folder is not None:
-            scratch.mend_backend(self._folder)
+        if self._state is not None:
+            scratch.mend_backend(self._state, self.name)
         environment = self.settings.process_environment(plan=self.plan, plan_digest=self.plan_digest) | more
         return run_command(
             self.settings.pulumi, words, folder=self._work_folder(), environment=environment, processes=self.processes

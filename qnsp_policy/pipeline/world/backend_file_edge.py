@@ -33,15 +33,11 @@ class FileBackend:
 
     @property
     def url(self) -> str:
-        """The URL that Pulumi is given; the folder exists afterwards.
-
-        The engine writes no `.attrs` files beside its own: it writes those in place, so that one torn by a kill kept it
-        from reading a state that was whole ("failed to load checkpoint: EOF").
-        """
+        """The URL that Pulumi is given; the folder exists afterwards."""
         folder = self._root / "pulumi"
         with _as_ours(folder):
             self._make(folder)
-        return f"{folder.as_uri()}?metadata=skip"
+        return folder.as_uri()
 
     def get(self, key: str) -> tuple[bytes, str] | None:
         path = self._path(key)

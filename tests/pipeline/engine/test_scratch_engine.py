@@ -44,14 +44,30 @@ def test_settings_with_a_wrapped_key_are_left_alone(tmp_path: Path) -> None:
 
 def test_a_backend_of_another_version_is_not_called_torn(tmp_path: Path) -> None:
     """Only what is a beginning of the one line that the engine writes is mended; where there is none, none is made."""
-    scratch.mend_backend(tmp_path)
+    scratch.mend_backend(tmp_path, "a.b")
     assert list(tmp_path.iterdir()) == []
     meta = tmp_path / ".pulumi" / "meta.yaml"
     meta.parent.mkdir()
     for data, then in ((b"", b"version: 1\n"), (b"versi", b"version: 1\n"), (b"version: 2\n", b"version: 2\n")):
         meta.write_bytes(data)
-        scratch.mend_backend(tmp_path)
+        scratch.mend_backend(tmp_path, "a.b")
         assert meta.read_bytes() == then
+
+
+def test_torn_attributes_are_removed_and_whole_ones_kept(tmp_path: Path) -> None:
+    """Beside the version, the stack's own state and its locks; those of other stacks are another run's."""
+    names = ("meta.yaml", "stacks/qnsp/a.b.json", "locks/organization/qnsp/a.b/one.json")
+    other = tmp_path / ".pulumi/stacks/qnsp/a.c.json.attrs"
+    for data, kept in ((b"", False), (b'{"user.cache_control":""', False), (b'{"md5":""}\n', True)):
+        for name in names:
+            path = tmp_path / ".pulumi" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"version: 1\n")
+            path.with_name(f"{path.name}.attrs").write_bytes(data)
+        other.write_bytes(data)
+        scratch.mend_backend(tmp_path, "a.b")
+        assert {(tmp_path / ".pulumi" / f"{name}.attrs").exists() for name in names} == {kept}
+        assert other.exists()
 
 
 def test_only_torn_locks_are_taken_away_unasked(tmp_path: Path) -> None:
@@ -78,6 +94,8 @@ def test_the_real_engine_goes_on_over_torn_files_and_leaves_no_lock(toy: ToyWork
     settings.write_bytes(SALT[:42])
     (work / "Pulumi.yaml").write_bytes(b"name: q")
     (state / "meta.yaml").write_bytes(b"")
+    for torn in ("meta.yaml.attrs", "stacks/qnsp/enclave.a.json.attrs"):
+        (state / torn).write_bytes(b"")
     lock = state / "locks/organization/qnsp/enclave.a/0b0b0b0b-0000-4000-8000-000000000000.json"
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.write_bytes(b"")
