@@ -232,7 +232,7 @@ class Manager:
             managed.exit_code = self._exit_codes.pop(pid, None)
             self._children.discard(pid)
             managed.identity = None
-            await asyncio.to_thread(spawn_edge.kill_marked, self._key, name=spec.name)
+            await self._clear(managed)
             if time.monotonic() - started >= spec.stable_seconds:
                 managed.restarts = 0
             code = managed.exit_code
@@ -296,8 +296,12 @@ class Manager:
         task, managed.task = managed.task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await task
+            except asyncio.CancelledError:
+                pass
+            except OSError as error:
+                _log.warning("%s was no longer looked after: %s", managed.spec.name, error)
         identity = managed.identity
         if identity is not None:
             spawn_edge.signal_group(identity, signal.SIGTERM)
@@ -306,8 +310,21 @@ class Manager:
             spawn_edge.signal_group(identity, signal.SIGKILL)
             await self._ended(identity)
             managed.identity = None
-        await asyncio.to_thread(spawn_edge.kill_marked, self._key, name=managed.spec.name)
+        await self._clear(managed)
         self.reap()
+
+    async def _clear(self, managed: Managed) -> None:
+        """End what a process left behind; without descriptors that cannot be seen, so it is tried until there are some."""
+        while True:
+            try:
+                await asyncio.to_thread(spawn_edge.kill_marked, self._key, name=managed.spec.name)
+            except OSError as error:
+                if error.errno not in _PASSING:
+                    raise
+                managed.set(State.BACKOFF, f"ended; what it left cannot be looked for: {error.strerror}")
+            else:
+                return
+            await asyncio.sleep(0.2)
         managed.set(State.EXITED, "stopped")
 
     async def _wait(self, managed: Managed, seconds: float) -> None:

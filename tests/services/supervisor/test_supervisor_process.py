@@ -366,5 +366,12 @@ def test_what_cannot_be_started_without_descriptors_is_started_when_there_are_so
     until(lambda: not alive(first.pid))
     time.sleep(0.3)  # it tries in vain meanwhile; if it does not yet, the test shows less and still holds
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-    until(lambda: client.reports(["a"])[0].state is State.READY and client.reports(["a"])[0].pid != first.pid, 60)
+
+    def started_again() -> bool:
+        report = client.reports(["a"])[0]
+        return report.state is State.READY and report.pid not in {None, first.pid}
+
+    until(started_again, 60)
     assert client.ping() == pid
+    client.shutdown()
+    until(lambda: not alive(pid))
