@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from qnsp_policy.kernel.crypto.canonical import jcs
-from qnsp_policy.pipeline.engine import toolchain
 from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan.lowering.brokers import broker_unit
 from qnsp_policy.pipeline.plan.lowering.context import Lowering
+from qnsp_policy.testing.needed import built_pulumi
 from qnsp_policy.testing.ports import free_port
 from qnsp_policy.workflows.runtime import recorded_state
 from tests.plugins.aws.double import Double
@@ -86,8 +86,7 @@ def _broker(root: Path) -> subprocess.Popen[bytes]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     root, port = tmp_path / "prod", free_port()
     line = [sys.executable, "-m", "qnsp_policy.cli.main", "init", "--template", "aws-nitro", str(root)]
     subprocess.run(line, check=True, capture_output=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
 
-from qnsp_policy.pipeline.engine import records, toolchain
+from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.testing.needed import built_pulumi
 from qnsp_policy.workflows.runtime import open_backend
 from tests.faults.lab import BUCKET_KEYS, QUICKSTART, Lab
 from tests.plugins.aws.double import Double, Fault
@@ -31,8 +31,7 @@ def server() -> Iterator[Double]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, server: Double) -> Iterator[Lab]:
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     made = Lab.make(tmp_path_factory.mktemp("bucket-faults") / "lab")
     made.move_to_bucket(int(server.url.rpartition(":")[2]), "state")
     yield made

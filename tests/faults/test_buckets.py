@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
-from qnsp_policy.pipeline.engine import toolchain
+from qnsp_policy.testing.needed import built_pulumi
 from tests.faults.lab import BUCKET_KEYS as KEYS
 from tests.faults.lab import QUICKSTART, Lab
 
@@ -64,8 +64,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Lab]:
     """Moved into the bucket by `state export` and `state import`."""
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     made = Lab.make(tmp_path_factory.mktemp("buckets") / "lab")
     made.move_to_bucket(server.port, "state")
     yield made

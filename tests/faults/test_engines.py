@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from qnsp_policy.pipeline.engine import records, toolchain
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.testing.needed import built_pulumi
 from qnsp_policy.workflows.runtime import open_backend
 from tests.faults.lab import QUICKSTART, Ended, Lab
 
@@ -19,8 +19,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """With a plan that is ready to be applied."""
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     made = Lab.make(tmp_path_factory.mktemp("engines") / "lab")
     made.write(*QUICKSTART)
     plan = str(made.root / "one.plan")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from qnsp_policy.pipeline.engine import toolchain
+from qnsp_policy.testing.needed import built_pulumi
 from tests.faults.lab import QUICKSTART, Lab
 
 pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
@@ -19,8 +18,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a prepared workspace `lab` in it."""
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     made = tmp_path_factory.mktemp("disks")
     lab = Lab.make(made / "lab")
     lab.write(*QUICKSTART)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Iterator
 
 import pytest
 
-from qnsp_policy.pipeline.engine import toolchain
+from qnsp_policy.testing.needed import built_pulumi
 from tests.faults.lab import CLINIC, QUICKSTART, Lab
 
 pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
@@ -20,8 +19,7 @@ UNITS = {"platform/lab", "broker/main", "tenant/clinic", FLEET}
 
 @pytest.fixture
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     made = Lab.make(tmp_path_factory.mktemp("half") / "lab")
     made.write(*QUICKSTART, *CLINIC)
     yield made

@@ -26,9 +26,10 @@ from qnsp_policy.kernel.crypto.keys import generate
 from qnsp_policy.kernel.crypto.signer import SoftwareSigner
 from qnsp_policy.kernel.ledger.record import LedgerRecord
 from qnsp_policy.kernel.ledger.store_edge import FileLedger, LedgerReader
-from qnsp_policy.pipeline.engine import records, toolchain
+from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
 from qnsp_policy.testing.engine_toys import ToyWorkspace
+from qnsp_policy.testing.needed import built_pulumi
 from tests.faults.lab import Lab
 from tests.faults.rounds import Cycles
 
@@ -118,10 +119,8 @@ def _words(process: psutil.Process) -> list[str]:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    found = toolchain.find("pulumi", environment=os.environ)
-    if found is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
-    with ToyWorkspace.make(tmp_path / "toy", found.path).cleared() as toy:
+    found = built_pulumi()
+    with ToyWorkspace.make(tmp_path / "toy", found).cleared() as toy:
         yield Line(tmp_path / "runner", toy)
 
 
@@ -130,8 +129,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
 @pytest.mark.slow
 def test_kills_at_random_points_of_a_workspace_s_life(tmp_path: Path) -> None:
     """Cycles of plan, approve, apply, change and destroy, two workspaces at a time; every command loses something to a kill."""
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     seeds = itertools.count(SEED)
     lock = threading.Lock()
     done = 0

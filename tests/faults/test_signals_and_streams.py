@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from qnsp_policy.pipeline.engine import lease, toolchain
+from qnsp_policy.pipeline.engine import lease
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.testing.needed import built_pulumi
 from qnsp_policy.workflows.runtime import open_backend
 from tests.faults.lab import QUICKSTART, SECONDS, Lab
 
@@ -24,8 +24,7 @@ UNITS = {"platform/lab", "broker/main", "tenant/clinic"}
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """In a folder whose name has a space, an umlaut and a line break."""
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     made = Lab.make(tmp_path_factory.mktemp("signals") / "my läb\nx")
     made.write(*QUICKSTART)
     yield made

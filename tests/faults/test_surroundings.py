@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qnsp_policy.pipeline.engine import toolchain
+from qnsp_policy.testing.needed import built_pulumi
 from tests.faults.lab import QUICKSTART, Lab
 
 pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
@@ -19,8 +18,7 @@ UNITS = {"platform/lab", "broker/main", "tenant/clinic"}
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Applied once."""
-    if toolchain.find("pulumi", environment=os.environ) is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
+    built_pulumi()
     made = Lab.make(tmp_path_factory.mktemp("surroundings") / "lab")
     made.settled("apply", planned(made, 600), told=[])
     yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,23 +12,21 @@ import psutil
 import pytest
 
 from qnsp_policy.kernel.processes_edge import identify, is_running
-from qnsp_policy.pipeline.engine import toolchain
 from qnsp_policy.pipeline.engine.command import Processes
 from qnsp_policy.pipeline.engine.events import ignore
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.stack import StackDriver
 from qnsp_policy.testing import engine_toys as toys
 from qnsp_policy.testing.engine_toys import ToyWorkspace
+from qnsp_policy.testing.needed import built_pulumi
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Iterator[ToyWorkspace]:
-    found = toolchain.find("pulumi", environment=os.environ)
-    if found is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
-    workspace = ToyWorkspace.make(tmp_path / "toy", found.path)
+    found = built_pulumi()
+    workspace = ToyWorkspace.make(tmp_path / "toy", found)
     with workspace.cleared():
         yield workspace
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from qnsp_policy.pipeline.engine import toolchain
 from qnsp_policy.testing.engine_toys import ToyWorkspace
+from qnsp_policy.testing.needed import built_pulumi
 
 
 @pytest.fixture(scope="session")
 def pulumi() -> Path:
-    found = toolchain.find("pulumi", environment=os.environ)
-    if found is None:
-        pytest.skip("pulumi is not built; `make setup` or `qnsp-policy tools install pulumi` builds it")
-    return found.path
+    return built_pulumi()
 
 
 @pytest.fixture
