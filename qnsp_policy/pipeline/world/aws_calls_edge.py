@@ -298,21 +298,13 @@ class Asker:
         if balancers:
             self.ask(
                 "load balancers",
-                lambda: {
-                    one["LoadBalancerName"]: one
-                    for one in self.pages("elbv2", "describe_load_balancers", "LoadBalancers")
-                    if one["LoadBalancerName"] in balancers
-                },
+                lambda: self._ours("describe_load_balancers", "LoadBalancer", balancers),
                 lambda found: self._each(self._balancer, [(one["LoadBalancerArn"],) for one in found.values()]),
             )
         if targets:
             self.ask(
                 "target groups",
-                lambda: {
-                    one["TargetGroupName"]: one
-                    for one in self.pages("elbv2", "describe_target_groups", "TargetGroups")
-                    if one["TargetGroupName"] in targets
-                },
+                lambda: self._ours("describe_target_groups", "TargetGroup", targets),
                 lambda found: self._each(self._target_group, [(one["TargetGroupArn"],) for one in found.values()]),
             )
         for zone in self.named("aws:route53/record:Record", "zoneId"):
@@ -322,6 +314,11 @@ class Asker:
                     "route53", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone
                 ),
             )
+
+    def _ours(self, operation: str, what: str, names: set[str]) -> Mapping[str, Any]:
+        """Of everything of a kind that Elastic Load Balancing lists, those with our names, by name."""
+        listed = self.pages("elbv2", operation, f"{what}s")
+        return {one[f"{what}Name"]: one for one in listed if one[f"{what}Name"] in names}
 
     def _templates(self, names: set[str]) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
