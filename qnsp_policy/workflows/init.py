@@ -29,7 +29,7 @@ from qnsp_policy.workflows.init_cloud import CLOUD_TEMPLATES, cloud_values
 from qnsp_policy.workflows.init_simulated import SIMULATED_TEMPLATE, simulated_documents
 from qnsp_policy.workflows.keys import KEYS, SIGNER_ALGORITHMS, file_name, signer_of
 from qnsp_policy.workflows.progress import Progress
-from qnsp_policy.workflows.sealing import Sealed, digest_of, seal_file
+from qnsp_policy.workflows.sealing import digest_of, seal_file, seal_sample
 from qnsp_policy.workflows.signing import sign_addresses
 from qnsp_policy.workflows.template import fill_documents
 
@@ -98,7 +98,7 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
     write_passphrase(directory)
 
     progress("making throw-away keys for alice, bob, lab, the broker and one API client")
-    values = _keys(directory, now) | _dates(now)
+    values = _keys(directory) | _dates(now)
     if template in CLOUD_TEMPLATES:
         progress("sealing a sample for the broker")
         fill_documents(source, directory, values | cloud_values(directory, values, now))
@@ -150,9 +150,8 @@ def _quickstart(
     progress("sealing the model (90 MB) for the clinic")
     with ThreadPoolExecutor(1) as beside:  # its keys are most of the work here, and need no other core's time
         vendor = beside.submit(_simulator, directory, now)
-        sealed = _seal(directory, source, model_files, PublicKey.from_jwk(values["broker.unwrap"]))
+        values |= _seal(directory, source, model_files, PublicKey.from_jwk(values["broker.unwrap"]))
         values |= vendor.result()
-    values |= {f"{name}.{key}": value for name, made in sealed.items() for key, value in _digests(made).items()}
 
     for name in ("clinic-enclave", "research-enclave"):
         values |= {f"{name}.measurement": "00" * 48, f"{name}.hostData": "00" * 32}
@@ -193,9 +192,8 @@ def write_passphrase(directory: Path) -> None:
         file.write(secrets.token_urlsafe(32) + "\n")
 
 
-def _keys(directory: Path, now: datetime) -> dict[str, Any]:
+def _keys(directory: Path) -> dict[str, Any]:
     """Key files of people, broker and API client; values for the template are public halves only."""
-    del now
     values: dict[str, Any] = {}
     folder = directory / KEYS
     for name in IDENTITIES:
@@ -233,7 +231,7 @@ def _model_files() -> dict[str, Path]:
     return {name: weights.with_name(name) for name in MODEL_FILES}
 
 
-def _seal(directory: Path, source: Path, model_files: dict[str, Path], broker: PublicKey) -> dict[str, Any]:
+def _seal(directory: Path, source: Path, model_files: dict[str, Path], broker: PublicKey) -> dict[str, str]:
     folder = directory / "artefacts"
     image = folder / "clinic-guest.tar"
     with image.open("wb") as sink:
@@ -251,23 +249,15 @@ def _seal(directory: Path, source: Path, model_files: dict[str, Path], broker: P
             version=1,
             tier="CryptoTier/hip5-tier-2",
         )
-        plain.write_text(NOTES, encoding="utf-8")
-        notes = seal_file(
-            plain,
-            folder / "notes.sealed",
-            folder / "notes.key.json",
-            broker=broker,
-            resource="research/data/notes",
-            version=1,
-            tier="CryptoTier/hip5-tier-1",
-        )
-    return {"minilm": minilm, "notes": notes, "clinic-guest": digest_of(image)}
-
-
-def _digests(made: Sealed | str) -> dict[str, str]:
-    if isinstance(made, str):
-        return {"digest": made}
-    return {"digest": made.digest, "plaintextDigest": made.plaintext_digest}
+    notes = seal_sample(
+        NOTES, directory, "notes", broker=broker, resource="research/data/notes", tier="CryptoTier/hip5-tier-1"
+    )
+    return {
+        "minilm.digest": minilm.digest,
+        "minilm.plaintextDigest": minilm.plaintext_digest,
+        "clinic-guest.digest": digest_of(image),
+        **notes,
+    }
 
 
 def _dates(now: datetime) -> dict[str, Any]:

@@ -5,37 +5,29 @@ Measurements in these templates belong to no real image: whoever uses one builds
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.kernel.crypto.keys import PublicKey
-from qnsp_policy.workflows.sealing import seal_file
+from qnsp_policy.workflows.sealing import seal_sample
 
 CLOUD_TEMPLATES = ("aws-nitro", "aws-nitrotpm-gpu", "aws-snp")
+_SAMPLE = "a sample in the place of a model; seal your own: qnsp-policy artefact seal\n"
 
 
 def cloud_values(directory: Path, keys: dict[str, Any], now: datetime) -> dict[str, Any]:
     """What a cloud template is filled with, beside keys and dates; seals a sample model to the broker."""
-    folder = directory / "artefacts"
-    with tempfile.TemporaryDirectory(dir=directory / ".qnsp") as scratch:
-        plain = Path(scratch) / "triage.txt"
-        plain.write_text(
-            "a sample in the place of a model; seal your own: qnsp-policy artefact seal\n", encoding="utf-8"
-        )
-        sealed = seal_file(
-            plain,
-            folder / "triage.sealed",
-            folder / "triage.key.json",
-            broker=PublicKey.from_jwk(keys["broker.unwrap"]),
-            resource="clinic/model/triage",
-            version=1,
-            tier="CryptoTier/eu-dora",
-        )
+    sample = seal_sample(
+        _SAMPLE,
+        directory,
+        "triage",
+        broker=PublicKey.from_jwk(keys["broker.unwrap"]),
+        resource="clinic/model/triage",
+        tier="CryptoTier/eu-dora",
+    )
     return {
-        "triage.digest": sealed.digest,
-        "triage.plaintextDigest": sealed.plaintext_digest,
+        **sample,
         "grants-end": (now + timedelta(days=90)).strftime("%Y-%m-%d"),
         "waivers-end": (now + timedelta(days=60)).strftime("%Y-%m-%d"),
     }

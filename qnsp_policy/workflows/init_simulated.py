@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan.lowering.enclaves import SIMULATED_VENDORS
 from qnsp_policy.workflows.archives import write_tar
 from qnsp_policy.workflows.attest_simulated import simulated_values, vendor_anchors
-from qnsp_policy.workflows.sealing import digest_of, seal_file
+from qnsp_policy.workflows.sealing import digest_of, seal_sample
 from qnsp_policy.workflows.template import fill_documents
 
 SIMULATED_TEMPLATE = "simulated-gpu"
@@ -47,23 +46,15 @@ def _artefacts(directory: Path, values: dict[str, Any]) -> dict[str, str]:
     folder = directory / "artefacts"
     with (folder / "guest.tar").open("wb") as sink:
         write_tar(sink, {"README": b"what members of this workspace run: nothing but the guest agent\n"})
-    with tempfile.TemporaryDirectory(dir=directory / ".qnsp") as scratch:
-        plain = Path(scratch) / "scans.txt"
-        plain.write_text(_SAMPLE, encoding="utf-8")
-        sealed = seal_file(
-            plain,
-            folder / "scans.sealed",
-            folder / "scans.key.json",
-            broker=PublicKey.from_jwk(values["broker.unwrap"]),
-            resource="clinic/data/scans",
-            version=1,
-            tier="CryptoTier/hip5-tier-2",
-        )
-    return {
-        "guest.digest": digest_of(folder / "guest.tar"),
-        "scans.digest": sealed.digest,
-        "scans.plaintextDigest": sealed.plaintext_digest,
-    }
+    sample = seal_sample(
+        _SAMPLE,
+        directory,
+        "scans",
+        broker=PublicKey.from_jwk(values["broker.unwrap"]),
+        resource="clinic/data/scans",
+        tier="CryptoTier/hip5-tier-2",
+    )
+    return {"guest.digest": digest_of(folder / "guest.tar"), **sample}
 
 
 __all__ = ["SIMULATED_TEMPLATE", "simulated_documents"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,4 +89,28 @@ def seal_file(
     return Sealed(str(target), str(key_target), digest, plaintext_digest, size, resource, version)
 
 
-__all__ = ["Sealed", "digest_of", "seal_file"]
+def seal_sample(
+    text: str, directory: Path, name: str, *, broker: PublicKey, resource: str, tier: str
+) -> dict[str, str]:
+    """Seal a text as `artefacts/<name>.sealed` and `.key.json` of a new workspace, in the place of a real artefact.
+
+    Returns:
+        `<name>.digest` and `<name>.plaintextDigest`, as templates ask for them.
+    """
+    folder = directory / "artefacts"
+    with tempfile.TemporaryDirectory(dir=directory / ".qnsp") as scratch:
+        plain = Path(scratch) / f"{name}.txt"
+        plain.write_text(text, encoding="utf-8")
+        sealed = seal_file(
+            plain,
+            folder / f"{name}.sealed",
+            folder / f"{name}.key.json",
+            broker=broker,
+            resource=resource,
+            version=1,
+            tier=tier,
+        )
+    return {f"{name}.digest": sealed.digest, f"{name}.plaintextDigest": sealed.plaintext_digest}
+
+
+__all__ = ["Sealed", "digest_of", "seal_file", "seal_sample"]

@@ -8,19 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from qnsp_policy.cli.commands import attest_collateral
+from qnsp_policy.cli.evidence import Kind, named
 from qnsp_policy.cli.exits import OK, UNPROVEN
 from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import emit, paint_of
 from qnsp_policy.cli.tree import examples, last_day, one_of
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-KINDS = ("sev-snp", "tdx", "sgx", "nitro-enclave", "nitro-tpm", "nvidia-gpu", "nvswitch", "nras", "coco-sample")
-_KIND_HELP = "auto, or " + ", ".join(KINDS) + "."
+app.add_typer(attest_collateral.app, name="collateral", help="What verification needs: fetch, carry, see when it ends.")
 
 VERIFIERS = ("nvidia-sdk", "nvattest")
-
-Kind = Annotated[str, typer.Option(metavar="KIND", help=_KIND_HELP, **one_of(("auto", *KINDS)))]
 
 
 @app.command(epilog=examples("attest inspect report.bin --offsets", "attest inspect report.bin --format json"))
@@ -146,7 +144,7 @@ def verify(
     from qnsp_policy.workflows.attest_verify import Asked, verify_evidence
 
     assert evidence is not None
-    along = [_named(item) for item in endorsement or ()] + ([("auxblob", endorsements)] if endorsements else [])
+    along = [named(item) for item in endorsement or ()] + ([("auxblob", endorsements)] if endorsements else [])
     asked = Asked(
         evidence,
         kind,
@@ -167,13 +165,6 @@ def verify(
         session.note(f"wrote {ear_out} (EAR)")
     emit(session, found, lambda: _verdict(found, session, with_ear=ear_out is None))
     session.finish(OK if found["verdict"] == "accepted" else UNPROVEN)
-
-
-def _named(item: str) -> tuple[str, Path]:
-    name, equals, path = item.partition("=")
-    if not (name and equals and path):
-        raise typer.BadParameter(f"--endorsement {item!r}: give NAME=FILE, e.g. vcek=vcek.der")
-    return name, Path(path)
 
 
 def _verify_list(session: Session, batch: Path, *, allow_simulated: bool) -> None:
@@ -206,101 +197,6 @@ def _width() -> int:
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns
-
-
-collateral_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(collateral_app, name="collateral", help="What verification needs: fetch, carry, see when it ends.")
-
-
-@collateral_app.command(
-    epilog=examples(
-        "attest collateral fetch report.bin --out collateral/",
-        "attest collateral fetch quote.bin --endpoint intel-pcs=https://pccs.example:8081",
-    )
-)
-def fetch(
-    ctx: typer.Context,
-    evidence: Annotated[list[Path], typer.Argument(help="Evidence, one file or several.")],
-    kind: Kind = "auto",
-    endorsement: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=FILE", help="What came along: vcek, device-chain...; repeatable.")
-    ] = None,
-    endpoint: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=URL", help="Instead of a vendor's address; repeatable.")
-    ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the collateral.")] = Path("collateral"),
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again even for what still holds.")] = False,
-) -> None:
-    """Fetch the collateral that evidence needs.
-
-    The only attest command that uses the network.
-    """
-    from qnsp_policy.workflows.attest_collateral import fetch_collateral
-
-    session: Session = ctx.obj
-    endpoints = dict(_pair(item) for item in endpoint or ())
-    along = dict(_named(item) for item in endorsement or ())
-    found = fetch_collateral(evidence, kind, along, endpoints, out, refresh=refresh, now=session.now)
-    emit(session, found, lambda: _windows(found, session))
-    session.note(f"wrote {len(found['files'])} files to {out}")
-
-
-def _pair(item: str) -> tuple[str, str]:
-    name, equals, url = item.partition("=")
-    if not (name and equals and url):
-        raise typer.BadParameter(f"--endpoint {item!r}: give NAME=URL, e.g. amd-kds=https://kds.example")
-    return name, url
-
-
-@collateral_app.command(
-    epilog=examples(
-        "attest collateral bundle collateral/ --out bundle.tar",
-        "attest collateral bundle bundle.tar --unpack collateral/",
-    )
-)
-def bundle(
-    ctx: typer.Context,
-    source: Annotated[Path, typer.Argument(help="Folder of collateral, or a bundle with --unpack.")],
-    out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("collateral.tar"),
-    unpack: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Lay the bundle out in this folder instead.")
-    ] = None,
-) -> None:
-    """Pack a folder for an air gap, or lay one out.
-
-    With a manifest and digests, which are held when it is laid out.
-    """
-    from qnsp_policy.workflows.attest_collateral import pack_bundle, unpack_bundle
-
-    session: Session = ctx.obj
-    found = unpack_bundle(source, unpack) if unpack else pack_bundle(source, out, now=session.now)
-    emit(session, found, lambda: _windows(found, session))
-    session.note(f"wrote {unpack or out}")
-
-
-@collateral_app.command(
-    epilog=examples(
-        "attest collateral status collateral/",
-        "attest collateral status collateral/ --format json",
-        ends="2 one has ended or cannot be read",
-    )
-)
-def status(ctx: typer.Context, folder: Annotated[Path, typer.Argument(help="Folder of collateral.")]) -> None:
-    """When each file of collateral ends."""
-    from qnsp_policy.cli.exits import CHANGES
-    from qnsp_policy.workflows.attest_collateral import collateral_status
-
-    session: Session = ctx.obj
-    found = collateral_status(folder, now=session.now)
-    emit(session, found, lambda: _windows(found, session))
-    bad = any(one.get("state") in {"expired", "not yet valid"} or one["what"] == "unreadable" for one in found["files"])
-    session.finish(CHANGES if bad else OK)
-
-
-def _windows(found: dict[str, Any], session: Session) -> str:
-    from qnsp_policy.pipeline.review.attest_text import windows_text
-
-    return windows_text(found, paint=paint_of(session))
 
 
 @app.command(
@@ -343,7 +239,7 @@ def reference_values(
     until = last_day(expires)
     line: dict[str, Any] = {"kind": kind}
     if endorsement:
-        line["endorsements"] = {name: str(path) for name, path in map(_named, endorsement)}
+        line["endorsements"] = {name: str(path) for name, path in map(named, endorsement)}
     if collateral:
         line["collateral"] = [str(path) for path in collateral]
     if anchor:

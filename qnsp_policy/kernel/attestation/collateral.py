@@ -2,7 +2,7 @@
 
 Comes in: bytes, by the names under which vendors serve them. Goes out: one frozen `Collateral`. Nothing is believed here: each
 verifier picks what fits its evidence and checks it. What is absent is stated by the verifier ("revocation not checked"), never
-passed over. The names are listed in docs/formats/collateral.md; reading a folder is `collateral_edge`.
+passed over. The names are listed in docs/formats/collateral.md; a folder is read by `collateral_edge`.
 """
 
 from __future__ import annotations
@@ -59,13 +59,6 @@ class Collateral:
             else:
                 documents[name] = data
         return cls(tuple(dict.fromkeys(certificates)), tuple(dict.fromkeys(crls)), documents)
-
-    @classmethod
-    def from_folder(cls, folder: str) -> Collateral:
-        """Reads every file of a folder; see `collateral_edge.read_folder`."""
-        from qnsp_policy.kernel.attestation.collateral_edge import read_folder  # noqa: PLC0415  the edge imports us
-
-        return cls.from_files(read_folder(folder))
 
     def joined(self, other: Collateral) -> Collateral:
         """Both; on two documents of one name the other's stays."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.attestation import der
 from qnsp_policy.kernel.attestation.collateral import Collateral
+from qnsp_policy.kernel.attestation.collateral_edge import read_folder
 from qnsp_policy.kernel.attestation.x509 import (
     CertificateError,
     certificates_of,
@@ -192,7 +193,7 @@ def test_folder_is_sorted_by_content(tmp_path: Path, vector: Callable[[str], byt
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
-    found = Collateral.from_folder(str(tmp_path))
+    found = Collateral.from_files(read_folder(tmp_path))
     assert len(found.certificates) == 3
     assert found.crls == (crl,)
     assert set(found.documents) == {"a.pem", "tcb.json"}
@@ -203,7 +204,7 @@ def test_folder_refuses_what_is_no_file(tmp_path: Path) -> None:
     import os
 
     with pytest.raises(OperatorError, match="QNSP-OPS-041"):
-        Collateral.from_folder(str(tmp_path / "none"))
+        read_folder(tmp_path / "none")
     folders = [tmp_path / name for name in ("one", "two", "three", "four")]
     for folder in folders:
         folder.mkdir()
@@ -214,7 +215,7 @@ def test_folder_refuses_what_is_no_file(tmp_path: Path) -> None:
     (four / "gone").symlink_to("nowhere")
     for folder in folders:
         with pytest.raises(OperatorError, match="QNSP-OPS-041"):
-            Collateral.from_folder(str(folder))
+            read_folder(folder)
 
 
 def test_joined_keeps_both() -> None:

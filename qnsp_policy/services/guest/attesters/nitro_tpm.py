@@ -12,43 +12,36 @@ import errno
 import os
 import secrets
 import socket
-import stat
-from collections.abc import Callable
 from pathlib import Path
 
-from qnsp_policy.errors import OperatorError, PeerError, QnspError
+from qnsp_policy.errors import PeerError, QnspError
 from qnsp_policy.kernel.attestation.values import EvidenceKind
 from qnsp_policy.kernel.wire import nsm, tpm2
+from qnsp_policy.services.guest.attesters.module import Talk, reached, unusable
 from qnsp_policy.services.guest.attesters.report import AttesterReport
 
 DEVICE = Path("/dev/tpmrm0")
-Transmit = Callable[[bytes], bytes]
-"""Sends one command to the TPM and gives its answer."""
-
 _TIMEOUT = 60.0
 _SMALLEST_PIECE, _LARGEST_PIECE = 64, 2048
 _ATTEMPTS = 4
+_UNUSABLE = "QNSP-GST-046"
+_HINTS = {
+    errno.ENOENT: "run on an instance whose image was registered with TPM support v2.0, or give a simulator's socket",
+    errno.EACCES: "run the agent as root, or as a member of the group that owns the device",
+}
 
 
-def transmit_with(path: Path) -> Transmit:
+def transmit_with(path: Path) -> Talk:
     """What talks to the TPM at `path`: the kernel's device, or a unix socket that takes the same bytes (a simulator, swtpm).
 
     Raises:
         OperatorError: `QNSP-GST-046`: nothing there that could be one.
     """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise _unusable(path, error) from error
-    if stat.S_ISCHR(mode):
-        return lambda command: _device(path, command)
-    if stat.S_ISSOCK(mode):
-        return lambda command: _socket(path, command)
-    raise OperatorError("QNSP-GST-046", f"{path} is neither a device nor a socket", subject=str(path))
+    return reached(path, _device, _socket, _UNUSABLE, _HINTS)
 
 
 def attestation_document(
-    transmit: Transmit, *, user_data: bytes | None = None, nonce: bytes | None = None, public_key: bytes | None = None
+    transmit: Talk, *, user_data: bytes | None = None, nonce: bytes | None = None, public_key: bytes | None = None
 ) -> bytes:
     """A fresh NitroTPM attestation document, unverified.
 
@@ -73,16 +66,16 @@ def attestation_document(
     return nsm.read_attestation(answer, buffer=True)
 
 
-def get_report(transmit: Transmit, report_data: bytes) -> AttesterReport:
+def get_report(transmit: Talk, report_data: bytes) -> AttesterReport:
     """A document whose `user_data` is the report data as it is; raises as `attestation_document`."""
     return AttesterReport(EvidenceKind.NITRO_TPM, attestation_document(transmit, user_data=report_data))
 
 
-def _send(transmit: Transmit, command: tpm2.Command) -> bytes:
+def _send(transmit: Talk, command: tpm2.Command) -> bytes:
     return tpm2.parameters(command, transmit(command.data))
 
 
-def _read(transmit: Transmit, index: int, auth: bytes, size: int, offset: int) -> bytes:
+def _read(transmit: Talk, index: int, auth: bytes, size: int, offset: int) -> bytes:
     command = tpm2.nv_read(index, auth, size, offset)
     data = tpm2.sized(command, _send(transmit, command))
     if len(data) != size:
@@ -90,7 +83,7 @@ def _read(transmit: Transmit, index: int, auth: bytes, size: int, offset: int) -
     return data
 
 
-def _piece(transmit: Transmit) -> int:
+def _piece(transmit: Talk) -> int:
     """How many bytes the TPM takes at once."""
     command = tpm2.get_property(tpm2.NV_BUFFER_MAX)
     found = tpm2.capability(command, _send(transmit, command))
@@ -101,7 +94,7 @@ def _piece(transmit: Transmit) -> int:
     return min(found[0], _LARGEST_PIECE)
 
 
-def _defined(transmit: Transmit) -> tuple[int, bytes]:
+def _defined(transmit: Talk) -> tuple[int, bytes]:
     """A new index and its authorisation; another program may take the same index in between, so a few are tried."""
     command = tpm2.get_nv_handles()
     taken = set(tpm2.capability(command, _send(transmit, command)))
@@ -120,19 +113,6 @@ def _defined(transmit: Transmit) -> tuple[int, bytes]:
     raise PeerError("QNSP-GST-045", "the TPM has no free NV index", subject="NV_DefineSpace")
 
 
-def _unusable(path: Path, error: OSError) -> OperatorError:
-    hints = {
-        errno.ENOENT: "run on an instance whose image was registered with TPM support v2.0, or give a simulator's socket",
-        errno.EACCES: "run the agent as root, or as a member of the group that owns the device",
-    }
-    return OperatorError(
-        "QNSP-GST-046",
-        f"{path} cannot be used: {error.strerror or error}",
-        subject=str(path),
-        next_step=hints.get(error.errno or 0, ""),
-    )
-
-
 def _device(path: Path, command: bytes) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -143,7 +123,7 @@ def _device(path: Path, command: bytes) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error, _UNUSABLE, _HINTS) from error
 
 
 def _socket(path: Path, command: bytes) -> bytes:
@@ -160,7 +140,7 @@ def _socket(path: Path, command: bytes) -> bytes:
                 answer += data
             return answer
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error, _UNUSABLE, _HINTS) from error
 
 
-__all__ = ["DEVICE", "Transmit", "attestation_document", "get_report", "transmit_with"]
+__all__ = ["DEVICE", "attestation_document", "get_report", "transmit_with"]

@@ -11,22 +11,19 @@ import errno
 import fcntl
 import os
 import socket
-import stat
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.attestation.values import EvidenceKind
 from qnsp_policy.kernel.wire import nsm
+from qnsp_policy.services.guest.attesters.module import Talk, reached, unusable
 from qnsp_policy.services.guest.attesters.report import AttesterReport
 
 DEVICE = Path("/dev/nsm")
-Exchange = Callable[[bytes], bytes]
-"""Sends one request and gives its answer."""
-
 _RAW = struct.Struct("=QQQQ")
 _TIMEOUT = 130.0  # the driver itself waits two minutes for the module
+_UNUSABLE = "QNSP-GST-043"
 _HINTS = {
     errno.EPERM: "the raw interface needs CAP_SYS_ADMIN: run the agent as root of the enclave",
     errno.EACCES: "run the agent as root of the enclave",
@@ -35,25 +32,17 @@ _HINTS = {
 }
 
 
-def exchange_with(path: Path) -> Exchange:
+def exchange_with(path: Path) -> Talk:
     """What talks to the module at `path`: a character device by ioctl, a unix socket by messages.
 
     Raises:
         OperatorError: `QNSP-GST-043`: nothing there that could be one.
     """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise _unusable(path, error) from error
-    if stat.S_ISCHR(mode):
-        return lambda request: _ioctl(path, request)
-    if stat.S_ISSOCK(mode):
-        return lambda request: _message(path, request)
-    raise OperatorError("QNSP-GST-043", f"{path} is neither a device nor a socket", subject=str(path))
+    return reached(path, _ioctl, _message, _UNUSABLE, _HINTS)
 
 
 def attestation_document(
-    exchange: Exchange, *, user_data: bytes | None = None, nonce: bytes | None = None, public_key: bytes | None = None
+    exchange: Talk, *, user_data: bytes | None = None, nonce: bytes | None = None, public_key: bytes | None = None
 ) -> bytes:
     """A fresh attestation document, unverified.
 
@@ -65,16 +54,9 @@ def attestation_document(
     return nsm.read_attestation(exchange(request))
 
 
-def get_report(exchange: Exchange, report_data: bytes) -> AttesterReport:
+def get_report(exchange: Talk, report_data: bytes) -> AttesterReport:
     """A document whose `user_data` is the report data as it is; raises as `attestation_document`."""
     return AttesterReport(EvidenceKind.NITRO_ENCLAVE, attestation_document(exchange, user_data=report_data))
-
-
-def _unusable(path: Path, error: OSError) -> OperatorError:
-    hint = _HINTS.get(error.errno or 0, "")
-    return OperatorError(
-        "QNSP-GST-043", f"{path} cannot be used: {error.strerror or error}", subject=str(path), next_step=hint
-    )
 
 
 def _ioctl(path: Path, request: bytes) -> bytes:
@@ -90,7 +72,7 @@ def _ioctl(path: Path, request: bytes) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error, _UNUSABLE, _HINTS) from error
     length = _RAW.unpack(raw)[3]
     if not 0 < length <= nsm.MAX_RESPONSE:
         raise PeerError("QNSP-GST-041", f"Nitro Secure Module: an answer of {length} bytes", subject="answer")
@@ -105,7 +87,7 @@ def _message(path: Path, request: bytes) -> bytes:
             connection.sendall(request)
             return connection.recv(nsm.MAX_RESPONSE + 1)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error, _UNUSABLE, _HINTS) from error
 
 
-__all__ = ["DEVICE", "Exchange", "attestation_document", "exchange_with", "get_report"]
+__all__ = ["DEVICE", "attestation_document", "exchange_with", "get_report"]
