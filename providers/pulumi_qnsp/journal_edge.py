@@ -1,4 +1,4 @@
-"""A provider's journal: what it is about to do is in the file before it does it (`qnsp_policy.pipeline.world.journal`)."""
+"""A provider's journal: what it is about to do is on the disk before it does it (`qnsp_policy.pipeline.world.journal`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from pulumi_qnsp.kinds import InitFailed, Json, NotOurs
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.files_edge import sync_folder
 from qnsp_policy.pipeline.world.journal import begin_line, end_line, refused_line
 
 
@@ -24,6 +25,7 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._named = False
 
     def create(
         self, urn: str, resource_id: str, inputs: Json, work: Callable[[], tuple[str, Json]]
@@ -33,7 +35,7 @@ class Journal:
         Raises:
             OperatorError: QNSP-ENG-042, the journal cannot be written; nothing was made.
         """
-        self._append(begin_line("create", urn, resource_id, inputs))
+        self._append(begin_line("create", urn, resource_id, inputs), durable=True)
         try:
             made, state = work()
         except InitFailed as error:
@@ -51,22 +53,27 @@ class Journal:
         Raises:
             OperatorError: QNSP-ENG-042, the journal cannot be written; nothing was changed.
         """
-        self._append(begin_line("update", urn, resource_id, inputs))
+        self._append(begin_line("update", urn, resource_id, inputs), durable=True)
         state = work()
         self._note(end_line(urn, resource_id, _beyond(inputs, state)))
         return state
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, *, durable: bool = False) -> None:
         if self._path is None:
             return
         try:
-            with self._lock:
-                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-                try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                with self._lock:
                     if os.write(descriptor, line) != len(line):
                         raise OSError("not written whole")
-                finally:
-                    os.close(descriptor)
+                if durable:  # beside the lock: the kernel takes what waits into one write
+                    os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            if durable and not self._named:
+                sync_folder(self._path.parent)
+                self._named = True
         except OSError as error:
             raise OperatorError(
                 "QNSP-ENG-042",

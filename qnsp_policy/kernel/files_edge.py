@@ -127,13 +127,40 @@ def _remove_left(held: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those that lead to it, 0700 where they are not there; durable on return."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(each.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make durable what another program wrote."""
+    _sync(path, os.O_RDONLY)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-__all__ = ["own_folder", "read_plain", "scratch_beside", "sweep", "sweep_own_folders", "sync_folder", "write_whole"]
+__all__ = [
+    "make_folder",
+    "own_folder",
+    "read_plain",
+    "scratch_beside",
+    "sweep",
+    "sweep_own_folders",
+    "sync_file",
+    "sync_folder",
+    "write_whole",
+]

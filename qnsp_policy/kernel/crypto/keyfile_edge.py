@@ -16,7 +16,7 @@ from typing import Final
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.crypto.canonical import parse_object
 from qnsp_policy.kernel.crypto.keys import PrivateKey, PublicKey
-from qnsp_policy.kernel.files_edge import scratch_beside, sweep
+from qnsp_policy.kernel.files_edge import make_folder, scratch_beside, sweep, sync_folder
 
 FORMAT: Final = "qnsp.private-keys/v1"
 WARNING: Final = "software keys, throw-away"
@@ -63,7 +63,8 @@ def write_key_file(path: Path, name: str, keys: tuple[PrivateKey, ...], *, repla
     )
     temporary = scratch_beside(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
+        sweep(path.parent)  # also where the next line refuses: what a killed writer left holds keys
         if path.exists() and not replace:
             raise OperatorError("QNSP-KEY-005", f"{path} exists already; keys are never overwritten", subject=str(path))
         with contextlib.suppress(FileNotFoundError):
@@ -81,7 +82,7 @@ def write_key_file(path: Path, name: str, keys: tuple[PrivateKey, ...], *, repla
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
-        sweep(path.parent)
+        sync_folder(path.parent)
     except FileExistsError:
         raise OperatorError(
             "QNSP-KEY-005", f"{path} exists already; keys are never overwritten", subject=str(path)

@@ -23,6 +23,7 @@ from qnsp_policy.errors import LockHeld, OperatorError, PeerError, QnspError
 from qnsp_policy.kernel.crypto import dsse
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.kernel.crypto.signer import KeySignature, Signer
+from qnsp_policy.kernel.files_edge import make_folder, sync_folder
 from qnsp_policy.kernel.ledger.checkpoint import (
     Checkpoint,
     log_keys,
@@ -277,7 +278,7 @@ class FileLedger(LedgerReader):
         self._edge: Edge | None = None
         self._head: Checkpoint | None = None
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
             (folder / _LOCK).touch(mode=0o600)
         except OSError as error:
             raise _disk(folder, error) from error
@@ -443,14 +444,11 @@ class FileLedger(LedgerReader):
                     (self.folder / (path + _NEW)).unlink(missing_ok=True)
             raise
         for folder in folders:
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def _stage(self, path: str, data: bytes) -> None:
         staged = self.folder / (path + _NEW)
-        if not staged.parent.exists():
-            staged.parent.mkdir(parents=True)
-            for folder in staged.parent.relative_to(self.folder).parents:
-                _sync_folder(self.folder / folder)
+        make_folder(staged.parent)
         with staged.open("wb") as file:
             file.write(data)
             file.flush()
@@ -482,14 +480,6 @@ class FileLedger(LedgerReader):
             yield
         finally:
             os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _disk(path: Path, error: OSError) -> OperatorError:

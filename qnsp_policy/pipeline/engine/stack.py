@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import EngineError, OperatorError, QnspError
-from qnsp_policy.kernel.files_edge import write_whole
+from qnsp_policy.kernel.files_edge import sync_file, sync_folder, write_whole
 from qnsp_policy.pipeline.engine import programs, scratch
 from qnsp_policy.pipeline.engine.command import (
     CommandFailed,
@@ -333,6 +333,7 @@ class StackDriver:
                 file = self._work_folder() / "completed.json"
                 write_whole(file, json.dumps({"version": 3, "deployment": deployment}).encode())
                 self._locking("stack import", lambda: self._run("stack", "import", "--file", str(file), *self._named))
+                self._told("stack import", self._sync_state)
                 file.unlink()
         path.unlink()
         return True
@@ -400,13 +401,25 @@ class StackDriver:
             if settle:
                 self._settle_journal()
             raise
+        if what != "preview":
+            self._told(what, self._sync_state)
         if settle:
-            # It ended in order, so its state is saved whole.
+            # It ended in order, so its state is saved whole, and on the disk.
             self._journal.unlink(missing_ok=True)
+
+    def _sync_state(self) -> str:
+        """What the engine saved, onto the disk: it leaves that to the system."""
+        if self._state is not None:
+            file = self._stack_file(self._state)
+            with contextlib.suppress(FileNotFoundError):
+                sync_file(file)
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(file.parent)
+        return ""
 
     @contextlib.contextmanager
     def _program(self) -> Iterator[str]:
-        declared = self._declaration() if self.ours else None
+        declared = self._declaration()
         if declared is not None:
             with self.host.program(declared) as address:
                 yield address

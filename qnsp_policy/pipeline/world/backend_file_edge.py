@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.files_edge import sweep, sync_folder, write_whole
+from qnsp_policy.kernel.files_edge import make_folder, sweep, sync_folder, write_whole
 from qnsp_policy.pipeline.world.backend import ABSENT, Absent, Conflict, check_key
 
 
@@ -99,11 +99,9 @@ class FileBackend:
 
     def _make(self, folder: Path) -> None:
         """Make a folder of ours and those between it and the root; `parents` alone would leave them open to others."""
-        missing = [each for each in (folder, *folder.parents) if each.is_relative_to(self._root) and not each.exists()]
         if not self._root.parent.exists():
             self._root.parent.mkdir(parents=True, exist_ok=True)
-        for each in reversed(missing):
-            each.mkdir(exist_ok=True, mode=0o700)
+        make_folder(folder)
 
     def _path(self, key: str) -> Path:
         return self._store / check_key(key)
