@@ -9,15 +9,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import OperatorError
+from qnsp_policy.errors import EngineError, OperatorError
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest, timestamp
 from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.engine import lease, records
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.world.backend import Backend
 from qnsp_policy.pipeline.world.local_edge import LocalReader
-from qnsp_policy.pipeline.world.recorded import RecordedUnit
+from qnsp_policy.pipeline.world.recorded import Genesis, RecordedUnit
 from qnsp_policy.workflows.journal import last_known, restored
 from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, recorded_state
 
@@ -131,8 +132,8 @@ def state_import(root: Path, path: Path, *, force: bool, now: datetime) -> dict[
     backend = open_backend(root, workspace)
     with lease.Lease.acquire(backend, purpose="state import"):
         ledger = open_ledger(root, workspace)
-        present = records.read_genesis(backend)
-        held = max(records.read_state(backend).serial if present is not None else 0, last_known(ledger))
+        present = _present(backend, path, force=force)
+        held = max(records.read_serial(backend), last_known(ledger))
         other = present is not None and present.workspace_id != workspace_id
         if other or (held > serial and not force):
             raise OperatorError(
@@ -147,11 +148,33 @@ def state_import(root: Path, path: Path, *, force: bool, now: datetime) -> dict[
                 if other
                 else "go back with --force only when the newer state is lost; what was applied since shows as drift",
             )
+        # Killed anywhere from here to the last write, it is a state that nothing reads, and is imported again.
+        records.begin_import(backend)
         for key in set(backend.list("units/")) - {name.removeprefix("qnsp/") for name in files}:
             backend.delete(key)
-        backend.put_files(files)
+        last = f"qnsp/{records.RUN}"
+        backend.put_files({name: data for name, data in files.items() if name != last})
         restored(ledger, serial, workspace_id, now=now)
+        if last in files:
+            backend.put_files({last: files[last]})
+        else:
+            backend.delete(records.RUN)
     return {"file": str(path), "workspaceId": workspace_id, "serial": serial, "entries": len(files)}
+
+
+def _present(backend: Backend, path: Path, *, force: bool) -> Genesis | None:
+    """Whose state is there; a torn record is nobody's, where the line insists."""
+    try:
+        return records.read_genesis(backend)
+    except EngineError as error:
+        if force:
+            return None
+        raise OperatorError(
+            "QNSP-OPS-075",
+            "whose state this backend holds cannot be told: genesis.json is torn or of another version",
+            subject=str(path),
+            next_step="see that the backend is this workspace's, then import with --force",
+        ) from error
 
 
 def _passing(name: str) -> bool:

@@ -79,6 +79,35 @@ def test_another_workspace_is_never_overwritten(tmp_path: Path) -> None:
         state_import(other, tmp_path / "backup.json", force=True, now=NOW)
 
 
+def test_an_import_that_broke_off_is_read_by_nobody_and_done_again(tmp_path: Path) -> None:
+    """Between its first write and its last nothing takes what is there for a state; the same command ends it."""
+    root = make(tmp_path / "lab")
+    before = state_list(root)
+    state_export(root, tmp_path / "backup.json", now=NOW)
+    records.begin_import(open_backend(root, load(root)))
+    with pytest.raises(OperatorError, match="QNSP-ENG-053"):
+        state_list(root)
+    state_import(root, tmp_path / "backup.json", force=False, now=NOW)
+    assert state_list(root) == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "genesis.json", "units/platform/lab.json"])
+def test_a_torn_record_is_replaced_by_a_backup(tmp_path: Path, name: str) -> None:
+    """Whatever is torn: who is told to put back a backup can; whose state it is must be said where nothing tells it."""
+    root = make(tmp_path / "lab")
+    before = state_list(root)
+    state_export(root, tmp_path / "backup.json", now=NOW)
+    path = root / ".qnsp/state/qnsp" / name
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(QnspError, match="QNSP-ENG-041"):
+        state_list(root)
+    if name == "genesis.json":
+        with pytest.raises(OperatorError, match="QNSP-OPS-075"):
+            state_import(root, tmp_path / "backup.json", force=False, now=NOW)
+    state_import(root, tmp_path / "backup.json", force=name == "genesis.json", now=NOW)
+    assert state_list(root) == before
+
+
 @pytest.mark.parametrize("damage", ["torn", "changed", "escape", "format"])
 def test_a_damaged_backup_is_refused_before_anything_is_written(tmp_path: Path, damage: str) -> None:
     """Torn, changed, of another format, or naming files outside the backend."""

@@ -26,7 +26,7 @@ GENESIS = "genesis.json"
 RUN = "run.json"
 UNIT_FORMAT = "qnsp.unit-state/v1"
 RUN_FORMAT = "qnsp.run-state/v1"
-APPLIED, PARTIAL, RUNNING = "applied", "partial", "running"
+APPLIED, PARTIAL, RUNNING, IMPORTING = "applied", "partial", "running", "importing"
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ class RunState:
     """The last apply.
 
     Attributes:
-        status: running (it was killed), partial or applied.
+        status: running (it was killed), partial or applied; importing while a backup takes its place.
     """
 
     serial: int = 0
@@ -87,7 +87,37 @@ def read_genesis(backend: Backend) -> Genesis | None:
 
 
 def read_run(backend: Backend) -> RunState:
-    """What the last apply was; serial 0 if there was none."""
+    """What the last apply was; serial 0 if there was none.
+
+    Raises:
+        OperatorError: QNSP-ENG-053, a backup that was to take its place is there by half.
+    """
+    run = _read_run(backend)
+    if run.status == IMPORTING:
+        raise OperatorError(
+            "QNSP-ENG-053",
+            "a `state import` into this backend was interrupted: what is there is of two states",
+            next_step="run the same `qnsp-policy state import BACKUP` again; it begins anew",
+        )
+    return run
+
+
+def begin_import(backend: Backend) -> None:
+    """From here on, until a whole record of a run is written, this state is not to be read."""
+    write_run(backend, RunState(read_serial(backend), IMPORTING))
+
+
+def read_serial(backend: Backend) -> int:
+    """The serial of whatever is there: also of half a backup; 0 of a torn record."""
+    found = backend.get(RUN)
+    try:
+        json.loads(found[0] if found is not None else b"")
+    except ValueError:
+        return 0
+    return _read_run(backend).serial
+
+
+def _read_run(backend: Backend) -> RunState:
     found = backend.get(RUN)
     return RunState() if found is None else _parse(RUN, found[0], _run)
 
@@ -224,7 +254,7 @@ def _unit(value: Any) -> RecordedUnit:
 
 
 def _run(value: Any) -> RunState:
-    if value["format"] != RUN_FORMAT or value["status"] not in {APPLIED, PARTIAL, RUNNING}:
+    if value["format"] != RUN_FORMAT or value["status"] not in {APPLIED, PARTIAL, RUNNING, IMPORTING}:
         raise ValueError(value["format"])
     return RunState(
         serial=int(value["serial"]),
@@ -261,16 +291,19 @@ def _time(text: str | None) -> datetime | None:
 
 __all__ = [
     "APPLIED",
+    "IMPORTING",
     "PARTIAL",
     "RUNNING",
     "RunState",
     "apply_key",
     "as_far_as",
+    "begin_import",
     "delete_unit",
     "plan_key",
     "read_apply",
     "read_genesis",
     "read_run",
+    "read_serial",
     "read_state",
     "read_unit",
     "unit_key",
