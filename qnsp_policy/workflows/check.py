@@ -7,12 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.kernel.aside_edge import aside
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.signatures import document_signatures
 from qnsp_policy.pipeline.model.workspace_edge import load
@@ -102,9 +100,8 @@ def check(
         )
     if time.monotonic() - began > 1:
         progress(f"judging {len(workspace.documents)} documents by the rules")
-    refused = aside(partial(refusals_of, workspace))
     report, broken = judge(root, workspace, now=now, engine=engine, opa_url=opa_url)
-    report = with_refusals(report, workspace, refused.result())
+    report = with_refusals(report, workspace, refusals_of(workspace))
     blocking = report.blocking(level)
     if base is None and baseline is None:
         return Checked(report, level, blocking, broken_signatures=broken)

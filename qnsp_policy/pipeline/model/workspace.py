@@ -119,7 +119,10 @@ class Workspace:
         Raises:
             DocumentError: it does not exist or lacks a field that no parent gives.
         """
-        return resolve_tier(address, self._tier_document)
+        found = self._flat_tiers.get(address)
+        if found is None:
+            found = self._flat_tiers[address] = resolve_tier(address, self._tier_document)
+        return found
 
     def tier_of(self, tenant: Address) -> ResolvedTier:
         """The tier of a tenant, narrowed by its profiles.
@@ -138,6 +141,10 @@ class Workspace:
 
     def _tier_document(self, address: Address) -> CryptoTier:
         return self.find(address, CryptoTier)
+
+    @cached_property
+    def _flat_tiers(self) -> dict[Address, ResolvedTier]:
+        return {}
 
     @cached_property
     def _tiers(self) -> dict[Address, ResolvedTier]:

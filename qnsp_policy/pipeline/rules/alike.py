@@ -7,7 +7,6 @@ members with each other, so theirs are asked about all of them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -49,15 +48,13 @@ def folded(document: RulesInput) -> Folded:
     asked: dict[str, Any] = dict(document)
     standing: dict[str, Sequence[Sequence[int]]] = {}
     for name, members in document.items():
-        if isinstance(members, list) and len(members) > _SAMPLE and len(set(map(_text, members[:_SAMPLE]))) <= _FEW:
+        if isinstance(members, list) and len(members) > _SAMPLE and len(set(map(repr, members[:_SAMPLE]))) <= _FEW:
             positions: dict[str, list[int]] = {}
             for index, member in enumerate(members):
-                positions.setdefault(_text(member), []).append(index)
+                positions.setdefault(repr(member), []).append(index)
             asked[name] = [members[where[0]] for where in positions.values()]
             standing[name] = list(positions.values())
     return Folded(cast("RulesInput", asked), standing)
 
-
-_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 __all__ = ["Folded", "folded"]

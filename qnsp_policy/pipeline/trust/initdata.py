@@ -8,8 +8,6 @@ them into the unit, and the guest trusts the broker whose key ids stand here, be
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -84,23 +82,24 @@ def initdata_claim(attester: Attester, data: bytes) -> tuple[str, str]:
 
 def key_id_of(jwk: Mapping[str, str]) -> str:
     """The id of a broker's public key; every enclave and unit of a broker asks for the same few."""
-    return _key_id(json.dumps(jwk))
+    return _key_id(tuple(jwk.items()))
 
 
 @lru_cache(maxsize=256)
-def _key_id(jwk: str) -> str:
-    return PublicKey.from_jwk(json.loads(jwk)).key_id
+def _key_id(jwk: tuple[tuple[str, str], ...]) -> str:
+    return PublicKey.from_jwk(dict(jwk)).key_id
 
 
-_SPECIAL = re.compile(r'["\\\x00-\x1f\x7f]')
-_SHORT = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F)} | {
+    ord(character): "\\" + short for character, short in {"\\": "\\", '"': '"', "\n": "n", "\r": "r", "\t": "t"}.items()
+}
 
 
 def _string(text: str) -> str:
     """A TOML basic string (toml.io v1.0.0): control characters escaped, everything else as it is."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
-    return '"' + _SPECIAL.sub(lambda found: _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", text) + '"'
+    return f'"{text.translate(_ESCAPED)}"'
 
 
 __all__ = ["OWN_FILE", "broker_url", "brokers_of", "host_data", "initdata", "initdata_claim", "key_id_of"]
