@@ -26,6 +26,7 @@ from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.resources_edge import data_path
 from qnsp_policy.workflows.archives import folder_files, write_tar
 from qnsp_policy.workflows.init_cloud import CLOUD_TEMPLATES, cloud_values
+from qnsp_policy.workflows.init_folder import new_folder
 from qnsp_policy.workflows.init_simulated import SIMULATED_TEMPLATE, simulated_documents
 from qnsp_policy.workflows.keys import KEYS, SIGNER_ALGORITHMS, file_name, signer_of
 from qnsp_policy.workflows.progress import Progress
@@ -83,16 +84,32 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
             subject=template,
             next_step=did_you_mean(template, (*TEMPLATES, "bare")),
         )
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise OperatorError(
-            "QNSP-OPS-011",
-            f"{directory} exists and is not empty; init writes into new or empty folders only",
-            subject=str(directory),
-            next_step="name another folder",
-        )
     source = data_path("examples", template)
     model_files = _model_files() if template == "quickstart" else {}
-    directory.mkdir(parents=True, exist_ok=True)
+    from qnsp_policy.workflows.runtime import recorded_state
+
+    with new_folder(directory) as making:
+        if making is None:
+            progress("an earlier init had made everything here; it is moved into its place")
+        else:
+            _make(making, template, source, model_files, now, progress)
+    workspace = load(directory)
+    genesis, _ = recorded_state(directory, workspace).judge()
+    count = len(workspace.documents)
+    return Initialised(
+        str(directory),
+        genesis.workspace_id,
+        genesis.trust_root.digest,
+        (
+            f"wrote {count} documents, their signatures and {_count(directory)} artefacts to {directory}",
+            f"wrote private keys to {directory}/{KEYS.as_posix()} (software keys: for trying things out, never in git)",
+        ),
+    )
+
+
+def _make(
+    directory: Path, template: str, source: Path, model_files: dict[str, Path], now: datetime, progress: Progress
+) -> None:
     (directory / ".qnsp").mkdir(mode=0o700)
     (directory / "artefacts").mkdir()
     write_passphrase(directory)
@@ -110,21 +127,9 @@ def init_workspace(directory: Path, *, template: str, now: datetime, progress: P
     (directory / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
 
     progress("signing the documents as the publisher and the owners")
-    workspace = load(directory)
-    _sign(directory, workspace)
+    _sign(directory, load(directory))
     _schema(directory)
-    workspace = load(directory)
-    made = _genesis(directory, workspace, secrets.token_hex(16), now)
-    count = len(workspace.documents)
-    return Initialised(
-        str(directory),
-        made.workspace_id,
-        made.trust_root_digest,
-        (
-            f"wrote {count} documents, their signatures and {_count(directory)} artefacts to {directory}",
-            f"wrote private keys to {directory}/{KEYS.as_posix()} (software keys: for trying things out, never in git)",
-        ),
-    )
+    _genesis(directory, load(directory), secrets.token_hex(16), now)
 
 
 def _count(directory: Path) -> int:

@@ -11,11 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.schema import json_schema
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.trust.from_documents import trust_root_value
+from qnsp_policy.workflows.init_folder import new_folder
 from qnsp_policy.workflows.progress import Progress
+
+ANCHOR = "simulator-ark.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +40,22 @@ def prepare(directory: Path, *, gitignore: str, now: datetime, progress: Progres
     from qnsp_policy.simulator import make_pki
     from qnsp_policy.workflows.init import write_passphrase
 
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise OperatorError(
-            "QNSP-OPS-011",
-            f"{directory} exists and is not empty; init writes into new or empty folders only",
-            subject=str(directory),
-            next_step="name another folder",
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / ".qnsp").mkdir(mode=0o700)
-    (directory / "artefacts").mkdir()
-    write_passphrase(directory)
-    (directory / ".gitignore").write_text(gitignore, encoding="utf-8")
-    (directory / ".qnsp/schema.json").write_text(json.dumps(json_schema()) + "\n", encoding="utf-8")
-    progress("making the simulated vendor's certificates (they prove nothing)")
-    anchor = directory / "simulator-ark.pem"
-    anchor.write_text(make_pki(directory / ".qnsp/sim/pki", product="Milan", now=now).ark_pem, encoding="utf-8")
+    with new_folder(directory) as making:
+        if making is None:
+            progress("an earlier init had made everything here; it is moved into its place")
+        else:
+            progress("making the simulated vendor's certificates (they prove nothing)")
+            (making / ".qnsp").mkdir(mode=0o700)
+            (making / "artefacts").mkdir()
+            write_passphrase(making)
+            (making / ".gitignore").write_text(gitignore, encoding="utf-8")
+            (making / ".qnsp/schema.json").write_text(json.dumps(json_schema()) + "\n", encoding="utf-8")
+            pki = make_pki(making / ".qnsp/sim/pki", product="Milan", now=now)
+            (making / ANCHOR).write_text(pki.ark_pem, encoding="utf-8")
     return Bare(
         str(directory),
         (
-            f"wrote {directory}/.qnsp (state, keys and a passphrase; never in git), the schema for editors, and {anchor.name}",
+            f"wrote {directory}/.qnsp (state, keys and a passphrase; never in git), the schema for editors, and {ANCHOR}",
             "The certificate is the anchor to declare in the TrustRoot if a platform is simulated; delete it otherwise.",
         ),
     )
