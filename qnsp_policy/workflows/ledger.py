@@ -17,7 +17,7 @@ from qnsp_policy.pipeline.model.kinds import KeyBroker
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 from qnsp_policy.workflows.keys import list_keys
-from qnsp_policy.workflows.runtime import LEDGER_KEYS
+from qnsp_policy.workflows.runtime import ledger_reader
 
 WORKSPACE = "workspace"
 """Who writes the workspace's own log."""
@@ -25,15 +25,14 @@ WORKSPACE = "workspace"
 
 def logs(root: Path, workspace: Workspace) -> Iterator[tuple[str, LedgerReader]]:
     """Each log that is on this machine, by who writes it."""
-    spec = workspace.project.spec.ledger
-    keys = root / LEDGER_KEYS
-    if keys.exists():
-        yield WORKSPACE, LedgerReader(root / str(spec.path), str(spec.origin), read_key_file(keys).public_keys)
+    own = ledger_reader(root, workspace)
+    if own is not None:
+        yield WORKSPACE, own
     for broker in workspace.of_kind(KeyBroker):
         folder = root / ".qnsp/broker" / broker.name
         if (folder / "ledger").is_dir() and (folder / "ledger-keys.json").exists():
             public = read_key_file(folder / "ledger-keys.json").public_keys
-            origin = f"{spec.origin}/broker/{broker.name}"
+            origin = f"{workspace.project.spec.ledger.origin}/broker/{broker.name}"
             yield f"broker {broker.name}", LedgerReader(folder / "ledger", origin, public)
 
 
@@ -87,13 +86,14 @@ def denials_since(root: Path, workspace: Workspace, since: datetime) -> list[dic
 
 
 def ledger_verify(root: Path) -> list[dict[str, Any]]:
-    """Recompute every log from its entries.
+    """Recompute every log from its entries; `stated` counts those that the log's stronger keys signed as well.
 
     Raises:
         PeerError: a log is not what its checkpoint signs.
     """
     verified = []
     for writer, log in logs(root, load(root)):
+        stated = log.stated()
         head = log.check()
         verified.append(
             {
@@ -101,6 +101,7 @@ def ledger_verify(root: Path) -> list[dict[str, Any]]:
                 "origin": log.origin,
                 "size": head.size if head else 0,
                 "root": head.root.hex() if head else None,
+                "stated": stated.size if stated else None,
             }
         )
     return verified

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from qnsp_policy.errors import OperatorError, PlanRefused
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file, write_key_file
 from qnsp_policy.kernel.crypto.keys import PublicKey, generate
-from qnsp_policy.kernel.crypto.signer import SoftwareSigner
+from qnsp_policy.kernel.crypto.signer import JointSigner, Signer, SoftwareSigner
 from qnsp_policy.kernel.ledger.record import LedgerRecord
-from qnsp_policy.kernel.ledger.store_edge import AppendedRecord, FileLedger
+from qnsp_policy.kernel.ledger.store_edge import AppendedRecord, FileLedger, LedgerReader
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import KeyBroker
@@ -71,13 +71,33 @@ class WorkspaceLedger:
 
 
 def open_ledger(root: Path, workspace: Workspace) -> WorkspaceLedger:
-    """The log as its writer; its keys are made at the first use."""
+    """The log as its writer; its keys are made at the first use, one in a KMS signs beside them.
+
+    Raises:
+        OperatorError: QNSP-KEY-020, the Project names no key of a KMS that could sign.
+    """
     path = root / LEDGER_KEYS
     if not path.exists():
         write_key_file(path, "ledger", tuple(generate(algorithm) for algorithm in LEDGER_ALGORITHMS))
     found = read_key_file(path)
     spec = workspace.project.spec.ledger
-    return WorkspaceLedger(FileLedger(root / str(spec.path), str(spec.origin), SoftwareSigner(found.name, found.keys)))
+    signer: Signer = SoftwareSigner(found.name, found.keys)
+    if spec.signer is not None:
+        from qnsp_policy.kernel.crypto.kms_edge import KmsSigner
+
+        remote = KmsSigner("the ledger", PublicKey.from_jwk(spec.signer.key), str(spec.signer.uri))
+        signer = JointSigner(found.name, (signer, remote))
+    return WorkspaceLedger(FileLedger(root / str(spec.path), str(spec.origin), signer))
+
+
+def ledger_reader(root: Path, workspace: Workspace) -> LedgerReader | None:
+    """The log as anybody reads it; None where it was not begun here."""
+    path = root / LEDGER_KEYS
+    if not path.exists():
+        return None
+    spec = workspace.project.spec.ledger
+    remote = () if spec.signer is None else (PublicKey.from_jwk(spec.signer.key),)
+    return LedgerReader(root / str(spec.path), str(spec.origin), (*read_key_file(path).public_keys, *remote))
 
 
 def write_genesis(backend: Backend, genesis: Genesis) -> None:
@@ -208,9 +228,9 @@ def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observ
 
 
 __all__ = [
-    "LEDGER_KEYS",
     "WorkspaceLedger",
     "engine_settings",
+    "ledger_reader",
     "observe",
     "open_backend",
     "open_ledger",

@@ -11,7 +11,8 @@ from qnsp_policy.kernel.crypto.signer import Signer
 from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.model import Address, Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
-from qnsp_policy.workflows.keys import signer_of
+from qnsp_policy.pipeline.trust.from_documents import trust_root_value
+from qnsp_policy.workflows.people import pick
 
 SIGNED_KINDS = ("TrustRoot", "ReferenceValues", "Artefact", "Grant", "Waiver", "Enclave", "Revocation", "BreakGlass")
 
@@ -22,7 +23,7 @@ def sign_documents(root: Path, what: str, name: str, *, kinds: tuple[str, ...] =
     Args:
         root: the workspace.
         what: a file relative to the workspace (or to here), or `Kind/name`.
-        name: whose keys sign.
+        name: whose keys sign, in files here or in a KMS.
         kinds: only these kinds; default for a file: the kinds that are signed at all.
 
     Raises:
@@ -30,7 +31,8 @@ def sign_documents(root: Path, what: str, name: str, *, kinds: tuple[str, ...] =
     """
     workspace = load(root)
     addresses = _addresses(workspace, root, what, kinds)
-    return sign_addresses(root, workspace, addresses, signer_of(root, name))
+    signer = pick(root, trust_root_value(workspace), name, workspace=workspace)
+    return sign_addresses(root, workspace, addresses, signer)
 
 
 def sign_addresses(

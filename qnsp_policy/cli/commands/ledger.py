@@ -38,11 +38,14 @@ def verify(ctx: typer.Context) -> None:
 
     session: Session = ctx.obj
     found = ledger_verify(session.directory)
-    emit(
-        session,
-        found,
-        lambda: "\n".join(f"ok  {log['origin']}   {log['size']} entries, root {log['root']}" for log in found),
-    )
+    emit(session, found, lambda: "\n".join(map(_verified, found)))
+
+
+def _verified(log: Mapping[str, Any]) -> str:
+    text = f"ok  {log['origin']}   {log['size']} entries, root {log['root']}"
+    if log["stated"] is None or log["stated"] >= log["size"]:
+        return text
+    return f"{text}\n    checkpoint.dsse.json covers {log['stated']}: an append did not end; the next record renews it"
 
 
 @app.command(epilog=examples("ledger keys", "ledger keys --format json"))

@@ -184,6 +184,9 @@ SSH: Final = (
 )
 """Signature algorithms whose private keys stay with an SSH agent or a security key; signatures are SSHSIG blobs."""
 
+STATEMENTS: Final = ("ML-DSA-65", "ML-DSA-87")
+"""Signature algorithms of the stronger statements over a ledger's checkpoints."""
+
 KEMS: Final = ("X-Wing", "MLKEM1024-P384", "ML-KEM-1024", "ML-KEM-768")
 """KEMs that this program can seal to and open with, by HPKE."""
 
@@ -238,6 +241,7 @@ __all__ = [
     "KEMS",
     "SIGNING",
     "SSH",
+    "STATEMENTS",
     "Algorithm",
     "Kind",
     "Status",

@@ -84,7 +84,7 @@ class KmsSigner:
 
     Attributes:
         name: whose key it is.
-        key: its public half, from the TrustRoot; what KMS answers is held against it.
+        key: its public half, as the documents have it; what KMS answers is held against it.
         uri: `awskms:///<ARN of the key or of its alias>`.
         connect: makes a client for a region; replaceable by fakes.
     """
@@ -101,7 +101,7 @@ class KmsSigner:
                 f"the KMS signer of {self.name} cannot be used: {self.key.algorithm} at {self.uri[:200]}",
                 subject=self.name,
                 expected=f"one ML-DSA key at {_FORM}",
-                next_step="name such a key in the TrustRoot, or another signer",
+                next_step="name such a key, or another signer",
             )
 
     @property
@@ -112,7 +112,7 @@ class KmsSigner:
         """The signature by the key.
 
         Raises:
-            OperatorError: QNSP-KEY-021, KMS did not sign, or with another key than the TrustRoot names.
+            OperatorError: QNSP-KEY-021, KMS did not sign, or with another key.
         """
         return (KeySignature(self.key.key_id, self.sign_with(self.key, data)),)
 
@@ -137,7 +137,7 @@ class KmsSigner:
         try:
             signatures.verify(self.key, signature, data)
         except PeerError as error:
-            raise self._failed(f"what {found[1]} signed does not verify by the key that the TrustRoot names") from error
+            raise self._failed(f"what {found[1]} signed does not verify by the key that the documents name") from error
         return signature
 
     def _failed(self, text: str) -> OperatorError:
@@ -145,7 +145,7 @@ class KmsSigner:
             "QNSP-KEY-021",
             text,
             subject=self.name,
-            next_step="check the credentials, the key's policy (kms:Sign) and the key that the TrustRoot names",
+            next_step="check the credentials, the key's policy (kms:Sign) and the public key in the documents",
         )
 
 

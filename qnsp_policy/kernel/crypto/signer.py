@@ -86,4 +86,32 @@ class SoftwareSigner:
         raise ValueError(f"{self.name} has no key {key.key_id}")
 
 
-__all__ = ["KeySignature", "Signer", "SoftwareSigner"]
+@dataclass(frozen=True, slots=True)
+class JointSigner:
+    """Several signers as one: all their keys sign."""
+
+    name: str
+    signers: tuple[Signer, ...]
+
+    @property
+    def public_keys(self) -> tuple[PublicKey, ...]:
+        """Those of each signer, in order."""
+        return tuple(key for signer in self.signers for key in signer.public_keys)
+
+    def sign(self, data: bytes) -> tuple[KeySignature, ...]:
+        """One signature by every key."""
+        return tuple(made for signer in self.signers for made in signer.sign(data))
+
+    def sign_with(self, key: PublicKey, data: bytes) -> bytes:
+        """The signature by that key.
+
+        Raises:
+            ValueError: no signer has the key.
+        """
+        for signer in self.signers:
+            if key in signer.public_keys:
+                return signer.sign_with(key, data)
+        raise ValueError(f"{self.name} has no key {key.key_id}")
+
+
+__all__ = ["JointSigner", "KeySignature", "Signer", "SoftwareSigner"]

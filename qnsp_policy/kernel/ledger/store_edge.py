@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from qnsp_policy.errors import LockHeld, OperatorError, PeerError, QnspError
-from qnsp_policy.kernel.crypto import dsse
 from qnsp_policy.kernel.crypto.keys import PublicKey
-from qnsp_policy.kernel.crypto.signer import KeySignature, Signer
+from qnsp_policy.kernel.crypto.signer import Signer
 from qnsp_policy.kernel.files_edge import make_folder, sync_folder
 from qnsp_policy.kernel.ledger.checkpoint import (
     Checkpoint,
@@ -33,6 +32,7 @@ from qnsp_policy.kernel.ledger.checkpoint import (
 from qnsp_policy.kernel.ledger.note import NoteKey, check_name
 from qnsp_policy.kernel.ledger.proof import InclusionProof
 from qnsp_policy.kernel.ledger.record import LedgerRecord
+from qnsp_policy.kernel.ledger.statement import state_checkpoint, stated_checkpoint, strong_keys
 from qnsp_policy.kernel.ledger.tiles import (
     ENTRIES,
     WIDTH,
@@ -54,7 +54,6 @@ from qnsp_policy.kernel.ledger.tree import (
 
 CHECKPOINT: Final = "checkpoint"
 STATEMENT: Final = "checkpoint.dsse.json"
-STATEMENT_TYPE: Final = "application/vnd.qnsp.checkpoint"
 _LOCK: Final = ".lock"
 _BEGUN: Final = ".begun"
 _NEW: Final = ".new"
@@ -180,17 +179,29 @@ class LedgerReader:
         return consistency_path(old, new, self._subtrees(size))
 
     def check(self) -> Checkpoint | None:
-        """Recomputes the whole log from its entries and compares every tile and the signed root.
+        """Recomputes the whole log from its entries and compares every tile, the signed root, and the root that was stated.
 
         Raises:
-            PeerError: QNSP-LDG-015 a tile or the root differs from the entries, and the codes of `checkpoint`.
+            PeerError: QNSP-LDG-015 a tile or a root differs from the entries, -018 a later checkpoint was stated, -019 the statement
+                is missing or does not verify, and the codes of `checkpoint`.
         """
+        stated = self.stated()  # before the checkpoint: somebody may be writing
         head = self.checkpoint()
         if head is None:
             return None
+        if stated is not None and stated.size > head.size:
+            raise PeerError(
+                "QNSP-LDG-018",
+                f"the log {self.origin} went back: a later checkpoint was stated",
+                expected=f"at least {stated.size} entries",
+                got=str(head.size),
+            )
         edge = Edge()
         for bundle in range(-(-head.size // WIDTH)):
-            growth = grow(edge, self._bundle(bundle, head.size))
+            entries = self._bundle(bundle, head.size)
+            if stated is not None and bundle * WIDTH < stated.size <= bundle * WIDTH + len(entries):
+                self._compare_root(grow(edge, entries[: stated.size - bundle * WIDTH]).edge, stated)
+            growth = grow(edge, entries)
             edge = growth.edge
             for path, data in growth.files.items():
                 if ".p/" not in path and not path.startswith("tile/entries/"):
@@ -198,9 +209,12 @@ class LedgerReader:
         for level, index, width in edge_widths(head.size):
             if width:
                 self._compare(tile_path(level, index, width), b"".join(edge.levels[level]))
+        self._compare_root(edge, head)
+        return head
+
+    def _compare_root(self, edge: Edge, head: Checkpoint) -> None:
         if edge.size != head.size or edge.root != head.root:
             raise PeerError("QNSP-LDG-015", f"the entries of the log {self.origin} do not give the signed root")
-        return head
 
     def _compare(self, path: str, expected: bytes) -> None:
         found = self._read(path)
@@ -209,9 +223,18 @@ class LedgerReader:
         if found != expected:
             raise PeerError("QNSP-LDG-015", f"{path} of the log {self.origin} is not what its entries give")
 
-    def statement(self) -> bytes | None:
-        """The DSSE statement over the checkpoint by ML-DSA-65 or -87 keys, where the log has such keys."""
-        return self._read(STATEMENT)
+    def stated(self) -> Checkpoint | None:
+        """The checkpoint that the log's ML-DSA-65 and -87 keys stated, verified; None where it has no such key.
+
+        It is the last one, or after an append that did not end one before it; the next record catches up.
+
+        Raises:
+            PeerError: QNSP-LDG-019 it is missing or does not verify, and the codes of `verify_checkpoint`.
+        """
+        keys = strong_keys(self.public_keys)
+        if not keys or self.size == 0:
+            return None
+        return stated_checkpoint(self._read(STATEMENT) or b"", self.origin, self.keys, keys)
 
     # Below: files.
 
@@ -351,9 +374,10 @@ class FileLedger(LedgerReader):
         edge = self._load()
         growth = grow(edge, entries)
         head = sign_checkpoint(self.origin, growth.edge.size, growth.edge.root, self._signer, now)
+        statement = state_checkpoint(head, self._signer)
         self._write(growth.files)
         try:
-            self._publish(head)
+            self._publish(head, statement)
         except OSError as error:
             if not self._stands(head):
                 raise
@@ -376,13 +400,12 @@ class FileLedger(LedgerReader):
         except OSError:
             return False
 
-    def _publish(self, head: Checkpoint) -> None:
-        strong = tuple(key for key in self.public_keys if key.algorithm in {"ML-DSA-65", "ML-DSA-87"})
-        if strong:
-            message = dsse.pae(STATEMENT_TYPE, head.note)
-            found = tuple(KeySignature(key.key_id, self._signer.sign_with(key, message)) for key in strong)
-            self._write({STATEMENT: dsse.Envelope(STATEMENT_TYPE, head.note, found).to_json()})
-        self._write({CHECKPOINT: head.note})
+    def _publish(self, head: Checkpoint, statement: bytes | None) -> None:
+        files = {CHECKPOINT: head.note} if statement is None else {CHECKPOINT: head.note, STATEMENT: statement}
+        # A statement goes after its checkpoint, but for the first: a log that was begun is never without one.
+        first = statement is not None and self._read(STATEMENT) is None
+        for name in (STATEMENT, CHECKPOINT) if first else tuple(files):
+            self._write({name: files[name]})
         if not (self.folder / _BEGUN).exists():
             self._write({_BEGUN: b"a log was begun here; without its checkpoint it is damaged, not new\n"})
 
@@ -491,4 +514,4 @@ def _disk(path: Path, error: OSError) -> OperatorError:
     )
 
 
-__all__ = ["CHECKPOINT", "STATEMENT", "STATEMENT_TYPE", "AppendedRecord", "FileLedger", "LedgerReader"]
+__all__ = ["CHECKPOINT", "STATEMENT", "AppendedRecord", "FileLedger", "LedgerReader"]

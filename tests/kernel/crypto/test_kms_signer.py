@@ -4,17 +4,21 @@ message representative is held against an ML-DSA implementation that signs what 
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import get_session
 
-from qnsp_policy.errors import OperatorError
+from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.crypto import dsse, signatures
 from qnsp_policy.kernel.crypto.keys import PrivateKey, generate
 from qnsp_policy.kernel.crypto.kms_edge import KmsSigner, message_representative, read_kms_key
-from qnsp_policy.kernel.crypto.signer import SoftwareSigner
+from qnsp_policy.kernel.crypto.signer import JointSigner, SoftwareSigner
+from qnsp_policy.kernel.ledger.record import LedgerRecord
+from qnsp_policy.kernel.ledger.store_edge import FileLedger, LedgerReader
 
 ARN = "arn:aws:kms:eu-west-1:012345678901:alias/qnsp/prod/clinic/signing-root"
 URI = f"awskms:///{ARN}"
@@ -154,3 +158,22 @@ def test_it_signs_with_its_own_key_only() -> None:
     signer = KmsSigner("ci", private.public, URI, Service(private))
     with pytest.raises(ValueError, match="has no key"):
         signer.sign_with(software.public_keys[0], b"M")
+
+
+def test_a_ledger_whose_checkpoints_kms_states(tmp_path: Path) -> None:
+    """Beside the keys in files a key in KMS signs each checkpoint, and a reader that knows its public half holds the log to it."""
+    files = SoftwareSigner.of("ledger", [generate("Ed25519"), generate("ML-DSA-44"), generate("ML-DSA-65")])
+    private = generate("ML-DSA-87")
+    service = Service(private)
+    remote = KmsSigner("the ledger", private.public, URI, service)
+    log = FileLedger(tmp_path, "qnsp.example/prod", JointSigner("ledger", (files, remote)))
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    head = log.append(LedgerRecord("apply", now, "bob", "plan", {}), now).checkpoint
+    assert service.asked["MessageType"] == "EXTERNAL_MU"
+    assert LedgerReader(tmp_path, log.origin, log.public_keys).stated() == head
+    with pytest.raises(PeerError, match="QNSP-LDG-019"):
+        LedgerReader(tmp_path, log.origin, (*files.public_keys, generate("ML-DSA-87").public)).check()
+    # A thief of the files writes on, without the key in KMS: the statement stays behind, and what reads with that key tells it.
+    FileLedger(tmp_path, log.origin, files).append(LedgerRecord("apply", now, "eve", "plan", {}), now)
+    with pytest.raises(PeerError, match="QNSP-LDG-019"):
+        LedgerReader(tmp_path, log.origin, log.public_keys).check()

@@ -18,13 +18,12 @@ from typing import Any
 import pytest
 
 from qnsp_policy.errors import LockHeld, OperatorError, PeerError
-from qnsp_policy.kernel.crypto import dsse
 from qnsp_policy.kernel.crypto.keyfile_edge import write_key_file
-from qnsp_policy.kernel.crypto.keys import generate
-from qnsp_policy.kernel.crypto.signer import SoftwareSigner
+from qnsp_policy.kernel.crypto.keys import PublicKey, generate
+from qnsp_policy.kernel.crypto.signer import JointSigner, SoftwareSigner
 from qnsp_policy.kernel.ledger.proof import parse_proof, verify_proof
 from qnsp_policy.kernel.ledger.record import LedgerRecord
-from qnsp_policy.kernel.ledger.store_edge import CHECKPOINT, STATEMENT_TYPE, FileLedger, LedgerReader
+from qnsp_policy.kernel.ledger.store_edge import CHECKPOINT, STATEMENT, FileLedger, LedgerReader
 from qnsp_policy.kernel.ledger.tree import verify_consistency
 
 ORIGIN = "qnsp.example/quickstart"
@@ -209,7 +208,7 @@ def test_a_killed_process(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from datetime import datetime, UTC\n"
         "from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file\n"
-        "from qnsp_policy.kernel.crypto.signer import SoftwareSigner\n"
+        "from qnsp_policy.kernel.crypto.signer import JointSigner, SoftwareSigner\n"
         "from qnsp_policy.kernel.ledger.record import LedgerRecord\n"
         "from qnsp_policy.kernel.ledger.store_edge import FileLedger\n"
         "now = datetime(2026, 11, 21, tzinfo=UTC)\n"
@@ -316,15 +315,88 @@ def test_an_empty_log(tmp_path: Path) -> None:
     assert FileLedger(tmp_path, ORIGIN, SIGNER).append_many([], NOW) == ()
 
 
-def test_top_tiers_get_a_stronger_statement(tmp_path: Path) -> None:
-    """An ML-DSA-87 key of the log signs a DSSE statement over each checkpoint."""
-    strong = generate("ML-DSA-87")
-    log = FileLedger(tmp_path, ORIGIN, SoftwareSigner.of("log", [*SIGNER.keys, strong]))
-    head = log.append(record(0), NOW).checkpoint
-    statement = log.statement()
-    assert statement is not None
-    found = dsse.verify(dsse.parse(statement), [strong.public], payload_type=STATEMENT_TYPE)
-    assert found.payload == head.note
+def _strong(folder: Path, count: int) -> tuple[FileLedger, LedgerReader]:
+    signer = SoftwareSigner.of("log", [*SIGNER.keys, generate("ML-DSA-87")])
+    log = FileLedger(folder, ORIGIN, signer)
+    for number in range(count):
+        log.append(record(number), NOW)
+    return log, LedgerReader(folder, ORIGIN, signer.public_keys)
+
+
+def test_strong_keys_state_every_checkpoint(tmp_path: Path) -> None:
+    """An ML-DSA-87 key of the log signs a DSSE statement over each checkpoint, which reading verifies."""
+    log, reader = _strong(tmp_path, 1)
+    assert reader.stated() == reader.check() == log.checkpoint()
+    for number in range(1, 300):
+        log.append(record(number), NOW)
+    stated = reader.stated()
+    assert stated is not None
+    assert stated.size == 300
+
+
+def test_a_statement_that_was_left_behind_covers_what_it_covers(tmp_path: Path) -> None:
+    """An append that ended between checkpoint and statement: the older statement holds, and the next record renews it."""
+    log, reader = _strong(tmp_path, 5)
+    old = (tmp_path / STATEMENT).read_bytes()
+    log.append(record(5), NOW)
+    (tmp_path / STATEMENT).write_bytes(old)
+    head, stated = reader.check(), reader.stated()
+    assert (head and head.size, stated and stated.size) == (6, 5)
+    log.append(record(6), NOW)
+    assert reader.stated() == reader.check()
+
+
+@pytest.mark.parametrize("damage", ["gone", "bit", "another key", "not JSON"])
+def test_a_statement_that_does_not_verify_is_told(damage: str, tmp_path: Path) -> None:
+    """Missing, altered, by another key, unreadable: the log is not whole."""
+    _, reader = _strong(tmp_path / "log", 2)
+    path = tmp_path / "log" / STATEMENT
+    if damage == "gone":
+        path.unlink()
+    elif damage == "another key":
+        _strong(tmp_path / "other", 2)
+        path.write_bytes((tmp_path / "other" / STATEMENT).read_bytes())
+    else:
+        data = path.read_bytes()
+        path.write_bytes(b"{" if damage == "not JSON" else data.replace(b'"sig":"', b'"sig":"A', 1))
+    with pytest.raises(PeerError, match="QNSP-LDG-019"):
+        reader.check()
+
+
+def test_a_log_that_went_back_behind_what_was_stated(tmp_path: Path) -> None:
+    """The file keys alone could sign a shorter or another history; the statement gives it away."""
+    log, reader = _strong(tmp_path / "log", 3)
+    early = (tmp_path / "log" / CHECKPOINT).read_bytes()
+    log.append(record(3), NOW)
+    (tmp_path / "log" / CHECKPOINT).write_bytes(early)
+    with pytest.raises(PeerError, match="QNSP-LDG-018"):
+        reader.check()
+    forged = FileLedger(tmp_path / "forged", ORIGIN, SIGNER)
+    forged.append_many([record(number, forged=True) for number in range(4)], NOW)
+    shutil.copy(tmp_path / "log" / STATEMENT, tmp_path / "forged" / STATEMENT)
+    with pytest.raises(PeerError, match="QNSP-LDG-015"):
+        LedgerReader(tmp_path / "forged", ORIGIN, reader.public_keys).check()
+
+
+def test_nothing_is_written_when_a_key_elsewhere_does_not_sign(tmp_path: Path) -> None:
+    """A KMS that cannot be asked: the record is refused before the log changes, and goes through later."""
+
+    class Away(SoftwareSigner):
+        away = True
+
+        def sign_with(self, key: PublicKey, data: bytes) -> bytes:
+            if Away.away and key.algorithm == "ML-DSA-65":
+                raise OperatorError("QNSP-KEY-021", "AWS KMS did not sign")
+            return SoftwareSigner.sign_with(self, key, data)
+
+    signer = JointSigner("log", (SIGNER, Away("kms", (generate("ML-DSA-65"),))))
+    log = FileLedger(tmp_path, ORIGIN, signer)
+    with pytest.raises(OperatorError, match="QNSP-KEY-021"):
+        log.append(record(0), NOW)
+    assert log.size == 0
+    Away.away = False
+    log.append(record(0), NOW)
+    assert LedgerReader(tmp_path, ORIGIN, signer.public_keys).check() == log.checkpoint()
 
 
 def test_a_read_only_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -13,7 +14,7 @@ from qnsp_policy.pipeline.model.kinds import KINDS, Endpoint, Grant, Platform, T
 from qnsp_policy.pipeline.model.signature_files import MAX_ENVELOPE
 from qnsp_policy.testing.every_kind import every_kind_files
 from qnsp_policy.testing.generator import DOCUMENT_FAULTS, RULE_FAULTS, generated_files, with_faults
-from qnsp_policy.testing.workspaces import sample_files
+from qnsp_policy.testing.workspaces import sample_files, sample_jwk
 
 
 def problems_of(files: Mapping[str, bytes]) -> tuple[DocumentError, ...]:
@@ -333,3 +334,15 @@ def test_generated_faults_are_what_they_say() -> None:
     with pytest.raises(DocumentErrors) as caught:
         build(with_faults(files, DOCUMENT_FAULTS, share=1, seed=1))
     assert {"QNSP-REF-002", "QNSP-DOC-014", "QNSP-DOC-017"} == {problem.code for problem in caught.value.problems}
+
+
+def test_a_ledger_is_stated_by_a_strong_key_only() -> None:
+    """ML-DSA-44 signs checkpoints themselves and Ed25519 is classical: neither states them from a KMS."""
+    origin = "origin: qnsp.example/quickstart"
+    for name, good in (("app-mldsa", True), ("app-ed25519", False)):
+        signer = {"type": "kms", "uri": "awskms:///arn:aws:kms:eu-west-1:012345678901:key/1", "key": sample_jwk(name)}
+        files = mutated("qnsp.yaml", origin, f"{origin}, signer: {json.dumps(signer)}")
+        if good:
+            assert build(files).project.spec.ledger.signer is not None
+        else:
+            assert [problem.code for problem in problems_of(files)] == ["QNSP-DOC-021"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
+from qnsp_policy.kernel.crypto.algorithms import STATEMENTS
 from qnsp_policy.pipeline.model.kinds.base import Document, Role, Severity
 from qnsp_policy.pipeline.model.references import RefTo, TrustRootRef
-from qnsp_policy.pipeline.model.scalars import Address, Count, Duration, Int, Part, RelativePath, TextValue, Word
+from qnsp_policy.pipeline.model.scalars import Address, Count, Duration, Int, Jwk, Part, RelativePath, TextValue, Word
 
 
 class BackendUrl(TextValue):
@@ -39,11 +41,32 @@ class Backend(Part):
     """The key of a KMS secrets provider, as that provider names it; nothing for a passphrase."""
 
 
+class LedgerSigner(Part):
+    """An ML-DSA key in AWS KMS that signs every checkpoint, beside the keys of the log's writer."""
+
+    type: Literal["kms"]
+    uri: Word
+    """`awskms:///arn:aws:kms:...`, of a key or an alias."""
+    key: Jwk
+    """Its public key, ML-DSA-65 or ML-DSA-87; `qnsp-policy key show URI` prints it."""
+
+    @field_validator("key")
+    @classmethod
+    def _signs_statements(cls, key: Mapping[str, str]) -> Mapping[str, str]:
+        if key.get("alg") not in STATEMENTS:
+            raise PydanticCustomError(
+                "QNSP-DOC-021", "a checkpoint's statement is signed by an ML-DSA-65 or ML-DSA-87 key"
+            )
+        return key
+
+
 class Ledger(Part):
-    """Where the workspace's own log is written."""
+    """Where the workspace's own log is written, and who signs it."""
 
     path: RelativePath
     origin: LedgerOrigin
+    signer: LedgerSigner | None = None
+    """Signs on top: without it a history is as good as a file of keys."""
 
 
 class Approval(Part):
@@ -101,4 +124,4 @@ class Project(Document):
     spec: ProjectSpec
 
 
-__all__ = ["Approval", "Approvals", "Backend", "Ledger", "Project", "ProjectSpec", "Waivers"]
+__all__ = ["Approval", "Approvals", "Backend", "Ledger", "LedgerSigner", "Project", "ProjectSpec", "Waivers"]
