@@ -6,7 +6,7 @@ The engine and the world's reader are imported where they are used: most verbs n
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -202,11 +202,11 @@ def _left_behind(unit: RecordedUnit, resources: Sequence[Resource], held: Mappin
     return left_behind(unit, resources, held)
 
 
-def _await_members(inputs: Mapping[str, Any], interrupted: Event) -> None:
+def _await_members(inputs: Mapping[str, Any], interrupted: Event, tell: Callable[[str], None]) -> None:
     """Every member of a fleet attested; fleets are on AWS only, members elsewhere are waited for by their endpoint."""
     from qnsp_policy.pipeline.world.aws_members_edge import await_members
 
-    await_members(inputs, interrupted)
+    await_members(inputs, interrupted, tell)
 
 
 def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observation:

@@ -186,8 +186,8 @@ def _fleet(args: FleetArgs, target_groups: Sequence[Any]) -> Iterator[Child]:
                     "skip_matching": True,
                 },
             },
-            # A member attests once its endpoint's configuration is at the broker, which comes after this: whoever applies
-            # waits for the members at the end (`pipeline/world/aws_members_edge.py`).
+            # A member attests once its endpoint's configuration is at the broker, the first of which comes after this: whoever
+            # applies waits for the members (`pipeline/engine/members.py`).
             "wait_for_capacity_timeout": "0",
             "tags": [{"key": key, "value": value, "propagate_at_launch": True} for key, value in sorted(tags.items())],
         },

@@ -4,9 +4,9 @@
 2. Store the plan's envelope by its digest, so that brokers can be shown it, and note that a run has begun.
 3. Preview every unit again, before anything is changed; refuse what the plan does not hold. A unit whose preview needs
    something that an earlier wave makes first is previewed in its wave.
-4. Wave by wave, units in parallel: up, export, record. What depends on a failed unit is not started.
-5. In a rollout these waves admit old and new values; then wait until every member of each changed fleet attested; a fleet whose
-   members do not goes back to what was applied before. Only when all did, the last wave retires the old values.
+4. Wave by wave, units in parallel: up, export, record. After each wave the members of its fleets are waited for (`members.py`);
+   a fleet whose members do not attest goes back to what was applied before. What depends on a failed unit is not started.
+5. In a rollout these waves admit old and new values. Only when every member attested, the last wave retires the old ones.
 6. Note the end; free the lease.
 
 Killed at any point, the next apply of the same plan goes on: units that were recorded are skipped, creates adopt what
@@ -32,6 +32,7 @@ from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignor
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
 from qnsp_policy.pipeline.engine.left import take_on_left
+from qnsp_policy.pipeline.engine.members import Members
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord, Status, UnitOutcome
 from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
@@ -102,11 +103,15 @@ class _Run:
     unclean: bool = False
     retiring: bool = False
     waves: int = 0
+    members: Members = field(init=False)
 
     def run(self) -> ApplyRecord:
         started = self.clock()
         backend = self.settings.backend
         self.processes = Processes(self.lease.owns, self.lease.disown, self.host.cancel)
+        self.members = Members(
+            self.order, self.settings, self.lease, self.processes, self.events, self.clock, self.outcomes, self._driver
+        )
         if self.lease.took_over is not None:
             self.events(Event(EventKind.TAKEOVER, text=self.lease.record.takeover))
         recorded = records.read_state(backend)
@@ -133,7 +138,6 @@ class _Run:
                 records.write_run(backend, run)
                 self._preview_all(todo, recorded)
             self._work(todo, recorded)
-            self._await_members(actions)
             self._retire(todo)
         except BaseException:
             self.processes.kill()  # nothing is left to speak to an engine process that were still at work
@@ -246,6 +250,7 @@ class _Run:
 
     def _work(self, todo: list[Action], recorded: RecordedState) -> None:
         begun = [action for action in todo if not self._is_between(action, recorded)]
+        self._await_members(recorded)
         for number, wave in enumerate(self._waves(begun, recorded), start=self.waves + 1):
             self.waves = number
             names = ", ".join(action.unit for action in wave)
@@ -255,6 +260,10 @@ class _Run:
                 self._one(action, recorded, number)
 
             self._together(wave, one)
+            self._await_members(recorded)
+
+    def _await_members(self, recorded: RecordedState) -> None:
+        self._together(self.members.due(recorded), lambda action: self.members.wait(action, recorded, self.waves))
 
     def _one(self, action: Action, recorded: RecordedState, wave: int) -> None:
         unit = self._unit(action, recorded)
@@ -278,8 +287,11 @@ class _Run:
             return
         seconds = time.monotonic() - begun
         self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.APPLIED, seconds, outputs)
-        done = Event(EventKind.UNIT_DONE, action.unit, action.op.value, text=where(outputs), wave=wave, seconds=seconds)
-        self.events(done)
+        if not self.members.of(action):
+            done = Event(
+                EventKind.UNIT_DONE, action.unit, action.op.value, text=where(outputs), wave=wave, seconds=seconds
+            )
+            self.events(done)
 
     def _do(self, action: Action, unit: Unit, recorded: RecordedState) -> Mapping[str, object]:
         backend = self.settings.backend
@@ -345,63 +357,6 @@ class _Run:
 
     # rollouts
 
-    def _await_members(self, actions: list[Action]) -> None:
-        """Hold every fleet that this plan makes or changes to its members; also one that an interrupted run changed."""
-        good = {Status.APPLIED, Status.ALREADY}
-        fleets = [
-            action
-            for action in actions
-            if action.op is not Op.DELETE
-            and self.settings.settled is not None
-            and "fleet" in self.order.units[action.unit].inputs
-            and self.outcomes[action.unit].status in good
-        ]
-        if fleets:
-            self.events(Event(EventKind.MESSAGE, text=f"waiting for members of {', '.join(a.unit for a in fleets)}"))
-        self._together(fleets, self._await_fleet)
-
-    def _await_fleet(self, action: Action) -> None:
-        assert self.settings.settled is not None
-        begun, held = time.monotonic(), records.read_unit(self.settings.backend, action.unit)
-        try:
-            self.settings.settled(held.inputs if held else {}, self.processes.cancelled)
-        except QnspError as error:
-            seconds, text = time.monotonic() - begun, f"{error.message}; {self._go_back(action)}"
-            self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.FAILED, seconds, error=text)
-            self.events(
-                Event(
-                    EventKind.UNIT_FAILED, action.unit, op=action.op.value, text=text, wave=self.waves, seconds=seconds
-                )
-            )
-
-    def _go_back(self, action: Action) -> str:
-        """Apply what was applied before; returns what became of it, in words."""
-        before = self.order.back.get(action.unit)
-        if before is None or self.processes.cancelled.is_set():
-            return "it stays as it is"
-        driver = self._driver(Unit(before.id, before.program, dict(before.inputs), before.depends_on))
-        # From here on it is neither what it was nor what the plan wants: the same plan must make it again.
-        self.lease.check()
-        held = records.read_unit(self.settings.backend, action.unit) or before
-        records.write_unit(self.settings.backend, replace(held, digest=""))
-        try:
-            driver.up(refresh=True)
-        except QnspError as error:
-            return f"going back failed as well: {error.message}"
-        deployment = driver.export()
-        self.lease.check()
-        records.write_unit(
-            self.settings.backend,
-            replace(
-                before,
-                outputs=deployment.outputs,
-                deployment_digest=deployment.digest,
-                plan_digest=self.order.plan_digest,
-                applied_at=self.clock(),
-            ),
-        )
-        return "it went back to what was applied before"
-
     def _retire(self, todo: list[Action]) -> None:
         """The last wave of a rollout: old values out, once nothing runs that needs them."""
         again = [action for action in todo if action.unit in self.order.between]
@@ -459,7 +414,8 @@ class _Run:
             return ["an interrupted run"]
         broken = {name for name, outcome in self.outcomes.items() if outcome.status in {Status.FAILED, Status.SKIPPED}}
         if action.op is not Op.DELETE:
-            return sorted(broken.intersection(unit.depends_on))
+            found = sorted(broken.intersection(unit.depends_on))
+            return [f"{one}, whose members did not attest" if one in self.members.unattested else one for one in found]
         users = {other.id for other in recorded.units.values() if action.unit in other.depends_on}
         return sorted(broken.intersection(users))
 

@@ -46,8 +46,8 @@ def check_sdk() -> None:
         )
 
 
-Settled = Callable[[Mapping[str, Any], Event], None]
-"""Given a unit's inputs with everything resolved, and an event that is set when the run is interrupted."""
+Settled = Callable[[Mapping[str, Any], Event, Callable[[str], None]], None]
+"""Given a unit's inputs with everything resolved, an event that ends the wait, and whom to tell how it stands."""
 
 
 LeftBehind = Callable[[RecordedUnit, Sequence[Resource], Mapping[tuple[str, str], str]], Left]

@@ -22,6 +22,7 @@ PAUSE_SECONDS = 10.0
 _RUNNING = frozenset({"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"})
 _REFUSALS = 3
 """So many starts in a row must fail, with nothing running, before the wait ends: capacity comes and goes."""
+_RETOLD = 6
 _STRIKES = 6
 """So many answers in a row may fail before the wait ends: AWS throttles, networks blink."""
 
@@ -29,6 +30,7 @@ _STRIKES = 6
 def await_members(
     inputs: Json,
     interrupted: Event,
+    tell: Callable[[str], None] = lambda _: None,
     *,
     connect: Callable[[Json], Clients] = clients,
     pause: float = PAUSE_SECONDS,
@@ -37,7 +39,8 @@ def await_members(
 
     Args:
         inputs: of the fleet's unit, as applied.
-        interrupted: ends the wait.
+        interrupted: ends the wait, which asks once in any case.
+        tell: told how it stands, when that changes and about once a minute.
         connect: makes the clients of one platform; replaceable by fakes.
         pause: seconds between two questions; the wait takes as many of them as the members' time to attest allows.
 
@@ -46,9 +49,9 @@ def await_members(
     """
     fleet = inputs["fleet"]
     name, wanted = str(fleet["group"]), int(fleet["members"])
-    tries = int((wanted + 1) * fleet["attestSeconds"] / PAUSE_SECONDS)
-    strikes, said = 0, "nothing was said"
-    for _ in range(max(tries, 1)):
+    tries = max(int((wanted + 1) * fleet["attestSeconds"] / PAUSE_SECONDS), 1)
+    strikes, said, told = 0, "nothing was said", ""
+    for number in range(tries):
         try:
             scaling = connect(inputs["platform"])("autoscaling")
             done, said = _look(scaling, name, wanted)
@@ -57,6 +60,10 @@ def await_members(
             done, said, strikes = False, f"AWS did not say: {error}", strikes + 1
         if done:
             return
+        if said != told or number % _RETOLD == 0:
+            so_far, most = number * pause, tries * pause
+            tell(f"waiting for its members, {so_far:.0f} s of at most {most / 60:.0f} min: {said}")
+            told = said
         if strikes >= _STRIKES or interrupted.wait(pause):
             break
     raise EngineError(

@@ -14,12 +14,14 @@ from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import apply
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, Status
 from qnsp_policy.pipeline.engine.previews import PulumiPreviews
+from qnsp_policy.pipeline.engine.settings import Settled
 from qnsp_policy.pipeline.plan.values import Action, Op, PreviewRequest, Unit
 from qnsp_policy.testing import engine_toys as toys
 from qnsp_policy.testing.engine_toys import ToyWorkspace
 
 pytestmark = pytest.mark.engine
 
+Tell = Callable[[str], None]
 HOLDER, FLEET = "enclave/holder", "enclave/fleet"
 
 
@@ -41,7 +43,7 @@ def state(toy: ToyWorkspace, unit: str) -> str:
     return str(found.inputs["processes"][0]["files"][0]["json"]["text"])
 
 
-def settled_by(toy: ToyWorkspace, settled: Callable[[Mapping[str, Any], Event], None]) -> Any:
+def settled_by(toy: ToyWorkspace, settled: Settled) -> Any:
     return replace(toy.settings, settled=settled)
 
 
@@ -63,7 +65,7 @@ def test_old_values_go_when_every_member_attested(toy: ToyWorkspace, order: Appl
     """While members are waited for, both are admitted; afterwards the new ones alone."""
     seen: list[tuple[str, str]] = []
 
-    def settled(inputs: Mapping[str, Any], interrupted: Event) -> None:
+    def settled(inputs: Mapping[str, Any], interrupted: Event, _: Tell) -> None:
         assert inputs["fleet"] == {"group": "fleet"}
         assert not interrupted.is_set()
         seen.append((state(toy, HOLDER), state(toy, FLEET)))
@@ -82,8 +84,8 @@ def test_a_fleet_whose_members_do_not_attest_goes_back_and_old_values_stay(
 ) -> None:
     """Others are untouched; the same plan goes on once the cause is mended."""
 
-    def never(inputs: Mapping[str, Any], interrupted: Event) -> None:
-        del inputs, interrupted
+    def never(inputs: Mapping[str, Any], interrupted: Event, tell: Tell) -> None:
+        del inputs, interrupted, tell
         raise EngineError("QNSP-APL-016", "a new member did not attest")
 
     with pytest.raises(ApplyFailed) as caught:
@@ -94,7 +96,7 @@ def test_a_fleet_whose_members_do_not_attest_goes_back_and_old_values_stay(
     assert outcomes[HOLDER].status is Status.SKIPPED
     assert "stay admitted" in outcomes[HOLDER].error
     assert (state(toy, HOLDER), state(toy, FLEET)) == ("old and new", "old")
-    record = apply(order, settings=settled_by(toy, lambda _inputs, _interrupted: None))
+    record = apply(order, settings=settled_by(toy, lambda *_: None))
     assert {unit.status for unit in record.units} == {Status.APPLIED}
     assert (state(toy, HOLDER), state(toy, FLEET)) == ("new", "new")
 
@@ -102,15 +104,15 @@ def test_a_fleet_whose_members_do_not_attest_goes_back_and_old_values_stay(
 def test_an_interruption_between_the_waves_goes_on(toy: ToyWorkspace, order: ApplyOrder) -> None:
     """The first wave is not made again; the fleet is waited for, although its unit was applied before the interruption."""
 
-    def interrupted(inputs: Mapping[str, Any], event: Event) -> None:
-        del inputs, event
+    def interrupted(inputs: Mapping[str, Any], event: Event, tell: Tell) -> None:
+        del inputs, event, tell
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         apply(order, settings=settled_by(toy, interrupted))
     assert (state(toy, HOLDER), state(toy, FLEET)) == ("old and new", "new")
     waited: list[str] = []
-    record = apply(order, settings=settled_by(toy, lambda inputs, _: waited.append(inputs["fleet"]["group"])))
+    record = apply(order, settings=settled_by(toy, lambda inputs, *_: waited.append(inputs["fleet"]["group"])))
     assert waited == ["fleet"]
     assert {unit.unit: unit.status for unit in record.units} == {HOLDER: Status.APPLIED, FLEET: Status.ALREADY}
     assert (state(toy, HOLDER), state(toy, FLEET)) == ("new", "new")
@@ -119,8 +121,8 @@ def test_an_interruption_between_the_waves_goes_on(toy: ToyWorkspace, order: App
 def test_a_fleet_that_could_not_go_back_is_made_again_by_the_same_plan(toy: ToyWorkspace, order: ApplyOrder) -> None:
     """Between new and old it passes for neither: it is not waited for as it stands, and old values are not retired for it."""
 
-    def never(inputs: Mapping[str, Any], interrupted: Event) -> None:
-        del inputs, interrupted
+    def never(inputs: Mapping[str, Any], interrupted: Event, tell: Tell) -> None:
+        del inputs, interrupted, tell
         raise EngineError("QNSP-APL-016", "a new member did not attest")
 
     dies = toys.process("enclave-fleet-0-guest", text="old", script="raise SystemExit('no way back')")
@@ -134,7 +136,7 @@ def test_a_fleet_that_could_not_go_back_is_made_again_by_the_same_plan(toy: ToyW
     found = records.read_unit(toy.settings.backend, FLEET)
     assert found is not None
     assert found.digest == ""
-    record = apply(order, settings=settled_by(toy, lambda _inputs, _interrupted: None))
+    record = apply(order, settings=settled_by(toy, lambda *_: None))
     assert {unit.unit: unit.status for unit in record.units} == {HOLDER: Status.APPLIED, FLEET: Status.APPLIED}
     assert (state(toy, HOLDER), state(toy, FLEET)) == ("new", "new")
     assert b'"new"' in (toy.folder / ".qnsp/run/cfg/enclave-fleet-0-guest.json").read_bytes()

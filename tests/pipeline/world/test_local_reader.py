@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,20 @@ def test_an_endpoint_that_is_silent_or_has_another_key(world: World) -> None:
     world.gateway = GatewayStatement("other", "sev-snp")
     assert world.texts()[0][:2] == ("endpoint/e", "refreshed")
     assert world.reader().observe(units()).drifted == {}
+
+
+def test_another_member_of_the_fleet_may_answer_as_the_endpoint(world: World) -> None:
+    """Each has a key of its own, and its evidence holds; a key that no attested member has is told."""
+    held = units()
+    endpoint = held["endpoint/e"]
+    inputs = {**endpoint.inputs, "endpoint": {**endpoint.inputs["endpoint"], "enclave": "e"}}
+    held["endpoint/e"] = replace(endpoint, inputs=inputs)
+    held["enclave/e"] = RecordedUnit("enclave/e", "enclave", "d", {"enclave": {"members": 2}, "processes": []})
+    world.gateway = GatewayStatement("other", "nitro-enclave")
+    assert world.reader().observe(held).deviations == ()
+    world.gateway = PeerError("QNSP-GWY-053", "its evidence binds other keys")
+    (found,) = world.reader().observe(held).deviations
+    assert (found.unit, found.concern.value) == ("endpoint/e", "security")
 
 
 def test_a_foreign_gateway_on_the_port_is_a_matter_of_security(world: World) -> None:
