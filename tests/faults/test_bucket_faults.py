@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 
@@ -59,8 +60,12 @@ def at_work(lab: Lab) -> bool:
 
 
 def test_a_bucket_that_is_slow_and_refuses_now_and_then(lab: Lab, server: Double) -> None:
-    """Every answer late and a few 503: waited out, by our own client and by Pulumi's."""
+    """Every answer late and a few 503: waited out, by our own client and by Pulumi's; locks of starts that were killed are freed."""
     plan = planned(lab, 601)
+    lock = f"team/{lab.root.name}/pulumi/.pulumi/locks/organization/qnsp/tenant.clinic/9d4f5e1c.json"
+    held = {"pid": 1, "username": "gone", "hostname": "gone", "timestamp": "2026-11-21T12:00:00Z"}
+    s3 = boto3.client("s3", endpoint_url=server.url, region_name="us-east-1")
+    s3.put_object(Bucket="state", Key=lock, Body=json.dumps(held).encode())
     server.latency = 0.05
     server.faults += [Fault("s3:*", "SlowDown", times=1, after=after, status=503) for after in (3, 20, 50)]
     try:

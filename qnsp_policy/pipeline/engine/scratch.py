@@ -5,7 +5,7 @@ stack of ours has, a backend's `meta.yaml` one number, a `.attrs` beside any of 
 reads, and a lock says who is at work, which the lease says better. The engine writes each `.attrs` in place and reads nothing
 beside a torn one ("failed to load checkpoint: EOF"); told to write none (`?metadata=skip`), it puts half a state in place where
 the disk is full, so it writes them and we mend them.
-Only the holder of the lease may call `unlock`.
+Only the holder of the lease may call `drop_torn_locks`.
 """
 
 from __future__ import annotations
@@ -63,16 +63,15 @@ def mend_backend(state: Path, stack: str) -> None:
             beside.unlink(missing_ok=True)
 
 
-def unlock(state: Path, stack: str, *, torn: bool = False) -> None:
-    """Remove the engine's locks of a stack in a folder.
+def drop_torn_locks(state: Path, stack: str) -> None:
+    """Remove the engine's locks of a stack that cannot be read, over which the engine itself stumbles.
 
     Args:
         state: the engine's state.
         stack: its name.
-        torn: only those that cannot be read, over which the engine itself stumbles.
     """
     for path in _locks(state, stack):
-        if not torn or not _whole(path):
+        if not _whole(path):
             path.unlink(missing_ok=True)
 
 
@@ -95,4 +94,4 @@ def _bytes(path: Path) -> bytes | None:
     return None
 
 
-__all__ = ["mend_backend", "stack_folder", "unlock"]
+__all__ = ["drop_torn_locks", "mend_backend", "stack_folder"]

@@ -123,8 +123,21 @@ class StackDriver:
         if self._make_file():
             return
         provider = ["--secrets-provider", self.settings.secrets_provider] if self.settings.secrets_provider else []
+        words = ("stack", "init", "--no-select", *provider, self.name)
+
+        def begun() -> str:
+            try:
+                return self._run(*words)
+            except StackLocked:  # by a run that was killed in here: `pulumi cancel` frees no stack that is not there
+                self._free()
+                return self._run(*words)
+
         with contextlib.suppress(StackExists):
-            self._told("stack init", lambda: self._run("stack", "init", "--no-select", *provider, self.name))
+            self._told("stack init", begun)
+
+    def _free(self) -> None:
+        """Remove the engine's own locks; only for the holder of the lease, over a stack that is not there."""
+        self.settings.backend.drop_files(f"pulumi/.pulumi/locks/organization/{PROJECT}/{self.name}")
 
     def preview(self, *, refresh: bool, replace: Sequence[Step] = ()) -> tuple[PlannedStep, ...]:
         """What an `up` would do, unchanged resources left out.
@@ -188,8 +201,7 @@ class StackDriver:
             self._operate("destroy", ["--yes", "--skip-preview", "--remove", "--parallel", str(STEPS)], self._step)
         except StackMissing:
             # A run that was killed behind its last step took the stack away and left its lock.
-            if self._folder is not None:
-                scratch.unlock(self._folder, self.name)
+            self._free()
         self._as_it_says([" ".join(resource) for resource in self.export().resources], "still holds")
 
     def _as_it_says(self, wrong: Sequence[str], how: str) -> None:
@@ -440,7 +452,7 @@ class StackDriver:
 
         def unlocked() -> str:
             if self._folder is not None and what != "preview":
-                scratch.unlock(self._folder, self.name, torn=True)
+                scratch.drop_torn_locks(self._folder, self.name)
             try:
                 return call()
             except StackLocked:

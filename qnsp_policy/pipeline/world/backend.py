@@ -74,6 +74,9 @@ class Backend(Protocol):
             Conflict: the content is another.
         """
 
+    def drop_files(self, folder: str) -> None:
+        """Remove what lies in a folder of the root, Pulumi's own included; nothing happens if there is nothing."""
+
 
 class Portable(Backend, Protocol):
     """A backend whose whole content, Pulumi's own included, can be taken out and put into another."""

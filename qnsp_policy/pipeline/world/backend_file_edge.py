@@ -97,6 +97,12 @@ class FileBackend:
                 self._make(path.parent)
                 write_whole(path, data)
 
+    def drop_files(self, folder: str) -> None:
+        where = self._root / folder
+        with _as_ours(where):
+            for path in where.glob("*"):
+                path.unlink(missing_ok=True)
+
     def _make(self, folder: Path) -> None:
         """Make a folder of ours and those between it and the root; `parents` alone would leave them open to others."""
         if not self._root.parent.exists():

@@ -114,6 +114,11 @@ class S3Backend:
         for name, data in files.items():
             self._write(self._joined(name), data, None)
 
+    def drop_files(self, folder: str) -> None:
+        for name in self._names(self._joined(f"{folder}/")):
+            with self._as_ours():
+                self._client.delete_object(Bucket=self._bucket, Key=name)
+
     def _joined(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 

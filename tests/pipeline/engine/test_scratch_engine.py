@@ -76,11 +76,9 @@ def test_only_torn_locks_are_taken_away_unasked(tmp_path: Path) -> None:
     locks.mkdir(parents=True)
     for name, data in {"whole": b'{"pid": 1}', "empty": b"", "half": b'{"pid": 1', "list": b"[]"}.items():
         (locks / f"{name}.json").write_bytes(data)
-    scratch.unlock(tmp_path, "a.b", torn=True)
+    scratch.drop_torn_locks(tmp_path, "a.b")
     assert [path.name for path in locks.iterdir()] == ["whole.json"]
-    scratch.unlock(tmp_path, "a.b")
-    assert list(locks.iterdir()) == []
-    scratch.unlock(tmp_path, "none")
+    scratch.drop_torn_locks(tmp_path, "none")
 
 
 @pytest.mark.engine

@@ -45,3 +45,12 @@ def test_a_condition_that_does_not_hold_writes_nothing(backend: Backend) -> None
     backend.put("k", b"2", if_match=first)
     with pytest.raises(Conflict):
         backend.put("gone", b"2", if_match=first)
+
+
+def test_a_folder_of_files_is_dropped(backend: Backend) -> None:
+    """What lies in it and nothing beside it; one that is not there is no error."""
+    backend.put("locks/a/one.json", b"1")
+    backend.put("locks/ab/two.json", b"2")
+    backend.drop_files("qnsp/locks/a")
+    backend.drop_files("qnsp/locks/none")
+    assert backend.list("") == ["locks/ab/two.json"]
