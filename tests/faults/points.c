@@ -6,6 +6,7 @@
  *   POINTS_AT      number of the call, from 1; 0: only count
  *   POINTS_HOW     "kill" before the call, "torn" in the middle of a write (before any other call), or an errno: this call and
  *                  every later one that it applies to fails
+ *   POINTS_WHILE   nothing happens unless this file is there; who is killed removes it, so that the next one lives
  *   POINTS_LOG     where each counted call is written down
  *   POINTS_CLOCK   "AFTER:SHIFT": from AFTER seconds after its start the clock is wrong by SHIFT seconds, in every process
  */
@@ -28,7 +29,7 @@
 #include <unistd.h>
 
 enum { KILL = -1, TORN = -2 };
-static char folder[PATH_MAX], note[PATH_MAX];
+static char folder[PATH_MAX], note[PATH_MAX], gate[PATH_MAX];
 static long at;
 static int how, armed;
 static atomic_long seen;
@@ -59,6 +60,7 @@ __attribute__((constructor)) static void from_environment(void) {
     points_arm(getenv("POINTS_FOLDER"), atol(getenv("POINTS_AT")),
                !strcmp(what, "kill") ? KILL : !strcmp(what, "torn") ? TORN : atoi(what),
                getenv("POINTS_LOG") ? getenv("POINTS_LOG") : "");
+    if (getenv("POINTS_WHILE")) snprintf(gate, sizeof gate, "%s", getenv("POINTS_WHILE"));
 }
 
 /* Which errors a kind of call can meet: c(reate), w(rite), s(ync), n(ames change). */
@@ -96,9 +98,9 @@ static int point(char kind, const char *call, int directory, const char *path, c
         int length = snprintf(text, sizeof text, "%ld %s %s\n", number, call, path ? path : "");
         if (file >= 0) syscall(SYS_write, file, text, length), syscall(SYS_close, file);
     }
-    if (!at || number < at) return 0;
+    if (!at || number < at || (gate[0] && syscall(SYS_faccessat, AT_FDCWD, gate, F_OK))) return 0;
     if (how > 0) return how;
-    if (number > at) return 0;
+    if (number > at || (gate[0] && syscall(SYS_unlinkat, AT_FDCWD, gate, 0))) return 0;
     if (how == TORN && data && size > 1) syscall(SYS_write, directory, data, size / 2);
     syscall(SYS_kill, getpid(), SIGKILL);
     for (;;) pause();
