@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -33,12 +34,14 @@ def command(
 
     session: Session = ctx.obj
     found = drift(session.directory, ignore=tuple(ignore or ()), now=session.now)
+    healed_by = ""
     if heal_plan is not None and found["drifted"]:
         from qnsp_policy.workflows.plan import PlanOptions, make
 
         make(session.directory, PlanOptions(save=heal_plan), now=session.now, progress=session.note)
-        session.note(f"saved {heal_plan}; next: qnsp-policy approve {heal_plan}")
-    emit(session, found, lambda: render_drift(found, paint=paint_of(session)))
+        healed_by = shlex.quote(str(heal_plan))
+        session.note(f"saved {heal_plan}")
+    emit(session, found, lambda: render_drift(found, paint=paint_of(session), healed_by=healed_by))
     classes = {item["class"] for item in found["drift"]} - {"refreshed"}
     counted = classes if fail_on == "any" else classes & {"security", "unknown"}
     session.finish(CHANGES if counted else OK)

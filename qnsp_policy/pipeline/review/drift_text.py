@@ -18,8 +18,8 @@ _ORDER: tuple[tuple[str, Style], ...] = (
 _REFRESHED = "refreshed"
 
 
-def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
-    """Every difference with its unit, then one line that counts."""
+def render_drift(found: Mapping[str, Any], *, paint: Paint = plain, healed_by: str = "") -> str:
+    """Every difference with its unit, then one line that counts; `healed_by` is the plan that was saved."""
     lines: list[str] = []
     for name, style in (*_ORDER, (_REFRESHED, "dim")):
         lines += [
@@ -31,7 +31,9 @@ def render_drift(found: Mapping[str, Any], *, paint: Paint = plain) -> str:
     parts = [f"{counted[name]} {name}" for name, _ in _ORDER if counted[name]]
     lines.append(f"{', '.join(parts) or 'no drift'} in {found['units']} units; nothing was changed.")
     if counted["security"] or counted["availability"] or counted["cosmetic"]:
-        lines.append("Next: qnsp-policy drift --heal-plan fix.plan")
+        lines.append(
+            f"Next: qnsp-policy {f'approve {terminal(healed_by)}' if healed_by else 'drift --heal-plan fix.plan'}"
+        )
     elif counted[_REFRESHED]:
         lines.append("What was renewed by itself is no drift; `qnsp-policy refresh` records it.")
     return "\n".join(lines)

@@ -23,6 +23,7 @@ def test_what_is_renewed_by_itself_is_no_drift() -> None:
     both = render_drift(drift("refreshed", "security")).splitlines()
     assert both[0].startswith("security")
     assert both[2:] == ["1 security in 7 units; nothing was changed.", "Next: qnsp-policy drift --heal-plan fix.plan"]
+    assert render_drift(drift("security"), healed_by="fix.plan").endswith("\nNext: qnsp-policy approve fix.plan")
 
 
 def record(index: int, **changes: Any) -> dict[str, Any]:

@@ -109,9 +109,13 @@ class Fleets:
                 self._passages.pop(port).close()
 
     def start_refresh(self, name: str, *, rollback: bool) -> dict[str, Any]:
-        """Replace members that run another version than the group starts."""
+        """Replace members that run another version than the group starts; the real provider cancels a refresh that still runs."""
         with self._lock:
             told = self.refreshes.setdefault(name, [])
+            for before in told:
+                if before["status"] == "InProgress":
+                    before |= {"status": "Cancelled", "reason": "another refresh was asked for"}
+            self._changed.notify_all()
             entry = {"id": f"refresh-{len(told) + 1}", "status": "InProgress", "reason": "", "version": ""}
             told.append(entry)
         threading.Thread(target=self._refresh, args=(name, entry, rollback), daemon=True).start()
@@ -146,27 +150,30 @@ class Fleets:
             entry["version"] = wanted
         for old in before:
             with self._lock:
-                if self._closed or name not in self._groups():
+                if self._closed or name not in self._groups() or entry["status"] != "InProgress":
                     return
+                if old not in group.instance_states:
+                    continue
                 known = {one.instance_id for one in group.instance_states}
                 group.replace_autoscaling_group_instances(1, group.get_propagated_tags())
                 self._settle()
                 new = next(one for one in group.instance_states if one.instance_id not in known)
                 deadline = time.monotonic() + self.grounds.patience
-                while new.lifecycle_state != IN_SERVICE and not self._closed:
+                while new.lifecycle_state != IN_SERVICE and not self._closed and entry["status"] == "InProgress":
                     played = self.members.get(new.instance_id)
                     if time.monotonic() > deadline or played is None or played.hopeless:
                         break
                     self._changed.wait(0.2)
                 gone = new if new.lifecycle_state != IN_SERVICE else old
                 group.instance_states = [one for one in group.instance_states if one is not gone]
-                if gone is new and rollback:
+                if gone is new and rollback and entry["status"] == "InProgress":
                     group.launch_template_version = group.provided_launch_template_version = back
                 self._backend().ec2_backend.terminate_instances([gone.instance_id])
                 self._settle()
-                if gone is new:
+                if gone is new and entry["status"] == "InProgress":
                     entry["reason"] = "a new member did not complete its lifecycle action"
                     entry["status"] = "RollbackSuccessful" if rollback else "Failed"
+                if entry["status"] != "InProgress":
                     return
         entry["status"] = "Successful"
 
