@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -31,7 +32,7 @@ def ask(path: Path, line: bytes, *, timeout: float, limit: int) -> bytes:
         with connection.makefile("rb") as answer:
             data = answer.readline(limit + 1)
     if not data.endswith(b"\n"):
-        raise ConnectionResetError(0, "the answer broke off")
+        raise ConnectionResetError(errno.ECONNRESET, "the answer broke off")
     return data
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from pathlib import Path
 from qnsp_policy.errors import EngineError, PlanRefused, QnspError
 from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.pipeline.engine import records
-from qnsp_policy.pipeline.engine.command import Processes
+from qnsp_policy.pipeline.engine.command import Processes, together
 from qnsp_policy.pipeline.engine.deviations import deviations
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore, where
 from qnsp_policy.pipeline.engine.host import EngineHost
@@ -429,40 +428,7 @@ class _Run:
         return [[by_id[name] for name in level] for level in [*forward, *reversed(backward)]]
 
     def _together(self, actions: list[Action], work: Callable[[Action], None]) -> None:
-        """Run `work` for every action in threads; on Ctrl-C end engine processes, wait for them, and raise it again."""
-        if not actions:
-            return
-        at_work = set[str]()
-
-        def noted(action: Action) -> None:
-            at_work.add(action.unit)
-            try:
-                work(action)
-            finally:
-                at_work.discard(action.unit)
-
-        first: BaseException | None = None
-        with ThreadPoolExecutor(self.settings.parallel, thread_name_prefix="unit") as pool:
-            waiting = set[Future[None]]()
-            try:
-                for action in actions:
-                    waiting.add(pool.submit(noted, action))
-            except KeyboardInterrupt as interrupt:
-                # The pool may not know the thread that it was just starting, so nothing else would wait for it.
-                self.processes.cancel()
-                first = interrupt
-                while at_work:
-                    time.sleep(0.05)
-            while waiting:
-                try:
-                    ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        first = first or future.exception()
-                except KeyboardInterrupt as interrupt:
-                    self.processes.kill() if self.processes.cancelled.is_set() else self.processes.cancel()
-                    first = interrupt
-        if first is not None:
-            raise first
+        together(actions, work, self.processes, self.settings.parallel, self.events)
 
     def _store_plan(self) -> None:
         digest = self.order.plan_digest

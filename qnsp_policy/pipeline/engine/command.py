@@ -11,15 +11,22 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from qnsp_policy.kernel.outside_edge import listen
 from qnsp_policy.kernel.processes_edge import ProcessIdentity, exec_argv, identify, send_signal
+from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 
+T = TypeVar("T")
+R = TypeVar("R")
 _MISSING = re.compile(r"no stack named.*found")
 _EXISTS = re.compile(r"stack.*already exists")
 _LOCKED = "the stack is currently locked by"
+_ENDING = Event(EventKind.MESSAGE, text="ending; engines save what they did (Ctrl-C once more kills them)")
 MOST_BYTES = 256 << 20
 """A stack of 10,000 resources is exported as some 30 MB."""
 
@@ -105,6 +112,60 @@ class Processes:
                 send_signal(identity, number)
 
 
+def together(
+    items: Sequence[T], work: Callable[[T], R], processes: Processes, parallel: int, listener: Listener
+) -> list[R]:
+    """Run `work` for every item in threads; Ctrl-C ends engine processes in order, waits for them and is raised again.
+
+    Once more Ctrl-C kills them. The first item that failed says why, when all have ended.
+
+    Args:
+        items: may be none.
+        work: for one item.
+        processes: that `work` starts.
+        parallel: most threads.
+        listener: told of the first Ctrl-C.
+    """
+    at_work = set[int]()
+
+    def noted(number: int, item: T) -> R:
+        at_work.add(number)
+        try:
+            return work(item)
+        finally:
+            at_work.discard(number)
+
+    first: BaseException | None = None
+    futures: list[Future[R]] = []
+    with ThreadPoolExecutor(parallel, thread_name_prefix="unit") as pool:
+        try:
+            for number, item in enumerate(items):
+                futures.append(pool.submit(noted, number, item))
+        except KeyboardInterrupt as interrupt:
+            # The pool may not know the thread that it was just starting, so nothing else would wait for it.
+            processes.cancel()
+            listener(_ENDING)
+            first = interrupt
+            while at_work:
+                time.sleep(0.05)
+        waiting = set(futures)
+        while waiting:
+            try:
+                ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    first = first or future.exception()
+            except KeyboardInterrupt as interrupt:
+                if processes.cancelled.is_set():
+                    processes.kill()
+                else:
+                    processes.cancel()
+                    listener(_ENDING)
+                first = interrupt
+    if first is not None:
+        raise first
+    return [future.result() for future in futures]
+
+
 def run_command(
     pulumi: Path, words: Sequence[str], *, folder: Path, environment: Mapping[str, str], processes: Processes
 ) -> str:
@@ -157,4 +218,4 @@ def run_command(
     raise failure
 
 
-__all__ = ["CommandFailed", "Processes", "StackExists", "StackLocked", "StackMissing", "run_command"]
+__all__ = ["CommandFailed", "Processes", "StackExists", "StackLocked", "StackMissing", "run_command", "together"]

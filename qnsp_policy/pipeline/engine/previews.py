@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from qnsp_policy.pipeline.engine import programs, records
-from qnsp_policy.pipeline.engine.command import Processes
+from qnsp_policy.pipeline.engine.command import Processes, together
 from qnsp_policy.pipeline.engine.events import Listener, ignore
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.settings import EngineSettings
@@ -47,12 +46,7 @@ class PulumiPreviews:
             driver = StackDriver(settings, resolve(request.unit, recorded), processes, self._listener, host)
             return told(driver.preview(refresh=True), request.unit)
 
-        with ThreadPoolExecutor(settings.parallel, thread_name_prefix="preview") as pool:
-            try:
-                found = list(pool.map(one, requests))
-            except BaseException:
-                processes.cancel()
-                raise
+        found = together(requests, one, processes, settings.parallel, self._listener)
         return {request.unit.id: steps for request, steps in zip(requests, found, strict=True)}
 
 

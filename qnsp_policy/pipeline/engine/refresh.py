@@ -7,14 +7,13 @@ previews it.
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qnsp_policy.errors import QnspError
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import utc_now
-from qnsp_policy.pipeline.engine.command import Processes
+from qnsp_policy.pipeline.engine.command import Processes, together
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener, ignore
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.lease import Clock, Lease
@@ -74,12 +73,7 @@ def refresh(
             events(Event(EventKind.UNIT_DONE, unit.id, op="refresh", seconds=time.monotonic() - begun))
             return done
 
-        with ThreadPoolExecutor(settings.parallel, thread_name_prefix="refresh") as pool:
-            try:
-                return tuple(pool.map(one, recorded.units.values()))
-            except BaseException:
-                processes.cancel()
-                raise
+        return tuple(together(list(recorded.units.values()), one, processes, settings.parallel, events))
 
 
 def _refresh(unit: RecordedUnit, driver: StackDriver, lease: Lease, settings: EngineSettings) -> Refreshed:

@@ -44,6 +44,7 @@ from qnsp_policy.pipeline.engine.deployment import (
 from qnsp_policy.pipeline.engine.events import Event, EventKind, Listener
 from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.settings import PROJECT, EngineSettings, check_sdk
+from qnsp_policy.pipeline.engine.silence import listening
 from qnsp_policy.pipeline.plan.declaration import Declaration
 from qnsp_policy.pipeline.plan.values import Op, PlannedStep, Step, Unit
 from qnsp_policy.pipeline.world import journal
@@ -123,20 +124,11 @@ class StackDriver:
         if self._make_file():
             return
         provider = ["--secrets-provider", self.settings.secrets_provider] if self.settings.secrets_provider else []
-        words = ("stack", "init", "--no-select", *provider, self.name)
-
-        def begun() -> str:
-            try:
-                return self._run(*words)
-            except StackLocked:  # by a run that was killed in here: `pulumi cancel` frees no stack that is not there
-                self._free()
-                return self._run(*words)
-
         with contextlib.suppress(StackExists):
-            self._told("stack init", begun)
+            self._locking("stack init", lambda: self._run("stack", "init", "--no-select", *provider, self.name))
 
     def _free(self) -> None:
-        """Remove the engine's own locks; only for the holder of the lease, over a stack that is not there."""
+        """Remove the engine's own locks, as `pulumi cancel` does, but also of a stack that is not there; only for the holder of the lease."""
         self.settings.backend.drop_files(f"pulumi/.pulumi/locks/organization/{PROJECT}/{self.name}")
 
     def preview(self, *, refresh: bool, replace: Sequence[Step] = ()) -> tuple[PlannedStep, ...]:
@@ -264,7 +256,7 @@ class StackDriver:
     def unprotect(self) -> None:
         """Lift Pulumi's protection from every resource; only for what a plan destroys by name."""
         with contextlib.suppress(StackMissing):
-            self._told("state unprotect", lambda: self._run("state", "unprotect", "--all", "--yes", *self._named))
+            self._locking("state unprotect", lambda: self._run("state", "unprotect", "--all", "--yes", *self._named))
 
     def export(self) -> Deployment:
         """The stack's state as it is; empty for a stack that is gone, as a destroy that was killed leaves it."""
@@ -403,7 +395,13 @@ class StackDriver:
             with contextlib.ExitStack() as stack:
                 if addresses := stack.enter_context(self.host.attached(environment)):
                     more["PULUMI_DEBUG_PROVIDERS"] = addresses
-                line += ["--event-log", stack.enter_context(self.host.events(told))]
+                heard = stack.enter_context(listening(lambda seconds: self._silent(what, seconds)))
+
+                def hears(event: Json) -> None:
+                    heard()
+                    told(event)
+
+                line += ["--event-log", stack.enter_context(self.host.events(hears))]
                 if program:
                     address = stack.enter_context(self._program())
                     line += ["--suppress-outputs", f"--client={address}", "--exec-kind", "auto.inline"]
@@ -418,6 +416,10 @@ class StackDriver:
         if settle:
             # It ended in order, so its state is saved whole, and on the disk.
             self._journal.unlink(missing_ok=True)
+
+    def _silent(self, what: str, seconds: float) -> None:
+        text = f"nothing heard of the {what} of {self.unit.id} for {seconds / 60:.0f} min; it goes on waiting (Ctrl-C ends it)"
+        self.listener(Event(EventKind.MESSAGE, self.unit.id, text=text))
 
     def _sync_state(self) -> str:
         """What the engine saved, onto the disk: it leaves that to the system."""
@@ -459,7 +461,7 @@ class StackDriver:
                 if self.processes.cancelled.is_set():
                     raise
                 self._errors.clear()
-                self._run("cancel", "--yes", *self._named)
+                self._free()
                 return call()
 
         return self._told(what, unlocked)

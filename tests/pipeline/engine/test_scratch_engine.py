@@ -8,7 +8,11 @@ import pytest
 
 from qnsp_policy.pipeline.engine import records, scratch
 from qnsp_policy.pipeline.engine.apply import apply
+from qnsp_policy.pipeline.engine.command import Processes
+from qnsp_policy.pipeline.engine.events import ignore
+from qnsp_policy.pipeline.engine.host import EngineHost
 from qnsp_policy.pipeline.engine.previews import PulumiPreviews
+from qnsp_policy.pipeline.engine.stack import StackDriver
 from qnsp_policy.pipeline.plan.values import Action, Op, PreviewRequest
 from qnsp_policy.testing import engine_toys as toys
 from qnsp_policy.testing.engine_toys import ToyWorkspace
@@ -114,3 +118,18 @@ def test_the_real_engine_goes_on_over_torn_files_and_leaves_no_lock(toy: ToyWork
     apply(toys.order(toy, [], gone, salt="destroy"), settings=toy.settings)
     assert records.read_state(toy.settings.backend).units == {}
     assert not lock.exists()
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_runs_that_take_the_engine_s_lock_go_on_over_one_that_was_left(toy: ToyWorkspace) -> None:
+    """A `stack init` and a `state unprotect` that were killed, as random kills found: whoever holds the lease frees the lock."""
+    lock = toy.folder / ".qnsp/state/pulumi/.pulumi/locks/organization/qnsp/enclave.a/0b0b0b0b.json"
+    with EngineHost() as host:
+        unit = toys.enclave("a", toys.process("enclave-a-0-guest"))
+        driver = StackDriver(toy.settings, unit, Processes(), ignore, host)
+        for run in (driver.create, driver.unprotect):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            lock.write_bytes(b'{"pid": 1, "username": "x", "hostname": "y", "timestamp": "2026-11-21T00:00:00Z"}')
+            run()
+            assert not lock.exists()
