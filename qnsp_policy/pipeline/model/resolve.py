@@ -14,7 +14,7 @@ from qnsp_policy.pipeline.model.references import RefTo, reference_fields, value
 from qnsp_policy.pipeline.model.scalars import Address, IdentityName, ResourcePath
 
 MAX_GUESSES = 100
-"""Missing documents for which the nearest one is looked up; the rest is told without."""
+"""Misses for which the nearest name is looked up; the rest is told without."""
 
 
 def check_references(
@@ -52,11 +52,14 @@ def check_references(
                         guesses -= 1
                 elif target is IdentityName:
                     if identities is not None and text not in identities and model is not TrustRoot:
-                        problems.append(_no_identity(source, path, text, identities, project))
+                        problems.append(_no_identity(source, path, text, identities, project, guess=guesses > 0))
+                        guesses -= 1
                 elif target is ResourcePath:
-                    problem = _resource(source, path, ResourcePath(text), known, keys, broken=broken_keys)
+                    resource = ResourcePath(text)
+                    problem = _resource(source, path, resource, known, keys, broken=broken_keys, guess=guesses > 0)
                     if problem is not None:
                         problems.append(problem)
+                        guesses -= 1
     _cycles(edges, addressed, problems)
     _told_once(typed, addressed, problems)
 
@@ -112,16 +115,23 @@ def _identities(typed: Mapping[Address, Document], project: Project | None) -> f
 
 
 def _no_identity(
-    source: SourceDocument, path: tuple[PathPart, ...], name: str, known: frozenset[str], project: Project | None
+    source: SourceDocument,
+    path: tuple[PathPart, ...],
+    name: str,
+    known: frozenset[str],
+    project: Project | None,
+    *,
+    guess: bool,
 ) -> DocumentError:
-    guess = nearest(name, known)
+    near = nearest(name, known) if guess else None
     root = project.spec.trust_root if project else "TrustRoot"
+    some = f", or name one of: {', '.join(sorted(known)[:8])}" if guess else ""
     return source.problem(
         "QNSP-REF-003",
         f"{shown(name)} is no identity of {root}",
         *path,
-        label=f"did you mean `{guess}`?" if guess else "",
-        next_step=None if guess else f"add it to {root}, or name one of: {', '.join(sorted(known)[:8])}",
+        label=f"did you mean `{near}`?" if near else "",
+        next_step=None if near else f"add it to {root}{some}",
     )
 
 
@@ -142,26 +152,28 @@ def _resource(
     keys: Mapping[str, frozenset[str]],
     *,
     broken: bool,
+    guess: bool,
 ) -> DocumentError | None:
+    near: str | None = None
     if Address(f"Tenant/{resource.tenant}") not in known:
-        tenants = sorted(address.partition("/")[2] for address in known if address.startswith("Tenant/"))
-        guess = nearest(resource.tenant, tenants)
+        if guess:
+            near = nearest(resource.tenant, (a.partition("/")[2] for a in known if a.startswith("Tenant/")))
         return source.problem(
             "QNSP-REF-005",
             f"{shown(resource)} belongs to Tenant/{resource.tenant}, but no such tenant exists",
             *path,
-            next_step=f"nearest: Tenant/{guess}" if guess else "begin the path with the name of a tenant",
+            next_step=f"nearest: Tenant/{near}" if near else "begin the path with the name of a tenant",
         )
     if resource.wildcard or broken or resource.key in keys.get(resource.tenant, frozenset()):
         return None
-    names = keys.get(resource.tenant, frozenset())
-    guess = nearest(resource.key, names)
+    if guess:
+        near = nearest(resource.key, keys.get(resource.tenant, frozenset()))
     return source.problem(
         "QNSP-REF-007",
         f"no KeyHierarchy of Tenant/{resource.tenant} has the key {resource.key}",
         *path,
-        label=f"did you mean `{resource.tenant}/{guess}`?" if guess else "",
-        next_step=None if guess else f"add `{resource.key}` to its KeyHierarchy",
+        label=f"did you mean `{resource.tenant}/{near}`?" if near else "",
+        next_step=None if near else f"add `{resource.key}` to its KeyHierarchy",
     )
 
 

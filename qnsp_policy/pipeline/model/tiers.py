@@ -23,6 +23,9 @@ ASSURANCE_ORDER = ("simulated", "measured-boot", "provider-isolation", "hardware
 PROTECTIONS = ("atRest", "cpuTee", "gpuCc", "teeIo", "signedResponses", "signedDatasets")
 ROTATIONS = ("root", "model", "data", "api", "session")
 
+MAX_CHAIN = 64
+"""Tiers from one to the last that it extends: a person can still follow so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -123,13 +126,20 @@ def resolve_tier(address: Address, lookup: Callable[[Address], CryptoTier]) -> R
     """Flatten a tier along `extends`.
 
     Raises:
-        DocumentError: QNSP-REF-006 a cycle, QNSP-MOD-020 a field that no tier of the chain says.
+        DocumentError: QNSP-REF-006 a cycle, QNSP-MOD-020 a field that no tier of the chain says, QNSP-MOD-023 a chain beyond `MAX_CHAIN`.
     """
     chain: list[CryptoTier] = []
     next_: Address | None = address
     while next_ is not None:
         if any(next_ == tier.address for tier in chain):
             raise DocumentError("QNSP-REF-006", f"{next_} extends itself", subject=next_)
+        if len(chain) == MAX_CHAIN:
+            raise DocumentError(
+                "QNSP-MOD-023",
+                f"{address} extends a tier that extends a tier, and so on: more than {MAX_CHAIN} of them",
+                subject=address,
+                next_step="say in this tier what it takes from so far away, and extend a nearer one",
+            )
         chain.append(lookup(next_))
         next_ = chain[-1].spec.extends
     specs = [tier.spec for tier in chain]

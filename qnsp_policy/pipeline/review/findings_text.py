@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from qnsp_policy.pipeline.review.escape import terminal
+from qnsp_policy.pipeline.review.most import SHOWN, not_shown
 from qnsp_policy.pipeline.review.style import Paint, Style, plain
 from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity
 
@@ -20,12 +21,14 @@ _STYLES: Mapping[str, Style] = {"critical": "bad", "high": "bad", "medium": "war
 def render_report(
     report: RulesReport, *, seconds: float | None = None, show_waived: bool = False, paint: Paint = plain
 ) -> str:
-    """The findings that are not waived (all with `show_waived`), then one line that counts everything."""
+    """The findings that are not waived (waived ones too with `show_waived`), the worst `SHOWN` of them, then one line that counts all."""
     shown = [finding for finding in report.findings if show_waived or finding.waived_by is None]
-    blocks = [render_finding(finding, paint=paint) for finding in shown]
+    blocks = [render_finding(finding, paint=paint) for finding in shown[:SHOWN]]
+    if rest := not_shown(terminal(finding.rule) for finding in shown[SHOWN:]):
+        blocks.append(rest)
     blocks += [
         f"{paint('note', 'note')}  {terminal(waiver)} silences nothing any more; remove it"
-        for waiver in report.unused_waivers
+        for waiver in report.unused_waivers[:SHOWN]
     ]
     return "\n\n".join([*blocks, summary(report, seconds=seconds)])
 

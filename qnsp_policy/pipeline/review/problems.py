@@ -7,6 +7,7 @@ from typing import Protocol
 
 from qnsp_policy.errors import Place, QnspError
 from qnsp_policy.pipeline.review.escape import terminal
+from qnsp_policy.pipeline.review.most import SHOWN, not_shown
 from qnsp_policy.pipeline.review.style import Paint, plain
 
 
@@ -24,9 +25,11 @@ class NoLines:
 
 
 def render_problems(problems: Sequence[QnspError], *, files: Lines | None = None, paint: Paint = plain) -> str:
-    """All problems, one block each, and a count where there are several."""
+    """The problems, one block each up to `SHOWN`, and a count where there are several."""
     files = files or NoLines()
-    blocks = [_block(problem, files, paint) for problem in problems]
+    blocks = [_block(problem, files, paint) for problem in problems[:SHOWN]]
+    if rest := not_shown(problem.code for problem in problems[SHOWN:]):
+        blocks.append(rest)
     places = {problem.place.file for problem in problems if problem.place}
     if len(problems) > 1:
         where = f" in {len(places)} file{'s' if len(places) != 1 else ''}" if places else ""

@@ -6,7 +6,7 @@ import pytest
 
 from qnsp_policy.errors import DocumentError, DocumentErrors
 from qnsp_policy.pipeline.model import Address, Workspace, build
-from qnsp_policy.pipeline.model.tiers import intersect
+from qnsp_policy.pipeline.model.tiers import MAX_CHAIN, intersect
 from qnsp_policy.testing.every_kind import every_kind_files
 
 
@@ -143,3 +143,27 @@ def test_a_stated_edge_between_families_is_checked() -> None:
     with pytest.raises(DocumentErrors) as raised:
         build(files)
     assert {problem.code for problem in raised.value.problems} == {"QNSP-MOD-022"}
+
+
+def _chained(tiers: int) -> dict[str, bytes]:
+    """The every-kind workspace with so many more tiers, each of which extends the one before it."""
+    documents = [
+        f"""apiVersion: qnsp.policy/v1
+kind: CryptoTier
+metadata: {{name: chained-{number}}}
+spec: {{family: chained, level: 1, ordered: false, source: ours, extends: CryptoTier/{before}}}
+"""
+        for number in range(tiers)
+        for before in [f"chained-{number - 1}" if number else "hip5-tier-0"]
+    ]
+    return {**every_kind_files(), "chained.yaml": "---\n".join(documents).encode()}
+
+
+def test_a_chain_of_tiers_has_an_end() -> None:
+    """A chain that nobody can follow is refused at the first tier that is too far, not worked through for minutes."""
+    assert build(_chained(MAX_CHAIN - 1)).tier(Address(f"CryptoTier/chained-{MAX_CHAIN - 2}")).kem.allowed
+    with pytest.raises(DocumentErrors) as raised:
+        build(_chained(MAX_CHAIN))
+    assert [(problem.code, problem.subject) for problem in raised.value.problems] == [
+        ("QNSP-MOD-023", f"CryptoTier/chained-{MAX_CHAIN - 1}")
+    ]
