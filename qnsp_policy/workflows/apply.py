@@ -22,7 +22,7 @@ from qnsp_policy.pipeline.review.ledger_text import denial_lines
 from qnsp_policy.pipeline.trust.authorisation import read_plan_file
 from qnsp_policy.workflows.journal import Journal, settle
 from qnsp_policy.workflows.ledger import denials_since
-from qnsp_policy.workflows.runtime import engine_settings, open_backend, open_ledger, read_plan
+from qnsp_policy.workflows.runtime import asked_elsewhere, engine_settings, open_backend, open_ledger, read_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,8 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
         parallel=options.parallel,
         progress=lambda text: events(Event(EventKind.MESSAGE, text=text)),
     )
+    if told := asked_elsewhere(workspace):
+        events(Event(EventKind.MESSAGE, text=told))
     payload = plan.payload
     order = ApplyOrder(
         plan_digest=plan.digest,

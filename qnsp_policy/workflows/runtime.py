@@ -21,7 +21,8 @@ from qnsp_policy.kernel.ledger.record import LedgerRecord
 from qnsp_policy.kernel.ledger.store_edge import AppendedRecord, FileLedger, LedgerReader
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.model import Workspace
-from qnsp_policy.pipeline.model.kinds import KeyBroker
+from qnsp_policy.pipeline.model.kinds import KeyBroker, Platform
+from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.world.backend import Backend, Portable
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
 from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState, RecordedUnit
@@ -177,6 +178,18 @@ def engine_settings(
     )
 
 
+def asked_elsewhere(workspace: Workspace) -> str:
+    """Who answers in the place of AWS, in words; empty where AWS itself does or nothing is on it."""
+    urls = ", ".join(dict.fromkeys(_aws_endpoints().values()))
+    on_aws = any(isinstance(platform.spec, AwsPlatform) for platform in workspace.of_kind(Platform))
+    return f"AWS is asked at {urls}: whoever answers there is trusted as AWS is" if urls and on_aws else ""
+
+
+def _aws_endpoints() -> dict[str, str]:
+    """Variables of the environment that say where AWS is asked; none where AWS itself is."""
+    return {name: url for name, url in sorted(os.environ.items()) if name.startswith("AWS_ENDPOINT_URL")}
+
+
 def refuse_plain_endpoints(workspace: Workspace) -> None:
     """In production nobody reads what is said to AWS, nor answers in its place.
 
@@ -185,8 +198,8 @@ def refuse_plain_endpoints(workspace: Workspace) -> None:
     """
     if workspace.project.spec.environment != "production":
         return
-    for name, url in sorted(os.environ.items()):
-        if name.startswith("AWS_ENDPOINT_URL") and not url.startswith("https://"):
+    for name, url in _aws_endpoints().items():
+        if not url.startswith("https://"):
             raise OperatorError(
                 "QNSP-OPS-140",
                 f"{name} is {url}: in production AWS is asked over TLS only",
@@ -229,6 +242,7 @@ def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observ
 
 __all__ = [
     "WorkspaceLedger",
+    "asked_elsewhere",
     "engine_settings",
     "ledger_reader",
     "observe",

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from pulumi_qnsp.components.aws_balancer import BalancerArgs, balancer
+from pulumi_qnsp.components.aws_fleet import FleetArgs, fleet
+from pulumi_qnsp.components.aws_keys import keys
+from qnsp_policy.pipeline.plan.declaration import Declaration
 from qnsp_policy.pipeline.plan.values import Step, Unit
-from qnsp_stacks.aws_outline import balancer_steps, fleet_steps, keys_args, keys_steps, resources
+from qnsp_stacks.aws_declared import component, member, providers
+from qnsp_stacks.aws_outline import FLEET_TYPES, balancer_steps, fleet_steps, keys_args, keys_steps, resources
 from qnsp_stacks.declared import make, outline_of
+from qnsp_stacks.identity import key_id_of
 from qnsp_stacks.shapes import objects
+
+
+def declare(unit: Unit) -> Declaration:
+    """Fleet, passage, keys and objects; exports `url`, `tlsKeyId` and the name under which the network reaches it."""
+    inputs = unit.inputs
+    args = FleetArgs.of(inputs["fleet"], inputs["network"])
+    store = component("qnsp:aws:Keys", "keys", keys(keys_args(inputs))) if inputs.get("keys") else []
+    way = component("qnsp:aws:Balancer", "passage", balancer(BalancerArgs.of(inputs["balancer"], inputs["network"])))
+    members = component(FLEET_TYPES[args.kind], "fleet", fleet(args, target_groups=[member("targets", "arn")]))
+    behind = [item.known_as for item in (*way, *members) if not item.component]
+    held = objects(inputs["broker"], inputs.get("objects", []), after=behind)
+    outputs = {
+        "url": inputs["broker"]["url"],
+        "tlsKeyId": key_id_of(inputs["broker"]["tls"].get("key")),
+        "reachedAt": member("balancer", "dns_name"),
+    }
+    made = (*providers(inputs["platform"], inputs.get("keyAdmin")), *store, *way, *members, *held)
+    return Declaration(made, outputs)
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
@@ -16,13 +40,10 @@ def outline(unit: Unit) -> tuple[Step, ...]:
 
 
 def program(unit: Unit) -> None:
-    """Make them; export `url`, `tlsKeyId` and the name under which the network reaches it."""
+    """Make them within a Pulumi program."""
     import pulumi
 
     from pulumi_qnsp.components.aws import FLEETS, Balancer, Keys, Providers
-    from pulumi_qnsp.components.aws_balancer import BalancerArgs
-    from pulumi_qnsp.components.aws_fleet import FleetArgs
-    from qnsp_stacks.identity import key_id_of
 
     inputs = unit.inputs
     providers = Providers(inputs["platform"], inputs.get("keyAdmin"))
@@ -38,4 +59,4 @@ def program(unit: Unit) -> None:
     pulumi.export("reachedAt", passage["balancer"].dns_name)  # type: ignore[attr-defined]
 
 
-__all__ = ["outline", "program", "resources"]
+__all__ = ["declare", "outline", "program", "resources"]

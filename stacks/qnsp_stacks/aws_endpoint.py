@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pulumi_qnsp.components.aws_balancer import BalancerArgs, balancer
+from pulumi_qnsp.components.children import Child
+from pulumi_qnsp.components.children import Ref as ChildRef
+from qnsp_policy.pipeline.plan.declaration import Declaration
 from qnsp_policy.pipeline.plan.values import Step, Unit
 from qnsp_stacks import endpoint as local
+from qnsp_stacks.aws_declared import component, member, providers, resource
 from qnsp_stacks.aws_outline import balancer_steps, resources
 from qnsp_stacks.declared import make
+
+
+def declare(unit: Unit) -> Declaration:
+    """Passage, attachment, configuration and gateway; exports `url`, `keyId`, `assurance` and the name in the network."""
+    inputs = unit.inputs
+    way = component("qnsp:aws:Balancer", "passage", balancer(BalancerArgs.of(inputs["balancer"], inputs["network"])))
+    attached = resource(
+        Child(
+            "aws:autoscaling/attachment:Attachment",
+            "attachment",
+            {"autoscaling_group_name": inputs["group"], "lb_target_group_arn": ChildRef("targets", "arn")},
+            ("autoscaling_group_name",),
+        )
+    )
+    behind = tuple(item.known_as for item in (*way, attached) if not item.component)
+    told = local.declare(unit)
+    both = [replace(item, after=(*behind, *item.after)) for item in told.resources]
+    outputs = {**told.outputs, "reachedAt": member("balancer", "dns_name")}
+    return Declaration((*providers(inputs["platform"]), *way, attached, *both), outputs)
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
@@ -17,12 +43,11 @@ def outline(unit: Unit) -> tuple[Step, ...]:
 
 
 def program(unit: Unit) -> None:
-    """Make them; export `url`, `keyId`, `assurance` and the name under which the network reaches it."""
+    """Make them within a Pulumi program."""
     import pulumi
     import pulumi_aws
 
     from pulumi_qnsp.components.aws import Balancer, Providers
-    from pulumi_qnsp.components.aws_balancer import BalancerArgs
 
     inputs = unit.inputs
     providers = Providers(inputs["platform"])
@@ -42,4 +67,4 @@ def program(unit: Unit) -> None:
     pulumi.export("reachedAt", passage["balancer"].dns_name)  # type: ignore[attr-defined]
 
 
-__all__ = ["outline", "program", "resources"]
+__all__ = ["declare", "outline", "program", "resources"]

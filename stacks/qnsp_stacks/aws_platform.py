@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pulumi_qnsp.components.aws_foundation import FoundationArgs, foundation
+from qnsp_policy.pipeline.plan.declaration import Declaration
 from qnsp_policy.pipeline.plan.values import Step, Unit
+from qnsp_stacks.aws_declared import component, member, providers
 from qnsp_stacks.aws_outline import foundation_steps, resources
+
+
+def declare(unit: Unit) -> Declaration:
+    """Network, records and roles; exports what other units stand in."""
+    inputs = unit.inputs
+    network = inputs["foundation"]["network"]
+    children = foundation(FoundationArgs.of(inputs["foundation"]))
+    names = [child.name for child in children]
+    subnets = [member(f"subnet-{zone}") for zone in network["zones"] if f"subnet-{zone}" in names]
+    outputs: dict[str, Any] = {
+        "vpcId": network["vpc"] or member("network"),
+        "subnetIds": list(network["subnets"] or subnets),
+        "storagePrefixListId": member("endpoint-s3", "prefix_list_id") if "endpoint-s3" in names else "",
+        "organisationPolicies": inputs["foundation"]["organisationPolicies"],
+    }
+    made = component("qnsp:aws:Foundation", "foundation", children)
+    return Declaration((*providers(inputs["platform"]), *made), outputs)
 
 
 def outline(unit: Unit) -> tuple[Step, ...]:
@@ -12,11 +34,10 @@ def outline(unit: Unit) -> tuple[Step, ...]:
 
 
 def program(unit: Unit) -> None:
-    """Make it; export what other units stand in."""
+    """Make them within a Pulumi program."""
     import pulumi
 
     from pulumi_qnsp.components.aws import Foundation, Providers
-    from pulumi_qnsp.components.aws_foundation import FoundationArgs
 
     inputs = unit.inputs
     network = inputs["foundation"]["network"]
@@ -29,4 +50,4 @@ def program(unit: Unit) -> None:
     pulumi.export("organisationPolicies", inputs["foundation"]["organisationPolicies"])
 
 
-__all__ = ["outline", "program", "resources"]
+__all__ = ["declare", "outline", "program", "resources"]

@@ -9,7 +9,7 @@ import pytest
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.testing.aws_examples import initialised
-from qnsp_policy.workflows.runtime import refuse_plain_endpoints
+from qnsp_policy.workflows.runtime import asked_elsewhere, refuse_plain_endpoints
 
 
 def test_a_plain_endpoint_is_refused_in_production_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +25,13 @@ def test_a_plain_endpoint_is_refused_in_production_only(tmp_path: Path, monkeypa
     assert "AWS_ENDPOINT_URL_KMS" in caught.value.message
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "https://vpce-0.kms.eu-west-1.vpce.amazonaws.com")
     refuse_plain_endpoints(load(root))
+
+
+def test_who_answers_in_the_place_of_aws_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each address, where something is on AWS; nothing where AWS itself is asked."""
+    root = initialised(tmp_path, "aws-snp")
+    assert not asked_elsewhere(load(root))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5599")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:5599")
+    told = asked_elsewhere(load(root))
+    assert told == "AWS is asked at http://127.0.0.1:5599: whoever answers there is trusted as AWS is"

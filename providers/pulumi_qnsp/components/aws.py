@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from pulumi_qnsp.components.aws_balancer import BalancerArgs, balancer
 from pulumi_qnsp.components.aws_fleet import FleetArgs, fleet
 from pulumi_qnsp.components.aws_foundation import FoundationArgs, foundation
 from pulumi_qnsp.components.aws_keys import KeysArgs, keys
+from pulumi_qnsp.components.aws_provider import ENGINE, KEEPER, provider
 from pulumi_qnsp.components.children import Child, Ref
 
 
@@ -57,29 +57,18 @@ def class_of(token: str) -> Any:
 
 
 class Providers:
-    """The providers of one unit: the engine's role, and the key administrator's where keys are made.
-
-    Both refuse another account than the document's, so that wrong credentials never change anything.
-    """
+    """The providers of one unit: the engine's role, and the key administrator's where keys are made."""
 
     def __init__(self, platform: Mapping[str, Any], key_admin: str | None = None) -> None:
-        self.default = self._provider("aws", platform, platform.get("role"))
-        self.keeper = self._provider("aws-key-admin", platform, key_admin) if key_admin else None
+        self.default = self._made(ENGINE, platform, platform.get("role"))
+        self.keeper = self._made(KEEPER, platform, key_admin) if key_admin else None
 
     @staticmethod
-    def _provider(name: str, platform: Mapping[str, Any], role: str | None) -> pulumi_aws.Provider:
-        assumed = [pulumi_aws.ProviderAssumeRoleArgs(role_arn=role, session_name="qnsp-policy")] if role else None
-        elsewhere = sorted(value for key, value in os.environ.items() if key.startswith("AWS_ENDPOINT_URL"))
-        if elsewhere:
-            pulumi.log.warn(f"AWS is asked at {', '.join(elsewhere)}: whoever answers there is trusted as AWS is")
-        return pulumi_aws.Provider(
-            name,
-            region=platform["region"],
-            allowed_account_ids=[platform["account"]],
-            assume_roles=assumed,
-            # A server at an address has no name for each bucket.
-            s3_use_path_style=True if elsewhere else None,
-        )
+    def _made(name: str, platform: Mapping[str, Any], role: str | None) -> pulumi_aws.Provider:
+        told = provider(platform, role)
+        # The SDK writes members of a dictionary as they are into the provider's JSON, under names that the plugin ignores.
+        roles = [pulumi_aws.ProviderAssumeRoleArgs(**one) for one in told.pop("assume_roles") or ()]
+        return pulumi_aws.Provider(name, assume_roles=roles or None, **told)
 
 
 class Foundation(_Component):

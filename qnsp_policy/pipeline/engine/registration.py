@@ -1,14 +1,14 @@
 """A declaration told to the engine's resource monitor directly, without Pulumi's SDK.
 
-The SDK's bookkeeping of outputs costs several milliseconds a resource and grows with the square of their number; a unit
-of ours is plain values, whose only unknown members are those that its outputs name (`Ref`). What is sent is what the SDK
-would send for the same resources; a test under the real engine holds both against each other.
+The SDK's bookkeeping of outputs costs several milliseconds a resource and grows with the square of their number, and its classes
+of AWS take seconds to load; a declaration is plain values, whose only unknown members are those that it names (`Ref`). What is sent is
+what the SDK would send for the same resources; tests hold both against each other, under the engine and under Pulumi's mocks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -61,20 +61,33 @@ class DeclaredProgram(language_pb2_grpc.LanguageRuntimeServicer):
         try:
             async with grpc.aio.insecure_channel(request.monitor_address, options=_GRPC_CHANNEL_OPTIONS) as channel:
                 monitor = resource_pb2_grpc.ResourceMonitorStub(channel)
-                await _Registration(self._declaration, monitor, request.project, request.stack).run()
+                where = {"project": request.project, "stack": request.stack, "preview": request.dryRun}
+                await run_declaration(self._declaration, monitor, **where)
+        except ValueError as error:
+            return language_pb2.RunResponse(error=str(error))
         except grpc.aio.AioRpcError as error:
             if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
                 return language_pb2.RunResponse(error=error.details() or error.code().name)
         return language_pb2.RunResponse()
 
 
+async def run_declaration(declaration: Declaration, monitor: Any, *, project: str, stack: str, preview: bool) -> None:
+    """Tell a monitor of everything that a declaration holds, as far as each can be made, and of its outputs.
+
+    Raises:
+        ValueError: what another resource gives is not known although that one was made.
+    """
+    await _Registration(declaration, monitor, project=project, stack=stack, preview=preview).run()
+
+
 class _Registration:
     """One run of a declaration."""
 
-    def __init__(self, declaration: Declaration, monitor: Any, project: str, stack: str) -> None:
+    def __init__(self, declaration: Declaration, monitor: Any, *, project: str, stack: str, preview: bool) -> None:
         self._declaration = declaration
         self._monitor = monitor
         self._root = f"{project}-{stack}"
+        self._preview = preview
 
     async def run(self) -> None:
         root = await self._monitor.RegisterResource(
@@ -91,43 +104,51 @@ class _Registration:
         tasks: dict[str, asyncio.Task[Any]] = {}
         try:
             for item in self._declaration.resources:
-                before = [tasks[name] for name in item.after]
-                tasks[item.name] = asyncio.ensure_future(self._register(item, root.urn, before))
+                first = dict.fromkeys([*item.after, *_refs(item.inputs), *filter(None, (item.parent, item.provider))])
+                before = {key: tasks[key] for key in first}
+                tasks[item.known_as] = asyncio.ensure_future(self._register(item, root.urn, before))
             made = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
         except BaseException:
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
             raise
-        states = {name: {} if answer is None else answer.object for name, answer in made.items()}
-        await self._monitor.RegisterResourceOutputs(
-            resource_pb2.RegisterResourceOutputsRequest(
-                urn=root.urn, outputs=_struct(_known(dict(self._declaration.outputs), states))
-            )
-        )
+        for item in self._declaration.resources:
+            if item.component and made[item.known_as] is not None:
+                await self._outputs(made[item.known_as].urn, {})
+        await self._outputs(root.urn, _known(dict(self._declaration.outputs), made))
         await self._monitor.SignalAndWaitForShutdown(empty_pb2.Empty())
 
-    async def _register(self, item: Declared, parent: str, before: list[asyncio.Task[Any]]) -> Any:
-        urns = []
-        for task in before:
-            answer = await task
-            if answer is None:
+    async def _outputs(self, urn: str, outputs: Mapping[str, Any]) -> None:
+        told = resource_pb2.RegisterResourceOutputsRequest(urn=urn, outputs=_struct(outputs))
+        await self._monitor.RegisterResourceOutputs(told)
+
+    async def _register(self, item: Declared, root: str, before: Mapping[str, asyncio.Task[Any]]) -> Any:
+        made = {}
+        for key, task in before.items():
+            made[key] = await task
+            if made[key] is None:
                 return None
-            urns.append(answer.urn)
-        none = resource_pb2.RegisterResourceRequest.PropertyDependencies()
+        leans_on = {name: [made[key].urn for key in dict.fromkeys(_refs(value))] for name, value in item.inputs.items()}
+        urns = [made[key].urn for key in item.after] + [urn for found in leans_on.values() for urn in found]
         answer = await self._monitor.RegisterResource(
             resource_pb2.RegisterResourceRequest(
                 type=item.type,
                 name=item.name,
-                parent=parent,
-                custom=True,
-                object=_struct(item.inputs),
+                parent=made[item.parent].urn if item.parent else root,
+                custom=not item.component,
+                object=_struct({name: self._value(value, made) for name, value in item.inputs.items()}),
                 protect=item.protect,
-                dependencies=urns,
-                propertyDependencies=dict.fromkeys(item.inputs, none),
-                # A name is one thing in the world: made before the old one is deleted, the new one would go with it.
-                deleteBeforeReplace=True,
-                deleteBeforeReplaceDefined=True,
+                dependencies=list(dict.fromkeys(urns)),
+                propertyDependencies={
+                    name: resource_pb2.RegisterResourceRequest.PropertyDependencies(urns=found)
+                    for name, found in leans_on.items()
+                },
+                provider=_provider(made[item.provider]) if item.provider else "",
+                version=item.version,
+                ignoreChanges=item.ignore,
+                deleteBeforeReplace=bool(item.alone),
+                deleteBeforeReplaceDefined=item.alone is not None and not item.component,
                 acceptSecrets=True,
                 acceptResources=True,
                 supportsPartialValues=True,
@@ -136,14 +157,46 @@ class _Registration:
         )
         return answer if answer.result == resource_pb2.SUCCESS else None
 
+    def _value(self, value: Any, made: Mapping[str, Any]) -> Any:
+        """An input with what others gave in the place of each `Ref`; only a preview may not know that yet."""
+        if isinstance(value, Ref):
+            found = _member(made[value.resource], value.member)
+            if found == UNKNOWN and not self._preview:
+                raise ValueError(f"{value.resource} was made, but its provider does not say its {value.member}")
+            return found
+        if isinstance(value, Mapping):
+            return {name: self._value(member, made) for name, member in value.items()}
+        return [self._value(item, made) for item in value] if isinstance(value, list) else value
 
-def _known(value: Any, states: Mapping[str, Any]) -> Any:
+
+def _refs(value: Any) -> Iterator[str]:
+    """The key of every resource that a value leans on."""
     if isinstance(value, Ref):
-        state = states[value.resource]
-        return _plain(state[value.member]) if value.member in state else UNKNOWN
+        yield value.resource
+    elif isinstance(value, Mapping | list):
+        for member in value.values() if isinstance(value, Mapping) else value:
+            yield from _refs(member)
+
+
+def _provider(answer: Any) -> str:
+    return f"{answer.urn}::{answer.id or UNKNOWN}"
+
+
+def _member(answer: Any, name: str) -> Any:
+    """What a registered resource says; what it does not say is not known yet."""
+    if answer is None:
+        return UNKNOWN
+    if name == "id":
+        return answer.id or UNKNOWN
+    return _plain(answer.object[name]) if name in answer.object else UNKNOWN
+
+
+def _known(value: Any, made: Mapping[str, Any]) -> Any:
+    if isinstance(value, Ref):
+        return _member(made[value.resource], value.member)
     if isinstance(value, Mapping):
-        return {name: _known(member, states) for name, member in value.items()}
-    return [_known(item, states) for item in value] if isinstance(value, list) else value
+        return {name: _known(member, made) for name, member in value.items()}
+    return [_known(item, made) for item in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
@@ -159,4 +212,4 @@ def _struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
     return made
 
 
-__all__ = ["UNKNOWN", "DeclaredProgram"]
+__all__ = ["UNKNOWN", "DeclaredProgram", "run_declaration"]

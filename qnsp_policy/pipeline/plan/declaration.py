@@ -22,10 +22,17 @@ class Declared:
     Attributes:
         type: Pulumi type token.
         name: Pulumi name, unique in the unit.
-        inputs: all of them, plain.
+        inputs: all of them, plain; of others' resources a `Ref` may stand anywhere in a value.
         security: names of the inputs that a preview under the lock must still show as the plan holds them.
-        after: names of resources that come first.
+        after: keys of resources that come first.
         protect: Pulumi refuses to delete it until a plan lifts that.
+        key: what others of the unit call it; its name where that is unique.
+        parent: key of the component that it is part of, None for the stack.
+        component: whether it is only what others are part of.
+        provider: key of the provider that makes it, "" for one that the engine finds itself.
+        version: of the provider's plugin.
+        ignore: names of inputs that others change and we leave to them.
+        alone: whether the old one must go before a new one can be made; None leaves that to the provider.
     """
 
     type: str
@@ -34,6 +41,19 @@ class Declared:
     security: tuple[str, ...] = ()
     after: tuple[str, ...] = field(default=())
     protect: bool = False
+    key: str = ""
+    parent: str | None = None
+    component: bool = False
+    provider: str = ""
+    version: str = ""
+    ignore: tuple[str, ...] = ()
+    # A name of ours is one thing in the world: made before the old one is deleted, the new one would go with it.
+    alone: bool | None = True
+
+    @property
+    def known_as(self) -> str:
+        """Its key within the declaration."""
+        return self.key or self.name
 
     @property
     def step(self) -> Step:
@@ -43,7 +63,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A member of a resource's state that is known when it has been made."""
+    """A member of a resource's state that is known when it has been made; `id` is the resource's own."""
 
     resource: str
     member: str
