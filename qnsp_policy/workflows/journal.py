@@ -7,7 +7,7 @@ command that holds the lease.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def catch_up(ledger: WorkspaceLedger, backend: Backend, *, now: datetime) -> App
 
 
 def settle(root: Path, workspace: Workspace, *, now: datetime, lock_timeout: float = 0.0) -> AppendedRecord | None:
-    """Take the lease and record the last run if it is not.
+    """Take the lease and record the last run if it is not; a destroy that left nothing but its end to say has come to it.
 
     Raises:
         LockHeld: somebody is at work.
@@ -95,7 +95,12 @@ def settle(root: Path, workspace: Workspace, *, now: datetime, lock_timeout: flo
     if records.read_run(backend).serial == 0:
         return None
     with Lease.acquire(backend, purpose="record of the last run", wait_seconds=lock_timeout):
-        return catch_up(open_ledger(root, workspace), backend, now=now)
+        noted = catch_up(open_ledger(root, workspace), backend, now=now)
+        run = records.read_run(backend)
+        ended = run.status == records.APPLIED or backend.list("units/")
+        if not ended and _kind(backend, run.plan_digest) == "destroy":
+            records.write_run(backend, replace(run, status=records.APPLIED))
+        return noted
 
 
 def summary(record: ApplyRecord) -> dict[str, Any]:

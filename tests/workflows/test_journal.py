@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.kernel.crypto import dsse
+from qnsp_policy.kernel.crypto.canonical import jcs
+from qnsp_policy.kernel.crypto.keys import generate
+from qnsp_policy.kernel.crypto.signer import SoftwareSigner
 from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.order import ApplyRecord, Status, UnitOutcome
 from qnsp_policy.pipeline.model import Workspace
@@ -68,6 +72,18 @@ def test_an_apply_killed_at_work_is_recorded_as_interrupted(root: Path) -> None:
     """Nobody knows what it did; that it was there is not lost."""
     settle(root, ran(root, 1, status=records.RUNNING, said=False), now=NOW)
     assert noted(root) == [("apply", {"serial": 1, "interrupted": True, "late": True})]
+
+
+@pytest.mark.parametrize("destroy", [True, False])
+def test_a_destroy_killed_before_it_said_its_end_has_come_to_it(root: Path, *, destroy: bool) -> None:
+    """Where no unit is left; an apply that was killed before its first unit has not."""
+    workspace = ran(root, 1, status=records.RUNNING, said=False)
+    payload = jcs({"formatVersion": "1.0", "options": {"destroy": destroy}})
+    envelope = dsse.sign(dsse.PLAN_TYPE, payload, SoftwareSigner("alice", (generate("Ed25519"),)))
+    backend = open_backend(root, workspace)
+    backend.put(records.plan_key(PLAN), envelope.to_json())
+    settle(root, workspace, now=NOW)
+    assert records.read_run(backend).status == (records.APPLIED if destroy else records.RUNNING)
 
 
 def test_an_apply_that_said_so_is_not_recorded_again(root: Path) -> None:

@@ -272,7 +272,7 @@ def test_a_broker_keeps_the_trust_root_it_was_made_with(state: RecordedState) ->
 
 
 def test_findings_that_block_are_judged_by_the_level_in_force(state: RecordedState) -> None:
-    """A plan with a blocking finding may be looked at and is not applied; a waived one does not block."""
+    """A plan with a blocking finding may be looked at and is not applied; a waived one does not block, and none blocks the end of everything."""
     finding = Finding("crypto/x", Severity.HIGH, "Tenant/clinic", ("spec",), Place("a.yaml", 1), "too weak", "fix it")
     changed = Clinic(change={"lease: 12h": "lease: 6h"})
     plan = changed.plan(state, findings=(finding,))
@@ -282,6 +282,8 @@ def test_findings_that_block_are_judged_by_the_level_in_force(state: RecordedSta
     waived = changed.plan(state, findings=(replace(finding, waived_by="Waiver/w"),))
     assert waived.payload["blocking"] == 0
     verify_plan(approved(signed(waived), state, BOB), state, now=NOW)
+    gone = Clinic().plan(state, findings=(finding,), destroy=True)
+    verify_plan(approved(signed(gone), state, BOB, CAROL), state, now=NOW)
 
 
 def test_a_missing_sealed_key_is_told_at_its_line() -> None:
