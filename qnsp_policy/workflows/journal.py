@@ -78,6 +78,7 @@ def catch_up(ledger: WorkspaceLedger, backend: Backend, *, now: datetime) -> App
             "ledger records, then plan again",
         )
     if last == run.serial:
+        ledger.log.tidy()
         return None
     record = records.read_apply(backend, run.serial)
     data = summary(record) if record is not None else {"serial": run.serial, "interrupted": True}

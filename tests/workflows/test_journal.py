@@ -64,7 +64,10 @@ def test_an_apply_killed_before_its_record_is_recorded_once(root: Path) -> None:
     """By the next command that holds the lease, as late; a second look adds nothing."""
     workspace = ran(root, 1)
     assert settle(root, workspace, now=NOW) is not None
+    left = open_ledger(root, workspace).log.folder / "checkpoint.dsse.json.new"
+    left.write_bytes(b"of a writer that was killed behind its checkpoint")
     assert settle(root, workspace, now=NOW) is None
+    assert not left.exists()
     assert noted(root) == [("apply", {**summary(applied(1)), "late": True})]
 
 

@@ -452,6 +452,14 @@ class FileLedger(LedgerReader):
                     aside = self.folder / _ORPHANS / where.replace("/", "_")
                     aside.parent.mkdir(exist_ok=True)
                     path.replace(aside)
+        self._drop_staged()
+
+    def tidy(self) -> None:
+        """Removes what a killed writer left beside the checkpoint; the next append would do so, too."""
+        with self._locked():
+            self._drop_staged()
+
+    def _drop_staged(self) -> None:
         for path in self.folder.glob("*" + _NEW):
             path.unlink(missing_ok=True)
 
