@@ -18,6 +18,7 @@ from typing import Any
 from qnsp_policy.errors import OperatorError
 from qnsp_policy.kernel.crypto.keyfile_edge import write_key_file
 from qnsp_policy.kernel.crypto.keys import PublicKey, generate
+from qnsp_policy.kernel.files_edge import write_whole
 from qnsp_policy.kernel.ports_edge import free_ports
 from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.model import Address, Workspace
@@ -129,7 +130,7 @@ def _make(
     progress("signing the documents as the publisher and the owners")
     _sign(directory, load(directory))
     _schema(directory)
-    _genesis(directory, load(directory), secrets.token_hex(16), now)
+    _genesis(directory, load(directory), now)
 
 
 def _count(directory: Path) -> int:
@@ -169,7 +170,7 @@ def adopt_workspace(directory: Path, *, digest: str, now: datetime) -> Initialis
     """Write the genesis record of a cloned workspace whose TrustRoot has the digest that was kept outside.
 
     Raises:
-        OperatorError: the TrustRoot has another digest, or there is a genesis record already.
+        OperatorError: the TrustRoot has another digest, or there is a genesis record of another.
     """
     from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 
@@ -187,14 +188,12 @@ def adopt_workspace(directory: Path, *, digest: str, now: datetime) -> Initialis
     (directory / ".qnsp").mkdir(mode=0o700, exist_ok=True)
     if not (directory / ".qnsp/passphrase").exists():
         write_passphrase(directory)
-    made = _genesis(directory, workspace, secrets.token_hex(16), now)
+    made = _genesis(directory, workspace, now)
     return Initialised(str(directory), made.workspace_id, made.trust_root_digest, ("wrote the genesis record",))
 
 
 def write_passphrase(directory: Path) -> None:
-    descriptor = os.open(directory / ".qnsp/passphrase", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(32) + "\n")
+    write_whole(directory / ".qnsp/passphrase", f"{secrets.token_urlsafe(32)}\n".encode())
 
 
 def _keys(directory: Path) -> dict[str, Any]:
@@ -317,22 +316,25 @@ def _schema(directory: Path) -> None:
     (directory / ".qnsp/schema.json").write_text(json.dumps(json_schema()) + "\n", encoding="utf-8")
 
 
-def _genesis(directory: Path, workspace: Workspace, workspace_id: str, now: datetime) -> Initialised:
-    """The genesis record, into the backend and into the ledger."""
+def _genesis(directory: Path, workspace: Workspace, now: datetime) -> Initialised:
+    """The genesis record, into the backend and into the ledger; one of the same TrustRoot that is there already is taken on."""
+    from qnsp_policy.pipeline.engine.records import read_genesis
     from qnsp_policy.pipeline.trust.from_documents import trust_root_value
     from qnsp_policy.pipeline.world.recorded import Genesis
     from qnsp_policy.workflows.runtime import open_backend, open_ledger, write_genesis
 
-    genesis = Genesis(workspace_id, trust_root_value(workspace), now)
-    write_genesis(open_backend(directory, workspace), genesis)
-    open_ledger(directory, workspace).note(
-        "genesis",
-        actor="init",
-        subject=workspace.project.metadata.name,
-        data={"workspaceId": workspace_id, "trustRootDigest": genesis.trust_root.digest},
-        now=now,
+    backend, value = open_backend(directory, workspace), trust_root_value(workspace)
+    genesis = read_genesis(backend)
+    if genesis is None or genesis.trust_root.digest != value.digest:
+        genesis = Genesis(secrets.token_hex(16), value, now)
+        write_genesis(backend, genesis)
+    ledger, data = (
+        open_ledger(directory, workspace),
+        {"workspaceId": genesis.workspace_id, "trustRootDigest": value.digest},
     )
-    return Initialised(str(directory), workspace_id, genesis.trust_root.digest)
+    if not any(record.type == "genesis" and record.data == data for _, record in ledger.log.records(0, 256)):
+        ledger.note("genesis", actor="init", subject=workspace.project.metadata.name, data=data, now=now)
+    return Initialised(str(directory), genesis.workspace_id, genesis.trust_root.digest)
 
 
 __all__ = ["Initialised", "adopt_workspace", "init_workspace"]

@@ -247,6 +247,7 @@ def test_without_a_genesis_record_nothing_is_planned(ws: Path, capsys: pytest.Ca
     assert wrong["code"] == "QNSP-OPS-012"
     adopted = adopt_workspace(ws, digest=wrong["got"], now=datetime.now(UTC))
     assert adopted.trust_root_digest == wrong["got"]
+    assert adopt_workspace(ws, digest=wrong["got"], now=datetime.now(UTC)) == adopted, "one that was killed goes on"
     assert run(capsys, ws, "plan")["changes"]
 
 

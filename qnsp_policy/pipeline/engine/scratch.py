@@ -15,7 +15,7 @@ import json
 import re
 from pathlib import Path
 
-from qnsp_policy.kernel.files_edge import write_whole
+from qnsp_policy.kernel.files_edge import sweep, write_whole
 from qnsp_policy.pipeline.engine.settings import PROJECT
 
 _META = b"version: 1\n"
@@ -39,6 +39,7 @@ def stack_folder(folder: Path, stack: str, *, passphrase: bool) -> Path:
     found = _bytes(settings) if passphrase else None
     if found and not _SETTINGS.fullmatch(found):
         settings.unlink()
+    sweep(work)
     return work
 
 
