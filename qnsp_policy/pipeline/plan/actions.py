@@ -6,8 +6,9 @@ else is previewed by the engine in one batch. A unit that is gone from the docum
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from qnsp_policy.errors import EngineError
 from qnsp_policy.pipeline.plan.structure import Difference, differences
@@ -88,7 +89,7 @@ def _action(situation: Situation, unit: Unit, previewed: Mapping[str, tuple[Plan
     if unit.id not in previewed:
         raise EngineError("QNSP-PLN-031", f"the engine gave no preview of {unit.id}", subject=unit.id)
     steps = previewed[unit.id]
-    changed = tuple(differences(recorded.inputs, unit.inputs))
+    changed = tuple(_changed(situation, unit, recorded))
     drift = tuple(situation.drifted.get(unit.id, ()))
     reasons = [*_reasons(unit, changed), *(Reason(f"the world differs: {text}") for text in drift)]
     if recorded.depends_on != unit.depends_on and not changed:
@@ -98,6 +99,25 @@ def _action(situation: Situation, unit: Unit, previewed: Mapping[str, tuple[Plan
     ops = {step.op for step in steps}
     op = Op.REPLACE if Op.REPLACE in ops or unit.id in situation.replace else Op.UPDATE
     return Action(unit.id, op, tuple(reasons) or (Reason("its recorded form is older"),), changed, steps)
+
+
+def _changed(situation: Situation, unit: Unit, recorded: RecordedUnit) -> Iterator[Difference]:
+    """What differs from what was applied; a value that another unit gave, and gives still, is no difference to its empty place."""
+    given = []
+    for reference in unit.references:
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in reference.pointer.split("/")[1:]]
+        source, held = situation.recorded.units.get(reference.unit), _at(recorded.inputs, parts)
+        if source is not None and held is not None and held == source.outputs.get(reference.output):
+            given.append(".".join(parts))
+    for difference in differences(recorded.inputs, unit.inputs):
+        if difference.path not in given:
+            yield difference
+
+
+def _at(value: Any, parts: Sequence[str]) -> Any:
+    for part in parts:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _reasons(unit: Unit, changed: Sequence[Difference]) -> list[Reason]:
