@@ -209,12 +209,22 @@ def lock_release(root: Path, *, force: bool, now: datetime) -> dict[str, Any]:
         LockHeld: its owner is at work and `force` was not given.
     """
     workspace = load(root)
-    before = lease.release_by_force(open_backend(root, workspace), force=force)
+
+    def noted(record: lease.LeaseRecord) -> None:
+        # First the record, then the deed: a release that is killed in between is done, and recorded, again.
+        open_ledger(root, workspace).note(
+            "takeover", actor="lock release", subject="lease", data=_released(record, force=force), now=now
+        )
+
+    before = lease.release_by_force(open_backend(root, workspace), force=force, before=noted)
     if before.owner is None:
         return {"released": False, "text": "nobody holds it"}
-    data = {"holder": before.describe(), "token": before.token, "forced": force}
-    open_ledger(root, workspace).note("takeover", actor="lock release", subject="lease", data=data, now=now)
+    data = _released(before, force=force)
     return {"released": True, "text": f"released; it was held by {before.describe()}", **data}
+
+
+def _released(record: lease.LeaseRecord, *, force: bool) -> dict[str, Any]:
+    return {"holder": record.describe(), "token": record.token, "forced": force}
 
 
 def must_answer(root: Path, units: Mapping[str, RecordedUnit]) -> None:

@@ -119,8 +119,15 @@ def read(backend: Backend) -> tuple[LeaseRecord, str] | None:
     return None if found is None else (LeaseRecord.from_bytes(found[0]), found[1])
 
 
-def release_by_force(backend: Backend, *, force: bool) -> LeaseRecord:
+def release_by_force(
+    backend: Backend, *, force: bool, before: Callable[[LeaseRecord], object] = lambda _: None
+) -> LeaseRecord:
     """Free a lease that somebody left behind (`lock release`).
+
+    Args:
+        backend: where it lies.
+        force: also where its owner is at work or its record cannot be read.
+        before: told what it is when it is about to be freed; not called where it is free.
 
     Returns:
         What it was.
@@ -144,6 +151,7 @@ def release_by_force(backend: Backend, *, force: bool) -> LeaseRecord:
     if not force and not is_abandoned(record, _now()):
         raise _held(record)
     _end_processes(record)
+    before(record)
     freed = LeaseRecord(record.token + 1, takeover=f"released by force from {record.describe()}")
     backend.put(KEY, _bytes(freed), if_match=found[1])
     return record
