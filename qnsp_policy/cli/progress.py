@@ -14,10 +14,11 @@ from qnsp_policy.cli.options import Session
 from qnsp_policy.cli.output import paint_of
 from qnsp_policy.pipeline.review.escape import terminal
 from qnsp_policy.pipeline.review.style import Paint
-from qnsp_policy.workflows.progress import left
+from qnsp_policy.workflows.progress import in_words
 
 if TYPE_CHECKING:
     from rich.status import Status
+    from rich.text import Text
 
     from qnsp_policy.pipeline.engine.events import Event, Listener
 
@@ -46,6 +47,21 @@ class _Story:
             from rich.text import Text
 
             self._status.update(Text(terminal(text)))
+
+    def watch(self, words: Callable[[], str]) -> None:
+        """The same, asked again whenever it is drawn: an estimate shrinks while nothing is heard."""
+        if self._status is not None:
+            self._status.update(_Living(words))
+
+
+class _Living:
+    def __init__(self, words: Callable[[], str]) -> None:
+        self._words = words
+
+    def __rich__(self) -> Text:
+        from rich.text import Text
+
+        return Text(terminal(self._words()))
 
 
 def on_terminal(session: Session) -> bool:
@@ -100,12 +116,17 @@ def apply_story(session: Session) -> Iterator[Listener]:
     lock = threading.Lock()
     paint = paint_of(session)
     working: list[str] = []
-    began, total, ended = time.monotonic(), 0, 0
+    total, ended, over = 0, 0, 0.0
+
+    def now() -> str:
+        done = [f"{ended} of {total} units"] if 0 < ended < total else []
+        rest = over - time.monotonic()
+        return ", ".join([*done, *([in_words(rest)] if rest > 0 else []), *working])
 
     with _story(session) as story:
 
         def listen(event: Event) -> None:
-            nonlocal total, ended
+            nonlocal total, ended, over
             # Whoever listened may be gone (a closed pipe or terminal): the work goes on, and its end says so.
             with lock, contextlib.suppress(OSError):
                 if session.format == "ndjson":
@@ -123,16 +144,10 @@ def apply_story(session: Session) -> Iterator[Listener]:
                     working.remove(event.unit)
                 ended += kind in {"unit-done", "unit-failed", "unit-skipped"}
                 if kind.startswith("unit-"):
-                    story.now(", ".join([*_so_far(ended, total, time.monotonic() - began), *working]))
+                    over = time.monotonic() + event.left if event.left else 0.0
+                    story.watch(now)
 
         yield listen
-
-
-def _so_far(ended: int, total: int, seconds: float) -> list[str]:
-    """How many units are done, and how long the others will take as it looks now."""
-    if not 0 < ended < total:
-        return []
-    return [f"{ended} of {total} units, {left(ended / total, seconds)}"]
 
 
 def event_json(event: Event) -> dict[str, object]:
@@ -146,6 +161,7 @@ def event_json(event: Event) -> dict[str, object]:
         "wave": event.wave,
         "seconds": round(event.seconds, 3),
         "of": event.of,
+        "left": round(event.left),
     }
     return {name: value for name, value in members.items() if value not in ("", 0)}
 

@@ -18,11 +18,16 @@ from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyReco
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.workspace_edge import load
 from qnsp_policy.pipeline.plan.envelope import verify_plan
+from qnsp_policy.pipeline.plan.values import Op
 from qnsp_policy.pipeline.review.ledger_text import denial_lines
 from qnsp_policy.pipeline.trust.authorisation import read_plan_file
+from qnsp_policy.workflows.estimate import Estimate
 from qnsp_policy.workflows.journal import Journal, settle
 from qnsp_policy.workflows.ledger import denials_since
 from qnsp_policy.workflows.runtime import asked_elsewhere, engine_settings, open_backend, open_ledger, read_plan
+
+_LOOKED_AT = 3
+"""Earlier applies that are asked how long their units took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,14 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
     if told := asked_elsewhere(workspace):
         events(Event(EventKind.MESSAGE, text=told))
     payload = plan.payload
+    todo = {
+        action.unit: action.op.value
+        for action in plan.actions.values()
+        if action.op is not Op.NO_OP and not action.skipped
+    }
+    earlier = [
+        record for serial in range(run.serial, 0, -1)[:_LOOKED_AT] if (record := records.read_apply(backend, serial))
+    ]
     order = ApplyOrder(
         plan_digest=plan.digest,
         envelope=plan.file,
@@ -112,7 +125,7 @@ def apply_plan(root: Path, path: Path, options: ApplyOptions, *, now: datetime, 
         record = apply(
             order,
             settings=settings,
-            events=events,
+            events=Estimate(todo, earlier, parallel=options.parallel, events=events),
             lock_timeout=options.lock_timeout,
             begun=journal.begun,
             ended=journal.ended,

@@ -42,8 +42,12 @@ def by_fraction(progress: Progress, what: str, clock: Callable[[], float] = time
 
 def left(fraction: float, seconds: float) -> str:
     """An estimate in words, of work of which a part took so long."""
-    remaining = seconds / fraction - seconds
-    return f"some {remaining / 60:.0f} min left" if remaining >= 100 else f"some {max(remaining, 1):.0f} s left"
+    return in_words(seconds / fraction - seconds)
+
+
+def in_words(seconds: float) -> str:
+    """How long something will still take: an estimate is told as one."""
+    return f"about {seconds / 60:.0f} min left" if seconds >= 100 else f"about {max(seconds, 1):.0f} s left"
 
 
 def nobody(text: str) -> None:
@@ -51,4 +55,4 @@ def nobody(text: str) -> None:
     del text
 
 
-__all__ = ["Progress", "by_fraction", "in_tenths", "left", "nobody"]
+__all__ = ["Progress", "by_fraction", "in_tenths", "in_words", "left", "nobody"]

@@ -39,9 +39,19 @@ def test_an_apply_tells_how_many_units_are_done_and_what_is_left() -> None:
         listen(Event(EventKind.WAVE, wave=1, of=4))
         for unit in ("tenant/a", "tenant/b"):
             listen(Event(EventKind.UNIT_STARTED, unit))
+        listen(Event(EventKind.UNIT_DONE, "tenant/a", op="create", left=5000))
+    assert "1 of 4 units, about 83 min left, tenant/b" in watched.getvalue()
+
+
+def test_where_nothing_is_known_no_time_is_told() -> None:
+    """How many are done is known without."""
+    watched = Terminal()
+    with apply_story(session(watched)) as listen:
+        listen(Event(EventKind.WAVE, wave=1, of=4))
+        listen(Event(EventKind.UNIT_STARTED, "tenant/b"))
         listen(Event(EventKind.UNIT_DONE, "tenant/a", op="create"))
-    assert "1 of 4 units, some " in watched.getvalue()
-    assert " left, tenant/b" in watched.getvalue()
+    assert "1 of 4 units, tenant/b" in watched.getvalue()
+    assert " left" not in watched.getvalue()
 
 
 def test_the_last_unit_leaves_nothing_to_estimate() -> None:
@@ -58,8 +68,8 @@ def test_the_last_unit_leaves_nothing_to_estimate() -> None:
 def test_what_is_of_interest_only_while_it_lasts_is_told_to_a_terminal(stream: io.StringIO, told: bool) -> None:
     """A log of a pipeline holds none of it."""
     with patient(session(stream)) as tell:
-        tell("reading the documents: 40%, some 8 s left")
-    assert ("some 8 s left" in stream.getvalue()) is told
+        tell("reading the documents: 40%, about 8 s left")
+    assert ("about 8 s left" in stream.getvalue()) is told
 
 
 def test_a_terminal_that_is_told_nothing_sees_nothing() -> None:

@@ -28,18 +28,18 @@ def test_short_work_is_not_told() -> None:
 def test_long_work_is_told_once_a_second() -> None:
     """The part that is done, and what is left at this pace."""
     assert told(iter([0.0, 0.5, 2.0, 2.5, 4.0, 8.0]), [0.1, 0.2, 0.25, 0.5, 1.0]) == [
-        "reading: 20%, some 8 s left",
-        "reading: 50%, some 4 s left",
+        "reading: 20%, about 8 s left",
+        "reading: 50%, about 4 s left",
     ]
 
 
 @pytest.mark.parametrize(
     ("fraction", "seconds", "words"),
     [
-        (0.5, 0.1, "some 1 s left"),
-        (0.5, 99, "some 99 s left"),
-        (0.5, 100, "some 2 min left"),
-        (0.01, 60, "some 99 min left"),
+        (0.5, 0.1, "about 1 s left"),
+        (0.5, 99, "about 99 s left"),
+        (0.5, 100, "about 2 min left"),
+        (0.01, 60, "about 99 min left"),
     ],
 )
 def test_an_estimate_is_in_words(fraction: float, seconds: float, words: str) -> None:

@@ -35,6 +35,7 @@ class Event:
         wave: number of the wave, from 1.
         seconds: how long it took, where something ended.
         of: how many units the run works at, told with each wave.
+        left: seconds that the run will still take, by what is known (`workflows.estimate`); 0 where nothing is.
     """
 
     kind: EventKind
@@ -45,6 +46,7 @@ class Event:
     wave: int = 0
     seconds: float = 0.0
     of: int = 0
+    left: float = 0.0
 
 
 Listener = Callable[[Event], None]
