@@ -65,7 +65,6 @@ def resource(child: Child, *, parent: str | None = None) -> Declared:
         provider=key_of(f"provider {aws_provider.KEEPER if child.keeper else aws_provider.ENGINE}"),
         version=aws_provider.VERSION,
         ignore=tuple(camel(name) for name in child.ignore),
-        alone=None,
     )
 
 

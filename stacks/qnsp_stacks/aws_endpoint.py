@@ -57,7 +57,7 @@ def program(unit: Unit) -> None:
         "attachment",
         autoscaling_group_name=inputs["group"],
         lb_target_group_arn=passage["targets"].arn,  # type: ignore[attr-defined]
-        opts=pulumi.ResourceOptions(provider=providers.default),
+        opts=pulumi.ResourceOptions(provider=providers.default, delete_before_replace=True),
     )
     both = make(local.declare(unit).resources, behind=[way, attached])
     made = both[inputs["endpoint"]["name"]]

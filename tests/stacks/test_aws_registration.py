@@ -98,7 +98,7 @@ def test_who_makes_what_and_what_is_kept(unit: Unit, loop: asyncio.AbstractEvent
             by = "aws-key-admin" if kind in KEEPERS else "aws"
             assert one["provider"].split("::")[3] == by, name
             assert one["protect"] == (kind in PROTECTED)
-            assert one["deletes first"] == (False, False)
+            assert one["deletes first"] == (True, True)
         text = json.dumps(one["inputs"])
         assert not [secret for secret in SECRETS if secret in text], name
         assert one["ignored"] == (["targetGroupArns"] if _shares_its_targets(unit, kind) else [])

@@ -34,6 +34,8 @@ class _Component(pulumi.ComponentResource):
             provider=providers.keeper if child.keeper else providers.default,
             depends_on=[self.children[name] for name in child.after],
             protect=child.protect,
+            # Names are ours and given once: made before the old one is gone, the new one would be refused.
+            delete_before_replace=True,
             ignore_changes=list(child.ignore) or None,
         )
         inputs = {name: self._resolved(value) for name, value in child.inputs.items() if value is not None}

@@ -491,8 +491,9 @@ def _made_anew(action: Action, unit: Unit) -> tuple[Step, ...]:
     """The resources of a unit that the plan replaces although nothing about them asks for it (`--replace`)."""
     if action.op is not Op.REPLACE or any(item.op is Op.REPLACE for item in action.steps):
         return ()
-    # A sealed key is protected, and anew it would be the same bytes: it stays.
-    return tuple(step for step in outlines()[unit.program](unit) if step.type != "qnsp:broker:SealedKey")
+    # What is protected stays: a key, or records, made anew would be the loss of the old ones. A component is nothing of its own.
+    shown = outlines()[unit.program](unit)
+    return tuple(step for step in shown if step.type not in PROTECTED and not step.type.startswith("qnsp:aws:"))
 
 
 def _held(anew: tuple[Step, ...], driver: StackDriver) -> tuple[Step, ...]:

@@ -442,8 +442,17 @@ class StackDriver:
             yield address
 
     def _urns(self, steps: Sequence[Step]) -> list[str]:
-        urns = (f"urn:pulumi:{self.name}::{PROJECT}::{step.type}::{step.name}" for step in steps)
-        return [word for urn in urns for word in ("--replace", urn)]
+        above = (
+            {s.name: s.type for s in programs.outlines()[self.unit.program](self.unit) if s.parent is None}
+            if steps
+            else {}
+        )
+        words: list[str] = []
+        for step in steps:
+            # A resource of a component is named with the component's type.
+            kind = f"{above[step.parent]}${step.type}" if step.parent else step.type
+            words += ["--replace", f"urn:pulumi:{self.name}::{PROJECT}::{kind}::{step.name}"]
+        return words
 
     def _locking(self, what: str, call: Callable[[], str]) -> str:
         """Run an operation that takes the engine's own lock; free that lock first if a dead run left it.

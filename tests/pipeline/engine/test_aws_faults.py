@@ -268,3 +268,17 @@ def test_of_two_operators_at_once_one_works(cloud: Cloud) -> None:
             refused.set()
         assert _whole(first.result())
     assert len(cloud.groups()) == 1
+
+
+def test_a_fleet_is_made_anew_when_that_is_asked_for(cloud: Cloud) -> None:
+    """`--replace` names each resource where it stands, under its component; the component itself is nothing to replace."""
+    cloud.apply(cloud.order())
+
+    def templates() -> list[str]:
+        return [one["LaunchTemplateId"] for one in cloud("ec2").describe_launch_templates()["LaunchTemplates"]]
+
+    before = templates()
+    assert _whole(cloud.apply(toys.order(cloud.toy, [cloud.fleet], [Action(cloud.fleet.id, Op.REPLACE)])))
+    assert len(templates()) == 1
+    assert templates() != before
+    assert [group["AutoScalingGroupName"] for group in cloud.groups()] == [GROUP]
