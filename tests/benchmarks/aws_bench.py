@@ -2,7 +2,8 @@
 
 Nothing here is AWS: the server is the test double of tests/plugins/aws (moto) on loopback, in a process of its own for what is timed against
 it. Every figure of an apply is given beside the time that the server itself was at work, once as fast as moto answers and once with
-as long before every answer as AWS takes.
+as long before every answer as AWS takes; and once with a plugin that asks nobody, which is what the engine itself takes: two starts of it and
+of the plugin (preview and up), and a state that is saved after every step. Against moto alone that dominates; at AWS's pace the calls do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from qnsp_policy.testing import engine_toys as toys
 from qnsp_policy.testing.aws_examples import initialised, planned, units_of
 from qnsp_policy.workflows.sealing import seal_file
 from tests.plugins.aws.session import Aws
-from tests.plugins.aws.stand_in import install
+from tests.plugins.aws.stand_in import IDLE, install
 from tests.plugins.aws.world import made_units
 
 REGIONS = ("eu-west-1", "eu-central-1", "us-east-2")
@@ -225,21 +226,10 @@ def look_figures(units: Mapping[str, Unit], double: Server) -> dict[str, float]:
 
 def apply_figures(units: Mapping[str, Unit], double: Server, latency: float) -> dict[str, float]:
     """The engine's apply of the platform's unit, beside the time of the API itself."""
-    found = toolchain.find("pulumi", environment=os.environ)
-    if found is None:
-        raise SystemExit("pulumi is not built: make setup")
     double.ask("reset")
     double.ask("latency", str(latency))
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{install(Path(folder) / 'plugins')}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        toy = toys.ToyWorkspace.make(Path(folder) / "toy", found.path, environment=environment)
-        unit = units["platform/cloud"]
-        order = toys.order(toy, [unit], [toys.create(unit)])
-        double.ask("clear")
-        started = time.perf_counter()
-        apply(order, settings=toy.settings)
-        seconds, told = time.perf_counter() - started, double.ask("figures")
+    unit = units["platform/cloud"]
+    seconds, told = _applied(unit, double)
     double.ask("latency", "0")
     label = f"apply of one unit, {latency * 1000:.0f} ms before every answer"
     return {
@@ -253,6 +243,27 @@ def apply_figures(units: Mapping[str, Unit], double: Server, latency: float) -> 
     }
 
 
+def floor_figures(units: Mapping[str, Unit], double: Server) -> dict[str, float]:
+    """The same apply with a plugin that asks nobody: what remains at any speed of the API."""
+    seconds, _ = _applied(units["platform/cloud"], double, **{IDLE: "1"})
+    return {"apply of one unit, a plugin that asks nobody: seconds": seconds}
+
+
+def _applied(unit: Unit, double: Server, **more: str) -> tuple[float, Any]:
+    found = toolchain.find("pulumi", environment=os.environ)
+    if found is None:
+        raise SystemExit("pulumi is not built: make setup")
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{install(Path(folder) / 'plugins')}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, **more, "PATH": path, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        toy = toys.ToyWorkspace.make(Path(folder) / "toy", found.path, environment=environment)
+        order = toys.order(toy, [unit], [toys.create(unit)])
+        double.ask("clear")
+        started = time.perf_counter()
+        apply(order, settings=toy.settings)
+        return time.perf_counter() - started, double.ask("figures")
+
+
 def measure(fleets: int) -> dict[str, float]:
     """Every figure."""
     with tempfile.TemporaryDirectory() as folder, server() as double:
@@ -260,6 +271,7 @@ def measure(fleets: int) -> dict[str, float]:
         figures = plan_figures(root)
         units = units_of(planned(root))
         figures |= look_figures(units, double)
+        figures |= floor_figures(units, double)
         figures |= apply_figures(units, double, 0.0)
         return figures | apply_figures(units, double, LATENCY)
 

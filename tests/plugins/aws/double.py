@@ -104,7 +104,8 @@ class Double:
     _busy: list[tuple[float, float]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _server: BaseWSGIServer | None = None
-    _moto: Any = None
+    _app: Any = None
+    _alone: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
@@ -113,7 +114,7 @@ class Double:
 
     def __enter__(self) -> Self:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", self.port, self, threaded=True, request_handler=MotoRequestHandler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
@@ -173,7 +174,8 @@ class Double:
                 self.trail.record(service, operation, _region(environ), _access_key(environ), body)
             with self._lock:
                 self.calls[f"{service}:{operation}"] += 1
-                self.seconds += ended - begun
+                # Calls that wait for another are no time of the API, one call after another.
+                self.seconds += ended - begun - environ.get(_WAITED, 0.0)
                 self._busy.append((begun, ended))
 
     def _answer(self, service: str, operation: str, environ: Environ, body: bytes, start: Start) -> Iterable[bytes]:
@@ -197,7 +199,7 @@ class Double:
             return self._signing_key(body, environ, start)
 
         def carried() -> list[bytes]:
-            return [b"".join(self._moto(environ, start))] if fault is None else self._lost(environ)
+            return [self._moto(environ, start)] if fault is None else self._lost(environ)
 
         try:
             played = self.players is not None and service == "autoscaling"
@@ -210,20 +212,24 @@ class Double:
             self._hold_members(environ)
         return answer
 
+    def _moto(self, environ: Environ, start: Start) -> bytes:
+        """One call at a time: moto walks its plain dictionaries while another call adds to them, and answers 500 then."""
+        asked = time.monotonic()
+        with self._alone:
+            environ[_WAITED] = time.monotonic() - asked
+            return b"".join(self._app(environ, start))
+
     def _lost(self, environ: Environ) -> list[bytes]:
         """Carried out; the connection ends before the answer."""
-        b"".join(self._moto(environ, lambda *_, **__: None))
+        self._moto(environ, lambda *_, **__: None)
         raise ConnectionAbortedError("hand-made: the answer is lost")
 
     def _signing_key(self, body: bytes, environ: Environ, start: Start) -> Iterable[bytes]:
         """Hand-made: moto has no ML-DSA keys; one of another kind is given the name, and signs nothing that verifies."""
         asked = json.loads(body)
         told = json.dumps(asked | {"KeySpec": "ECC_NIST_P384"}).encode()
-        answer = b"".join(
-            self._moto(
-                environ | {"wsgi.input": io.BytesIO(told), "CONTENT_LENGTH": str(len(told))}, lambda *_, **__: None
-            )
-        )
+        asked_as = {"wsgi.input": io.BytesIO(told), "CONTENT_LENGTH": str(len(told))}
+        answer = self._moto(environ | asked_as, lambda *_, **__: None)
         made = json.loads(answer)["KeyMetadata"]
         get_backend("kms")[made["AWSAccountId"]][_region(environ)].keys[made["KeyId"]].key_spec = asked["KeySpec"]
         made |= {"KeySpec": asked["KeySpec"], "CustomerMasterKeySpec": asked["KeySpec"]}
@@ -292,6 +298,7 @@ class Double:
         return [json.dumps(told).encode()]
 
 
+_WAITED = "qnsp.waited"
 _REFRESH = frozenset({"StartInstanceRefresh", "DescribeInstanceRefreshes"})
 
 

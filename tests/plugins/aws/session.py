@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 Json = dict[str, Any]
@@ -21,14 +22,20 @@ class Aws:
 
     def __init__(self, args: Json) -> None:
         self.region = args.get("region") or "eu-west-1"
-        session = boto3.Session(region_name=self.region)
+        core = botocore.session.get_session()
+        session = boto3.Session(region_name=self.region, botocore_session=core)
         roles = decoded(args.get("assumeRoles")) or []
         self.account = session.client("sts").get_caller_identity()["Account"]
         for role in roles:
             taken = session.client("sts").assume_role(
                 RoleArn=role["roleArn"], RoleSessionName=role.get("sessionName") or "stand-in"
             )["Credentials"]
-            session = boto3.Session(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], self.region)
+            role_core = botocore.session.get_session()
+            # Each session looks through the descriptions of every service otherwise: twice a third of a second.
+            role_core.register_component("data_loader", core.get_component("data_loader"))
+            session = boto3.Session(
+                taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], self.region, role_core
+            )
             self.account = role["roleArn"].split(":")[4]
         allowed = decoded(args.get("allowedAccountIds")) or [self.account]
         if self.account not in allowed:
