@@ -1,4 +1,4 @@
-"""The SCP and the RCP that keep key administration apart; for the organisation's management account to put in force.
+"""The SCP and the RCP that keep key administration and records apart; for the organisation's management account to put in force.
 
 What an account cannot keep from its own administrators its organisation can: neither policy is applied by this program, and neither binds the
 management account itself. A key of ours is known by its mark, the tag `qnsp:workspace`, and nobody takes the mark away, the key
@@ -10,6 +10,7 @@ policy has at most 5,120 characters); AWS KMS Developer Guide, "ABAC for AWS KMS
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qnsp_policy.kernel.crypto.canonical import jcs
@@ -44,10 +45,34 @@ _ROLE = (
     "iam:UpdateAssumeRolePolicy",
     "iam:UpdateRole",
 )
+_TRAIL = (
+    "cloudtrail:DeleteTrail",
+    "cloudtrail:PutEventSelectors",
+    "cloudtrail:StopLogging",
+    "cloudtrail:UpdateTrail",
+)
+_BUCKETS = (
+    "s3:DeleteBucket",
+    "s3:DeleteBucketPolicy",
+    "s3:PutBucketObjectLockConfiguration",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketVersioning",
+    "s3:PutEncryptionConfiguration",
+    "s3:PutLifecycleConfiguration",
+)
+"""What would keep the trail from delivering, or new records from lasting."""
+_LOGS = ("logs:DeleteLogGroup", "logs:DeleteLogStream", "logs:PutRetentionPolicy")
 
 
 def organisation_policies(
-    *, partition: str, admin: str, workspace: str, trail: str = "", engine: str | None = None
+    *,
+    partition: str,
+    admin: str,
+    workspace: str,
+    trail: str = "",
+    buckets: Sequence[str] = (),
+    logs: str = "",
+    engine: str | None = None,
 ) -> Json:
     """Both policies.
 
@@ -56,22 +81,29 @@ def organisation_policies(
         admin: ARN of the key administrator's role.
         workspace: its name, the value of every key's mark.
         trail: ARN of the trail that records what is done to keys, "" for none.
-        engine: ARN of the role that makes the trail and may change it.
+        buckets: ARNs of the buckets of its records and of evidence.
+        logs: ARN of the log groups, with a wildcard, "" for none.
+        engine: ARN of the role that makes trail, buckets and logs and may change them.
 
     Raises:
         ValueError: one is longer than AWS Organizations takes.
     """
     service = [*_keys(f"arn:{partition}:kms:*:*:key/*", admin, workspace)]
     service.append(_deny("NobodyOfTheAccountChangesTheKeyAdministrator", _ROLE, admin))
+    apart = {"ArnNotEquals": {"aws:PrincipalArn": engine}} if engine else {}
     if trail:
-        stops = (
-            "cloudtrail:DeleteTrail",
-            "cloudtrail:PutEventSelectors",
-            "cloudtrail:StopLogging",
-            "cloudtrail:UpdateTrail",
+        service.append(_deny("NobodySilencesTheTrail", _TRAIL, trail, apart))
+    if buckets:
+        service.append(_deny("NobodyChangesWhereRecordsLie", _BUCKETS, [*buckets], apart))
+        # Not by the engine's role either: it deletes no records.
+        objects = [f"{bucket}/*" for bucket in buckets]
+        service.append(_deny("NobodyShortensTheRecords", ("s3:BypassGovernanceRetention",), objects))
+    if logs:
+        service.append(_deny("NobodyShortensTheLogs", _LOGS, logs, apart))
+        flows = ("ec2:DeleteFlowLogs",)
+        service.append(
+            _deny("NobodyEndsTheFlowLogs", flows, f"arn:{partition}:ec2:*:*:vpc-flow-log/*", _ours(workspace) | apart)
         )
-        apart = {"ArnNotEquals": {"aws:PrincipalArn": engine}} if engine else {}
-        service.append(_deny("NobodySilencesTheTrail", stops, trail, apart))
     ours = _ours(workspace)
     resource = [
         *_keys("*", admin, workspace),
@@ -118,7 +150,7 @@ def _keys(resource: str, admin: str, workspace: str) -> list[Json]:
     ]  # fmt: skip
 
 
-def _deny(sid: str, actions: tuple[str, ...], resource: str, condition: Json | None = None) -> Json:
+def _deny(sid: str, actions: tuple[str, ...], resource: str | list[str], condition: Json | None = None) -> Json:
     found: Json = {"Sid": sid, "Effect": "Deny", "Action": list(actions), "Resource": resource}
     return found | ({"Condition": condition} if condition else {})
 

@@ -21,7 +21,10 @@ KEY = "arn:aws:kms:eu-west-1:012345678901:key/1"
 OURS: dict[str, Any] = {f"aws:ResourceTag/{MARK}": "prod"}
 EVIDENCE = {IMAGE: "a0" * 48}
 WORDS = ("serviceControlPolicy", "resourceControlPolicy")
-MADE = organisation_policies(partition="aws", admin=ADMIN, workspace="prod", engine=APPLY, trail=TRAIL)
+BUCKET, LOGS = "arn:aws:s3:::qnsp-prod-trail", "arn:aws:logs:eu-west-1:012345678901:log-group:/qnsp/prod/"
+MADE = organisation_policies(
+    partition="aws", admin=ADMIN, workspace="prod", engine=APPLY, trail=TRAIL, buckets=[BUCKET], logs=f"{LOGS}*"
+)
 
 
 def passes(word: str, principal: str, action: str, *contexts: Mapping[str, Any], resource: str = KEY) -> bool:
@@ -101,6 +104,31 @@ def test_neither_role_nor_trail_is_changed_from_within() -> None:
     assert passes(word, APPLY, "cloudtrail:UpdateTrail", resource=TRAIL)
 
 
+RECORDS = [
+    ("s3:DeleteBucketPolicy", BUCKET, {}, True),
+    ("s3:PutBucketPolicy", BUCKET, {}, True),
+    ("s3:PutEncryptionConfiguration", BUCKET, {}, True),
+    ("s3:PutBucketObjectLockConfiguration", BUCKET, {}, True),
+    ("s3:BypassGovernanceRetention", f"{BUCKET}/AWSLogs/1", {}, False),
+    ("logs:DeleteLogGroup", f"{LOGS}flow:*", {}, True),
+    ("logs:PutRetentionPolicy", f"{LOGS}flow", {}, True),
+    ("ec2:DeleteFlowLogs", "arn:aws:ec2:eu-west-1:012345678901:vpc-flow-log/fl-1", OURS, True),
+]
+
+
+@pytest.mark.parametrize(("action", "resource", "context", "engine"), RECORDS)
+def test_records_are_not_cut_off_or_shortened_beside_the_trail(
+    action: str, resource: str, context: Mapping[str, Any], engine: bool
+) -> None:
+    """A bucket that refuses the trail silences it too; only the role that makes them changes them, and nobody passes their lock by."""
+    word = "serviceControlPolicy"
+    for principal in (ADMIN, ROOT, FLEET, OTHER):
+        assert not passes(word, principal, action, context, resource=resource)
+    assert passes(word, APPLY, action, context, resource=resource) is engine
+    others = {"s3": "arn:aws:s3:::another/x", "logs": "arn:aws:logs:eu-west-1:012345678901:log-group:/other"}
+    assert passes(word, OTHER, action, resource=others.get(action.split(":", maxsplit=1)[0], resource))
+
+
 def test_both_fit_and_are_of_the_form_that_organizations_take() -> None:
     """At most 5,120 characters; a resource control policy names everybody and denies only."""
     for word in WORDS:
@@ -112,6 +140,12 @@ def test_both_fit_and_are_of_the_form_that_organizations_take() -> None:
     assert all(action.startswith("kms:") for action in kms)
     longest = "arn:aws-us-gov:iam::012345678901:role/" + "x" * 218
     made = organisation_policies(
-        partition="aws-us-gov", admin=longest, workspace="w" * 63, engine=longest, trail=TRAIL + "t" * 128
+        partition="aws-us-gov",
+        admin=longest,
+        workspace="w" * 63,
+        engine=longest,
+        trail=TRAIL + "t" * 128,
+        buckets=[f"arn:aws-us-gov:s3:::{'b' * 63}"] * 2,
+        logs=f"arn:aws-us-gov:logs:us-gov-west-1:012345678901:log-group:/qnsp/{'w' * 63}/*",
     )
     assert all(len(json.dumps(made[word], separators=(",", ":"))) <= MAX_CHARACTERS for word in WORDS)

@@ -86,6 +86,8 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
                 admin=str(spec.key_admin),
                 workspace=names.workspace,
                 trail=names.arn("cloudtrail", f"trail/{name}"),
+                buckets=[f"arn:{names.partition}:s3:::{names.bucket(purpose)}" for purpose in ("evidence", "trail")],
+                logs=names.arn("logs", f"log-group:{names.log_group('*')}"),
                 engine=str(spec.role) if spec.role else None,
             )
             if spec.key_admin
