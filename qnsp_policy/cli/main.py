@@ -37,6 +37,16 @@ Options, anywhere on the line:
   --install-completion, --show-completion
 """
 
+_FORGETTING = "what was lost outside is told by `refresh`; what is no longer wanted leaves the documents, or is ended by `destroy`"
+_INSTEAD: dict[tuple[str, ...], str] = {
+    ("state", "mv"): "a unit is called as its document: another name is another unit in the next plan",
+    ("state", "rm"): _FORGETTING,
+    ("state", "forget"): _FORGETTING,
+    ("state", "pull"): "qnsp-policy state export FILE",
+    ("state", "push"): "qnsp-policy state import FILE",
+}
+"""Commands of neighbours, and what does their work here."""
+
 _EXAMPLES = """\
 Examples:
   qnsp-policy init --template quickstart lab
@@ -176,7 +186,8 @@ def _dispatch(line: list[str], session: Session) -> int:
             return USAGE
         context = getattr(problem, "ctx", None)
         where = context.command_path if context else PROGRAM
-        return _usage(_said(problem), session, hint=f"see: {where} --help")
+        hint = _INSTEAD.get(tuple(line[:2])) if "No such command" in _said(problem) else None
+        return _usage(_said(problem), session, hint=hint or f"see: {where} --help")
     except QnspError as error:
         return _failed(error, session)
     except BrokenPipeError:
@@ -187,6 +198,8 @@ def _dispatch(line: list[str], session: Session) -> int:
         raise
     except OSError as error:
         return _failed(_of_the_system(error), session)
+    except MemoryError:
+        return _failed(_no_memory(), session)
     except Exception as error:  # noqa: BLE001 -- the last door: no traceback reaches a user
         return _unexpected(error, session)
     if result == INTERRUPTED:  # typer turns Ctrl-C into this
@@ -225,6 +238,13 @@ def _of_the_system(error: OSError) -> Exception:
         subject=name,
         next_step="put right what the system reports, then run the same command again",
     )
+
+
+def _no_memory() -> Exception:
+    from qnsp_policy.errors import OperatorError
+
+    step = "give it more (`ulimit -v`, the limit of its container), then run the same command again"
+    return OperatorError("QNSP-OPS-142", "no memory is left to this command", next_step=step)
 
 
 def _unexpected(error: Exception, session: Session) -> int:

@@ -175,6 +175,17 @@ def test_usage_is_64(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("verb", "instead"), [("rm", "`destroy`"), ("mv", "another unit"), ("pull", "export"), ("x", "--help")]
+)
+def test_commands_of_neighbours_are_told_what_does_their_work(
+    verb: str, instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`state rm` and the like, which are not there for a reason; any other word finds the help."""
+    assert main(["state", verb, "a"]) == 64
+    assert instead in capsys.readouterr().err
+
+
 def test_global_options_stand_anywhere() -> None:
     """Before or after the command, with or without an equals sign; everything after `--` is left alone."""
     session = Session()

@@ -294,7 +294,7 @@ class Lab:
         """Scratch files and locks that a killed run left."""
         found = [path for path in self.root.rglob("*") if _SCRATCH.search(path.name)]
         found += list((self.root / ".qnsp/state/pulumi/.pulumi/locks").rglob("*.json"))
-        found += [path for path in self.temporary.iterdir() if not _in_use(path)]
+        found += [path for path in self.temporary.iterdir() if not _in_use(path) and not _probe(path)]
         return sorted(str(path) for path in found)
 
     def end(self) -> None:
@@ -316,6 +316,11 @@ def _in_use(folder: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _probe(path: Path) -> bool:
+    """What Python's `tempfile` writes once a process, to see whether it can; whoever is killed in there leaves it."""
+    return path.is_file() and path.read_bytes() in {b"", b"blat"}
 
 
 def _mark(process: psutil.Process | None) -> str:

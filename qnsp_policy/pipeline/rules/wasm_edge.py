@@ -150,7 +150,8 @@ class WasmEngine:
             policy = ahead.result() if ahead is not None else _Policy(rule_set.wasm, self._timeout, keep=keep)
         except opapywasm.OpaWasmError as problem:
             message = f"the compiled rules of {rule_set.name} cannot be loaded: {_first_line(problem)}"
-            raise EngineError("QNSP-RUL-020", message, subject=rule_set.name) from problem
+            step = "they ask for 5 GB of address space, not of memory: raise `ulimit -v`" if "mmap" in message else None
+            raise EngineError("QNSP-RUL-020", message, subject=rule_set.name, next_step=step) from problem
         needed = sorted(policy.builtins - HOST_BUILTINS)
         if needed or policy.entrypoint is None:
             policy.close()
