@@ -156,6 +156,7 @@ class Fleets:
                     continue
                 known = {one.instance_id for one in group.instance_states}
                 group.replace_autoscaling_group_instances(1, group.get_propagated_tags())
+                self._backend().update_attached_target_groups(name)
                 self._settle()
                 new = next(one for one in group.instance_states if one.instance_id not in known)
                 deadline = time.monotonic() + self.grounds.patience
