@@ -78,13 +78,19 @@ def _lasting(deployment: Json) -> Json:
     return {name: member for name, member in deployment.items() if name != "manifest"} | {"resources": resources}
 
 
-def with_found(deployment: Json, found: Mapping[tuple[str, str], str], outline: Sequence[Step]) -> Json:
+def with_found(
+    deployment: Json,
+    found: Mapping[tuple[str, str], str],
+    outline: Sequence[Step],
+    made_by: Mapping[tuple[str, str], str],
+) -> Json:
     """An exported deployment with resources that exist, which its provider has yet to read.
 
     Args:
         deployment: member `deployment` of `stack export`.
         found: type and name -> id.
         outline: of the unit, which says what stands under what.
+        made_by: name of the provider that each resource is declared under, by type and name.
 
     Raises:
         ValueError: the outline has no such resource, or its component or provider is not in the stack yet.
@@ -92,13 +98,17 @@ def with_found(deployment: Json, found: Mapping[tuple[str, str], str], outline: 
     resources = [*(deployment.get("resources") or [])]
     by_name = {str(item["urn"]).rsplit("::", 1)[-1]: item for item in resources}
     root = next((item for item in resources if item["type"] == "pulumi:pulumi:Stack"), None)
-    provider = next((item for item in resources if item["type"] == "pulumi:providers:aws"), None)
+    providers = {
+        str(item["urn"]).rsplit("::", 1)[-1]: item for item in resources if item["type"] == "pulumi:providers:aws"
+    }
     steps = {(step.type, step.name): step for step in outline}
     for (kind, name), id_ in sorted(found.items()):
         step = steps.get((kind, name))
         if step is None:
             raise ValueError(f"its plan holds no {kind} {name}")
         parent = by_name.get(step.parent) if step.parent else root
+        only = next(iter(providers.values()), None) if len(providers) == 1 else None
+        provider = providers.get(made_by.get((kind, name), ""), only)
         if parent is None or root is None or provider is None:
             raise ValueError(f"its stack has no place for {name} yet")
         stack, project, under = str(parent["urn"]).split("::")[:3]

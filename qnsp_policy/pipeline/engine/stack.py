@@ -240,7 +240,7 @@ class StackDriver:
         exported = json.loads(self._told("stack export", lambda: self._run("stack", "export", *self._named)))
         outline = programs.outlines()[self.unit.program](self.unit)
         try:
-            deployment = with_found(exported.get("deployment") or {}, found, outline)
+            deployment = with_found(exported.get("deployment") or {}, found, outline, self._made_by())
         except ValueError as error:
             raise EngineError(
                 "QNSP-ENG-046",
@@ -354,6 +354,13 @@ class StackDriver:
         except (KeyError, TypeError, ValueError):
             # A unit that is only known by its name has no inputs to declare anything from.
             return None
+
+    def _made_by(self) -> Mapping[tuple[str, str], str]:
+        """Name of the provider of each resource that is declared under one."""
+        declared = self._declaration()
+        items = declared.resources if declared is not None else ()
+        names = {item.known_as: item.name for item in items}
+        return {(item.type, item.name): names[item.provider] for item in items if item.provider}
 
     def _work_folder(self) -> Path:
         passphrase = not self.settings.secrets_provider

@@ -13,7 +13,7 @@ import pytest
 
 from qnsp_policy.errors import EngineError, OperatorError
 from qnsp_policy.pipeline.engine import programs, records
-from qnsp_policy.pipeline.engine.deployment import deployment_of, merge_replacements
+from qnsp_policy.pipeline.engine.deployment import deployment_of, merge_replacements, with_found
 from qnsp_policy.pipeline.engine.deviations import deviations
 from qnsp_policy.pipeline.engine.previews import PulumiPreviews
 from qnsp_policy.pipeline.engine.settings import EngineSettings
@@ -242,3 +242,37 @@ def test_a_plan_without_changes_needs_no_engine() -> None:
 def test_the_creation_that_an_interrupted_replace_left_is_in_the_plan() -> None:
     """Deleted by the run that was interrupted, it is made by the one that goes on."""
     assert deviations([step(Op.REPLACE)], [step(Op.CREATE)], whole=False) == []
+
+
+def _held(*names: str) -> dict[str, Any]:
+    stack = "urn:pulumi:broker.main::qnsp::"
+    made = [
+        {"urn": f"{stack}pulumi:providers:aws::{name}", "type": "pulumi:providers:aws", "id": name} for name in names
+    ]
+    root = {"urn": f"{stack}pulumi:pulumi:Stack::qnsp-broker.main", "type": "pulumi:pulumi:Stack"}
+    part = {"urn": f"{stack}qnsp:aws:Keys::keys", "type": "qnsp:aws:Keys"}
+    return {"resources": [root, *made, part]}
+
+
+ALIAS, LOG = ("aws:kms/alias:Alias", "alias/a"), ("aws:cloudwatch/logGroup:LogGroup", "log")
+
+
+@pytest.mark.parametrize("order", [("aws", "aws-key-admin"), ("aws-key-admin", "aws")])
+def test_what_is_taken_on_stands_under_the_provider_that_declares_it(order: tuple[str, str]) -> None:
+    """In whatever order the two came into the stack: another provider would make the engine replace it."""
+    outline = [Step(ALIAS[0], ALIAS[1], "keys"), Step(*LOG)]
+    made_by = {ALIAS: "aws-key-admin", LOG: "aws"}
+    whole = with_found(_held(*order), {ALIAS: "alias/a", LOG: "log"}, outline, made_by)
+    under = {item["type"]: item["provider"].rsplit("::", 1)[-1] for item in whole["resources"] if "provider" in item}
+    assert under == {ALIAS[0]: "aws-key-admin", LOG[0]: "aws"}
+    alias = next(item for item in whole["resources"] if item["type"] == ALIAS[0])
+    assert alias["urn"] == "urn:pulumi:broker.main::qnsp::qnsp:aws:Keys$aws:kms/alias:Alias::alias/a"
+
+
+def test_what_no_declaration_places_is_taken_on_under_the_only_provider() -> None:
+    """Of two, none is guessed."""
+    outline = [Step(*LOG)]
+    whole = with_found(_held("mine"), {LOG: "log"}, outline, {})
+    assert whole["resources"][-1]["provider"].endswith("::mine::mine")
+    with pytest.raises(ValueError, match="no place for log"):
+        with_found(_held("aws", "aws-key-admin"), {LOG: "log"}, outline, {})
