@@ -332,7 +332,9 @@ def _genesis(directory: Path, workspace: Workspace, now: datetime) -> Initialise
         open_ledger(directory, workspace),
         {"workspaceId": genesis.workspace_id, "trustRootDigest": value.digest},
     )
-    if not any(record.type == "genesis" and record.data == data for _, record in ledger.log.records(0, 256)):
+    if any(record.type == "genesis" and record.data == data for _, record in ledger.log.records(0, 256)):
+        ledger.log.tidy()
+    else:
         ledger.note("genesis", actor="init", subject=workspace.project.metadata.name, data=data, now=now)
     return Initialised(str(directory), genesis.workspace_id, genesis.trust_root.digest)
 

@@ -17,6 +17,7 @@ from qnsp_policy.errors import OperatorError, PlanRefused
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file, write_key_file
 from qnsp_policy.kernel.crypto.keys import PublicKey, generate
 from qnsp_policy.kernel.crypto.signer import JointSigner, Signer, SoftwareSigner
+from qnsp_policy.kernel.files_edge import sweep
 from qnsp_policy.kernel.ledger.record import LedgerRecord
 from qnsp_policy.kernel.ledger.store_edge import AppendedRecord, FileLedger, LedgerReader
 from qnsp_policy.pipeline.engine import records
@@ -78,6 +79,7 @@ def open_ledger(root: Path, workspace: Workspace) -> WorkspaceLedger:
         OperatorError: QNSP-KEY-020, the Project names no key of a KMS that could sign.
     """
     path = root / LEDGER_KEYS
+    sweep(path.parent)
     if not path.exists():
         write_key_file(path, "ledger", tuple(generate(algorithm) for algorithm in LEDGER_ALGORITHMS))
     found = read_key_file(path)

@@ -406,6 +406,9 @@ class FileLedger(LedgerReader):
         first = statement is not None and self._read(STATEMENT) is None
         for name in (STATEMENT, CHECKPOINT) if first else tuple(files):
             self._write({name: files[name]})
+        self._mark_begun()
+
+    def _mark_begun(self) -> None:
         if not (self.folder / _BEGUN).exists():
             self._write({_BEGUN: b"a log was begun here; without its checkpoint it is damaged, not new\n"})
 
@@ -455,9 +458,11 @@ class FileLedger(LedgerReader):
         self._drop_staged()
 
     def tidy(self) -> None:
-        """Removes what a killed writer left beside the checkpoint; the next append would do so, too."""
+        """Ends what a killed writer left undone beside the checkpoint, as the next append would."""
         with self._locked():
             self._drop_staged()
+            if self._read(CHECKPOINT) is not None:
+                self._mark_begun()
 
     def _drop_staged(self) -> None:
         for path in self.folder.glob("*" + _NEW):

@@ -8,6 +8,7 @@ A program is taken from PATH if it is new enough, else from the user cache, else
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -130,11 +131,12 @@ def version_of(path: Path, tool: Tool) -> str:
     )
     if answer.failure:
         hangs = answer.failure.startswith("did not end")
+        few = answer.failure.endswith(os.strerror(errno.EMFILE))
         raise OperatorError(
             "QNSP-ENG-022" if hangs else "QNSP-ENG-021",
             f"{path} version {answer.failure}",
             subject=tool.name,
-            next_step=f"remove it and run `qnsp-policy tools install {tool.name}`",
+            next_step="raise `ulimit -n`" if few else f"remove it and run `qnsp-policy tools install {tool.name}`",
         )
     match = _VERSION.search(answer.output.decode("utf-8", "replace"))
     if answer.code != 0 or not match:
