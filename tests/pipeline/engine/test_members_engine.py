@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+import time
+import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import _base as futures
 from dataclasses import replace
 from threading import Event as Flag
 from typing import Any
@@ -113,6 +119,29 @@ def test_an_interrupted_wait_is_made_again_before_what_depends_on_the_fleet(toy:
     assert {unit.unit: unit.status for unit in record.units}[GOOD] is Status.ALREADY
     assert story.before(f"waits {GOOD}", "started enclave/user")
     assert f"started {GOOD}" not in story.told
+
+
+def test_ctrl_c_ends_the_wait_at_once(toy: ToyWorkspace) -> None:
+    """Not when the members' time is over; what was made is recorded, and the lease is free."""
+    main, ended = threading.get_ident(), list[bool]()
+
+    def pressed(_group: str, over: Flag, _tell: Tell) -> None:
+        while not any(
+            step.filename == futures.__file__ for step in traceback.extract_stack(sys._current_frames()[main])
+        ):
+            time.sleep(0.01)
+        signal.pthread_kill(main, signal.SIGINT)
+        ended.append(over.wait(600))
+        raise EngineError("QNSP-APL-017", "it is not known that the members attested")
+
+    story = Story(toy, one("good", fleet=True), one("user", GOOD))
+    with pytest.raises(KeyboardInterrupt):
+        story.run(pressed)
+    assert ended == [True]
+    assert "started enclave/user" not in story.told
+    record = story.run(attest)
+    assert record.takeover == ""
+    assert {unit.unit: unit.status for unit in record.units}[GOOD] is Status.ALREADY
 
 
 def test_a_first_endpoint_goes_before_its_fleets_members(toy: ToyWorkspace) -> None:
