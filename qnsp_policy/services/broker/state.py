@@ -66,6 +66,16 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldObject:
+    """An object without its value: what lists and the digest of all objects need, of which there may be thousands."""
+
+    kind: str
+    name: str
+    digest: str
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One change of the objects: `stored` is put, or (`kind`, `name`) is removed when it is None."""
 
@@ -82,12 +92,12 @@ class StateVersion:
     digest: str
 
 
-def state_digest(objects: Iterable[StoredObject]) -> str:
+def state_digest(objects: Iterable[HeldObject | StoredObject]) -> str:
     """One digest over (kind, name, digest) of every object, sorted."""
     return sha256_digest(jcs(sorted([o.kind, o.name, o.digest] for o in objects)))
 
 
-def digest_after(objects: Iterable[StoredObject], change: Change) -> str:
+def digest_after(objects: Iterable[HeldObject], change: Change) -> str:
     """What `state_digest` will be once `change` is made."""
     kept = [o for o in objects if (o.kind, o.name) != (change.kind, change.name)]
     return state_digest([*kept, change.stored] if change.stored else kept)
@@ -110,7 +120,7 @@ class BrokerStore(Protocol):
 
     def drop_expired_sessions(self, now: datetime) -> None: ...
 
-    def objects(self) -> tuple[StoredObject, ...]: ...
+    def objects(self) -> tuple[HeldObject, ...]: ...
 
     def object(self, kind: str, name: str) -> StoredObject | None: ...
 
@@ -153,6 +163,7 @@ __all__ = [
     "BrokerLedger",
     "BrokerStore",
     "Change",
+    "HeldObject",
     "Session",
     "SessionState",
     "StateVersion",

@@ -13,7 +13,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from qnsp_policy.services.broker.state import Change, Session, SessionState, StateVersion, StoredObject, state_digest
+from qnsp_policy.services.broker.state import (
+    Change,
+    HeldObject,
+    Session,
+    SessionState,
+    StateVersion,
+    StoredObject,
+    state_digest,
+)
 
 _METADATA = sa.MetaData()
 _SESSIONS = sa.Table(
@@ -156,10 +164,11 @@ class SqlStore:
         with self._engine.begin() as db:
             db.execute(_SESSIONS.delete().where(_SESSIONS.c.expires < int(now.timestamp())))
 
-    def objects(self) -> tuple[StoredObject, ...]:
+    def objects(self) -> tuple[HeldObject, ...]:
+        columns = (_OBJECTS.c.kind, _OBJECTS.c.name, _OBJECTS.c.digest, _OBJECTS.c.plan)
         with self._engine.connect() as db:
-            rows = db.execute(sa.select(_OBJECTS).order_by(_OBJECTS.c.kind, _OBJECTS.c.name)).all()
-        return tuple(_object(row) for row in rows)
+            rows = db.execute(sa.select(*columns).order_by(_OBJECTS.c.kind, _OBJECTS.c.name)).all()
+        return tuple(HeldObject(*row) for row in rows)
 
     def object(self, kind: str, name: str) -> StoredObject | None:
         with self._engine.connect() as db:
