@@ -8,12 +8,16 @@ whom, is the environment's: profile, credentials, AWS_ENDPOINT_URL. Credentials 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -34,6 +38,18 @@ def is_on_aws(unit: RecordedUnit) -> bool:
     return unit.program.startswith("aws-")
 
 
+@cache
+def _descriptions() -> Any:
+    return botocore.loaders.create_loader(botocore.session.get_session().get_config_variable("data_path"))
+
+
+def _core() -> Any:
+    """A session whose descriptions of services are those of every other: each would look through hundreds of folders for them."""
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _descriptions())
+    return core
+
+
 def clients(platform: Mapping[str, Any]) -> Clients:
     """Clients of one region with the credentials of the environment; each read-only by what is called on it.
 
@@ -43,7 +59,7 @@ def clients(platform: Mapping[str, Any]) -> Clients:
     import boto3
 
     region = str(platform["region"])
-    session = boto3.Session(region_name=region)
+    session = boto3.Session(region_name=region, botocore_session=_core())
     config = Config(
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
         connect_timeout=10,
@@ -53,13 +69,16 @@ def clients(platform: Mapping[str, Any]) -> Clients:
     sts = session.client("sts", config=config)
     if platform.get("role") and sts.get_caller_identity()["Account"] != platform["account"]:
         taken = sts.assume_role(RoleArn=str(platform["role"]), RoleSessionName="qnsp-policy")["Credentials"]
-        session = boto3.Session(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region)
+        session = boto3.Session(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region, _core())
     made: dict[str, Any] = {}
+    alone = threading.Lock()
 
     def client(service: str) -> Any:
-        if service not in made:
-            made[service] = session.client(service, config=config)
-        return made[service]
+        # Readers ask from many threads, and a session makes one client at a time only.
+        with alone:
+            if service not in made:
+                made[service] = session.client(service, config=config)
+            return made[service]
 
     return client
 
