@@ -1,8 +1,9 @@
 """One unit's Pulumi stack: preview, up, refresh, destroy, export, each one run of the engine's command line.
 
-A unit whose resources are all of our own package is driven without Pulumi's SDK and without a checkpoint after every step:
+A unit that declares its resources is registered without Pulumi's SDK (`registration.py`); any other runs its program in it.
+Where all resources are of our own package there is no checkpoint after every step either:
 our provider keeps a journal instead, which completes the stack's state when a run was killed (docs/adr/0030-journal-instead-of-checkpoints.md).
-Every other unit runs its program in Pulumi's SDK, and the engine saves after every step.
+Of every other unit, those on AWS included, the engine saves the state after every step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a unit of ours consists of, said once: its resources in the order of their making, and its outputs. Values only.
+"""What a unit consists of, said once: its resources in the order of their making, and its outputs. Values only.
 
 A stack module that offers `declare(unit)` has its outline, its Pulumi program and its run without Pulumi's SDK
 (`engine/registration.py`) from this one value; so the three cannot disagree.
