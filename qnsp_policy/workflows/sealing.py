@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnsp_policy.kernel.crypto.keys import PublicKey
-from qnsp_policy.kernel.files_edge import scratch_beside, sweep, write_whole
+from qnsp_policy.kernel.files_edge import scratch_beside, sweep, sync_folder, write_whole
 from qnsp_policy.kernel.sealed.header import seal_key
 from qnsp_policy.kernel.sealed.stream import new_data_key, new_header, seal
 
@@ -83,6 +83,7 @@ def seal_file(
         wrapped = seal_key(data_key, broker, resource=resource, version=version, tier=tier, artefact_digest=digest)
         write_whole(key_target, wrapped.to_bytes() + b"\n", mode=0o644)
         scratch.replace(target)
+        sync_folder(target.parent)
     finally:
         scratch.unlink(missing_ok=True)
     sweep(target.parent)
