@@ -55,6 +55,11 @@ class DeclaredProgram(language_pb2_grpc.LanguageRuntimeServicer):
         del request, context
         return plugin_pb2.PluginInfo()
 
+    async def About(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Asked when an operation failed; there is no runtime to tell of."""
+        del request, context
+        return language_pb2.AboutResponse()
+
     async def Run(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Register everything; an engine that ends because a step failed has said so itself."""
         del context
