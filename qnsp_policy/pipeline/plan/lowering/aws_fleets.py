@@ -17,7 +17,7 @@ from qnsp_policy.pipeline.model.kinds import (
 )
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.model.scalars import Address
-from qnsp_policy.pipeline.plan.lowering.aws_keys import grants_of, key_admin, kms_resources, unsealing_key
+from qnsp_policy.pipeline.plan.lowering.aws_keys import key_admin, kms_resources, unsealing_key
 from qnsp_policy.pipeline.plan.lowering.aws_machines import machine
 from qnsp_policy.pipeline.plan.lowering.aws_user_data import enclave_parent, measured_image
 from qnsp_policy.pipeline.plan.lowering.brokers import broker_unit
@@ -186,11 +186,11 @@ def _refuse_keys_without_measured_path(context: Lowering, enclave: Enclave) -> N
     """SEV-SNP of EC2 measures the provider's firmware: what it covers beyond that must be shown by another register."""
     if enclave.spec.attester != "sev-snp":
         return
-    granted = sorted({grant.resource for grant in grants_of(context) if grant.enclave == enclave.address})
+    granted = sorted({grant.resource for grant in context.grants_of_enclave.get(enclave.address, ())})
     if not granted:
         return
     workspace = context.workspace
-    grant = next(grant for grant in grants_of(context) if grant.enclave == enclave.address)
+    grant = context.grants_of_enclave[enclave.address][0]
     raise OperatorError(
         "QNSP-PLN-236",
         f"{', '.join(granted)} would be released to {enclave.address}, but SEV-SNP of EC2 measures the provider's firmware "

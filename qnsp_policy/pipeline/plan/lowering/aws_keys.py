@@ -69,8 +69,7 @@ def _home(context: Lowering, hierarchy: KeyHierarchy, default: Platform) -> Plat
     workspace = context.workspace
     homes = {
         workspace.find(Address(grant.enclave), Enclave).spec.platform
-        for grant in grants_of(context)
-        if grant.tenant == hierarchy.spec.tenant
+        for grant in context.grants_of_tenant.get(hierarchy.spec.tenant, ())
     }
     ours = [workspace.find(home, Platform) for home in sorted(homes)]
     on_aws = [home for home in ours if isinstance(home.spec, AwsPlatform)]
@@ -92,11 +91,6 @@ def _in_kms(hierarchy: KeyHierarchy) -> bool:
 def _custody(hierarchy: KeyHierarchy, key: TenantKey) -> str:
     root = hierarchy.spec.wrapping_root if key.wrapped_by is not None else hierarchy.spec.signing_root
     return key.custody or root.custody
-
-
-def grants_of(context: Lowering) -> list[EffectiveGrant]:
-    """Every effective grant once, explicit ones."""
-    return [grant for policy in context.policies.values() for grant in policy.grants if not grant.implicit]
 
 
 def key_admin(context: Lowering, platform: Platform) -> str:
@@ -152,16 +146,13 @@ def _tenant_keys(context: Lowering, hierarchy: KeyHierarchy, home: Platform) -> 
                 next_step="say algorithm: AES-256-GCM, or another custody",
             )
         resource = f"{tenant}/{key.name}"
-        granted = [grant for grant in grants_of(context) if grant.resource == resource]
+        granted = context.grants_of_resource.get(resource, ())
         opened = list(releases(granted, names, partial(_told, context)))
         versions = sorted(
-            {a.spec.encryption.version for a in context.sealed_of_tenant.get(tenant, ())
-             if a.spec.encryption is not None and a.spec.encryption.key == resource} or {1}
+            {a.spec.encryption.version for a in context.sealed_by_key.get(resource, ())
+             if a.spec.encryption is not None} or {1}
         )  # fmt: skip
-        unlocks = sorted(
-            a.name for a in context.sealed_of_tenant.get(tenant, ())
-            if a.spec.encryption is not None and a.spec.encryption.key == resource
-        )  # fmt: skip
+        unlocks = sorted(artefact.name for artefact in context.sealed_by_key.get(resource, ()))
         for version in versions:
             yield symmetric_key(context, home, resource, version, opened, place,
                                 current=version == versions[-1], unlocks=unlocks)  # fmt: skip
@@ -277,31 +268,23 @@ def unsealing_key(context: Lowering, broker: KeyBroker, enclave: Enclave, platfo
 
 def kms_resources(context: Lowering, enclave: Enclave) -> list[str]:
     """Resources in KMS that an enclave is granted, sorted."""
-    hierarchies = {str(h.spec.tenant): h for h in context.workspace.of_kind(KeyHierarchy)}
-    found = set()
-    for grant in grants_of(context):
-        hierarchy = hierarchies.get(grant.tenant)
-        if grant.enclave == enclave.address and hierarchy is not None:
-            for key in hierarchy.spec.keys:
-                named = f"{grant.tenant.split('/')[-1]}/{key.name}" == grant.resource
-                if named and _custody(hierarchy, key) == "kms":
-                    found.add(grant.resource)
-    return sorted(found)
+    granted = {grant.resource for grant in context.grants_of_enclave.get(enclave.address, ())}
+    known = context.key_by_resource
+    return sorted(resource for resource in granted if resource in known and _custody(*known[resource]) == "kms")
 
 
 def sealed_objects(context: Lowering, enclave: Enclave) -> list[str]:
     """Locations in S3 of the artefacts that an enclave's grants open, and of its image, sorted."""
-    granted = {grant.resource for grant in grants_of(context) if grant.enclave == enclave.address}
     found = {str(context.workspace.find(enclave.spec.image, Artefact).spec.location)}
-    for artefact in context.workspace.of_kind(Artefact):
-        if artefact.spec.encryption is not None and str(artefact.spec.encryption.key) in granted:
+    for grant in context.grants_of_enclave.get(enclave.address, ()):
+        for artefact in context.sealed_by_key.get(grant.resource, ()):
+            assert artefact.spec.encryption is not None
             found |= {str(artefact.spec.location), str(artefact.spec.encryption.wrapped_key)}
     return sorted(location for location in found if location.startswith("s3://"))
 
 
 __all__ = [
     "aws_platform_of",
-    "grants_of",
     "key_admin",
     "key_units",
     "kms_resources",

@@ -10,12 +10,14 @@ from typing import Any
 
 from qnsp_policy.errors import OperatorError, Place
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
-from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, KeyBroker, Platform
+from qnsp_policy.pipeline.model.kinds import Artefact, Endpoint, KeyBroker, KeyHierarchy, Platform
+from qnsp_policy.pipeline.model.kinds.keys import TenantKey
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.trust.initdata import broker_url, key_id_of
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
+from qnsp_policy.pipeline.trust.values import EffectiveGrant
 from qnsp_policy.pipeline.world.recorded import RecordedState
 
 Json = dict[str, Any]
@@ -60,6 +62,47 @@ class Lowering:
         for artefact in self.workspace.of_kind(Artefact):
             if artefact.spec.encryption is not None:
                 found[artefact.spec.encryption.key.tenant].append(artefact)
+        return found
+
+    @cached_property
+    def sealed_by_key(self) -> Mapping[str, Sequence[Artefact]]:
+        """Sealed artefacts by the resource that opens them."""
+        found: defaultdict[str, list[Artefact]] = defaultdict(list)
+        for artefact in self.workspace.of_kind(Artefact):
+            if artefact.spec.encryption is not None:
+                found[str(artefact.spec.encryption.key)].append(artefact)
+        return found
+
+    @cached_property
+    def key_by_resource(self) -> Mapping[str, tuple[KeyHierarchy, TenantKey]]:
+        """Keys with their hierarchies, by resource."""
+        return {
+            f"{hierarchy.spec.tenant.split('/')[-1]}/{key.name}": (hierarchy, key)
+            for hierarchy in self.workspace.of_kind(KeyHierarchy)
+            for key in hierarchy.spec.keys
+        }
+
+    @cached_property
+    def grants_of_enclave(self) -> Mapping[str, Sequence[EffectiveGrant]]:
+        """Every effective grant once, explicit ones, by the address of the enclave."""
+        return self._grants_by(lambda grant: grant.enclave)
+
+    @cached_property
+    def grants_of_resource(self) -> Mapping[str, Sequence[EffectiveGrant]]:
+        """The same by resource."""
+        return self._grants_by(lambda grant: grant.resource)
+
+    @cached_property
+    def grants_of_tenant(self) -> Mapping[str, Sequence[EffectiveGrant]]:
+        """The same by the address of the tenant."""
+        return self._grants_by(lambda grant: grant.tenant)
+
+    def _grants_by(self, key: Callable[[EffectiveGrant], str]) -> Mapping[str, Sequence[EffectiveGrant]]:
+        found: defaultdict[str, list[EffectiveGrant]] = defaultdict(list)
+        for policy in self.policies.values():
+            for grant in policy.grants:
+                if not grant.implicit:
+                    found[key(grant)].append(grant)
         return found
 
     @cached_property
