@@ -28,6 +28,11 @@ class Seen:
     def __getitem__(self, part: str) -> Any:
         if part in self.refused:
             raise NotCheckedError(f"{part.partition(':')[0]} not checked ({self.refused[part]})")
+        if part not in self.answers and self.refused:
+            # Some parts are asked once another's answer is there.
+            raise NotCheckedError(
+                f"{part.partition(':')[0]} not asked for, since AWS did not tell {', '.join(sorted(self.refused))}"
+            )
         return self.answers[part]
 
 

@@ -304,6 +304,15 @@ def test_what_may_not_be_read_is_never_clean(world: World, call: str, unit: str,
     assert any("does not record" in d.text for d in seen.deviations)
 
 
+def test_what_is_asked_for_after_a_refused_part_is_not_clean_either(world: World) -> None:
+    """Keys that are recorded are asked for beside those that aliases name: without aliases none is."""
+    unit = world.recorded["aws-keys/clinic"]
+    keys = {KEY: f"arn:aws:kms:eu-west-1:012345678901:key/{world.id(KEY)}"}
+    world.double.faults.append(Fault("kms:ListAliases", "AccessDenied", status=403))
+    seen = world.look({**world.recorded, unit.id: replace(unit, outputs={**unit.outputs, "keys": keys})})
+    assert "keys not asked for, since AWS did not tell aliases" in seen.unknown[unit.id]
+
+
 def test_throttling_slows_a_read_down_and_does_not_falsify_it(world: World) -> None:
     """Refused twice each by AWS's own word for it: read whole all the same. For ever: not checked, by that word."""
     world.double.faults += [
