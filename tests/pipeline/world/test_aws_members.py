@@ -113,6 +113,17 @@ def test_members_that_never_come_and_an_interruption_end_the_wait() -> None:
         wait([refresh("InProgress")], [IN_SERVICE], interrupted)
 
 
+def test_how_members_stand_is_told_when_it_changes_and_now_and_then() -> None:
+    """What is waited for, since when, and how long at most."""
+    told: list[str] = []
+    groups = [*[members("InService", "Pending:Wait")] * 8, IN_SERVICE]
+    scaling = Scaling([refresh("InProgress"), refresh("Successful")], groups)
+    await_members(INPUTS, Event(), told.append, connect=lambda _: scaling, pause=0.001)
+    assert told[0].endswith("min: its refresh is InProgress (50 %)")
+    assert told[1].endswith("1 of 2 members attested (states: InService, Pending:Wait)")
+    assert len(told) == 3
+
+
 UNSUPPORTED = {
     "StatusCode": "Failed",
     "StatusMessage": "Your requested instance type (p5.48xlarge) is not supported in your requested Availability Zone (eu-west-1a).",
