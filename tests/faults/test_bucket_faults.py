@@ -24,6 +24,7 @@ UNITS = {"platform/lab", "broker/main", "tenant/clinic"}
 @pytest.fixture(scope="module")
 def server() -> Iterator[Double]:
     with pytest.MonkeyPatch.context() as patch, Double() as running:
+        running.reset()  # moto keeps what an earlier server of this process held
         for name, value in BUCKET_KEYS.items():
             patch.setenv(name, value)
         boto3.client("s3", endpoint_url=running.url, region_name="us-east-1").create_bucket(Bucket="state")

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from qnsp_policy.kernel.crypto.keyfile_edge import read_key_file
 from qnsp_policy.testing.needed import built_pulumi
 from tests.faults.lab import BUCKET_KEYS as KEYS
 from tests.faults.lab import QUICKSTART, Lab
+from tests.plugins.aws.double import Double
 
 pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
 
-server_module = pytest.importorskip("moto.server")
-boto3 = pytest.importorskip("boto3")
 UNITS = {"platform/lab", "broker/main", "tenant/clinic"}
 
 
@@ -27,16 +27,19 @@ class Server:
     """Can be stopped and started at the same port; what it held is there again (moto keeps it in this process)."""
 
     def __init__(self) -> None:
-        self._running: Any = None
-        self.port = 0
+        self._running = Double()
+        self._running.reset()
 
     def start(self) -> None:
-        self._running = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
-        self._running.start()
-        self.port = self._running.get_host_and_port()[1]
+        self._running.__enter__()
+        self._running.port = self.port
 
     def stop(self) -> None:
-        self._running.stop()
+        self._running.__exit__()
+
+    @property
+    def port(self) -> int:
+        return int(self._running.url.rpartition(":")[2])
 
     def client(self) -> Any:
         return boto3.client(

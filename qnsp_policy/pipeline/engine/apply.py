@@ -117,6 +117,8 @@ class _Run:
         before = records.read_run(backend)
         self.unclean = self.lease.took_over is not None or before.status != records.APPLIED
         self._refuse_stale(recorded, before)
+        if self.unclean:
+            backend.drop_scratch()
         actions = [action for action in self.order.actions if action.op is not Op.NO_OP and not action.skipped]
         done = [action for action in actions if self._is_done(action, recorded)]
         for action in done:

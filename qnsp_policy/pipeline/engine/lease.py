@@ -236,6 +236,7 @@ class Lease:
         etag = backend.put(KEY, _bytes(record), if_match=found[1] if found else ABSENT)
         if took_over is not None:
             _end_processes(took_over)
+            backend.drop_scratch()
         return cls(backend, record, took_over, clock, _etag=etag)
 
     @property

@@ -77,6 +77,9 @@ class Backend(Protocol):
     def drop_files(self, folder: str) -> None:
         """Remove what lies in a folder of the root, Pulumi's own included; nothing happens if there is nothing."""
 
+    def drop_scratch(self) -> None:
+        """Remove what killed runs of the engine left half-written; only for the holder of the lease, while no engine is at work."""
+
 
 class Portable(Backend, Protocol):
     """A backend whose whole content, Pulumi's own included, can be taken out and put into another."""

@@ -103,6 +103,13 @@ class FileBackend:
             for path in where.glob("*"):
                 path.unlink(missing_ok=True)
 
+    def drop_scratch(self) -> None:
+        with _as_ours(self._root):
+            for folder, _, names in os.walk(self._root / "pulumi"):
+                for name in names:
+                    if name.endswith(".tmp"):
+                        (Path(folder) / name).unlink(missing_ok=True)
+
     def _make(self, folder: Path) -> None:
         """Make a folder of ours and those between it and the root; `parents` alone would leave them open to others."""
         if not self._root.parent.exists():

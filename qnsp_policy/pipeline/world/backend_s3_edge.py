@@ -119,6 +119,9 @@ class S3Backend:
             with self._as_ours():
                 self._client.delete_object(Bucket=self._bucket, Key=name)
 
+    def drop_scratch(self) -> None:
+        """Nothing: an object is there whole or not at all."""
+
     def _joined(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 

@@ -70,12 +70,14 @@ def test_a_dead_owner_on_this_host_is_taken_over_and_its_engine_ended(backend: F
         assert dead is not None
         reused = ProcessIdentity(other.pid, other.start - 1, other.boot)
         put(backend, LeaseRecord(7, "u", socket.gethostname(), dead, "apply of plan x", NOW, NOW, (ours, reused)))
+        backend.put_files({"pulumi/.pulumi/stacks/qnsp/a.json.18ea3222.tmp": b"{"})
         with Lease.acquire(backend, purpose="y") as held:
             assert held.token == 8
             assert held.took_over is not None
             assert "taken over from u@" in held.record.takeover
             assert engine.wait(60) != 0
             assert stranger.poll() is None
+            assert not [name for name in backend.files() if name.endswith(".tmp")]
         stranger.kill()
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from qnsp_policy.pipeline.world.backend import ABSENT, Backend, Conflict
+from qnsp_policy.pipeline.world.backend import ABSENT, Backend, Conflict, Portable
 from qnsp_policy.pipeline.world.backend_file_edge import FileBackend
 from qnsp_policy.pipeline.world.backend_s3_edge import S3Backend
 
 
 @pytest.fixture(params=["file", "s3"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Portable:
     if request.param == "file":
         return FileBackend(tmp_path / "state")
     return S3Backend(request.getfixturevalue("url"))
@@ -54,3 +54,14 @@ def test_a_folder_of_files_is_dropped(backend: Backend) -> None:
     backend.drop_files("qnsp/locks/a")
     backend.drop_files("qnsp/locks/none")
     assert backend.list("") == ["locks/ab/two.json"]
+
+
+def test_what_killed_engines_left_half_written_goes(backend: Portable) -> None:
+    """Scratch files of the engine's own store go, whatever they were to become; what is whole stays."""
+    left = "pulumi/.pulumi/stacks/qnsp/tenant.clinic.json"
+    backend.put_files({left: b"{}", f"{left}.bak.18ea3222fa429776.tmp": b"{", "qnsp/units/a.tmp": b"{}"})
+    backend.drop_scratch()
+    kept = {left, "qnsp/units/a.tmp"}
+    assert kept <= set(backend.files())
+    if isinstance(backend, FileBackend):
+        assert set(backend.files()) == kept
