@@ -276,6 +276,8 @@ class _Run:
             self.events(Event(EventKind.UNIT_SKIPPED, action.unit, op=action.op.value, text=reason, wave=wave))
             return
         self.events(Event(EventKind.UNIT_STARTED, action.unit, op=action.op.value, wave=wave))
+        if action.op is Op.CREATE and (text := _awaited(unit)):
+            self.events(Event(EventKind.MESSAGE, action.unit, op=action.op.value, text=text, wave=wave))
         try:
             outputs = self._do(action, unit, recorded)
         except (QnspError, ValueError, OSError) as error:
@@ -482,6 +484,14 @@ def _half(unit: Unit, held: AbstractSet[tuple[str, str]]) -> str:
     }
     told = [f"{how}: {_names(names)}" for how, names in sides.items() if names]
     return f" ({'; '.join(told)})" if told else ""
+
+
+def _awaited(unit: Unit) -> str:
+    """That a new broker is waited for, whose members boot where nobody hears them; "" where none is."""
+    broker = unit.inputs.get("broker")
+    if not isinstance(broker, Mapping) or not (seconds := broker.get("waitSeconds")):
+        return ""
+    return f"{unit.id}: once made, its broker is waited for at {broker['url']}, {seconds // 60} min at most (Ctrl-C ends that)"
 
 
 def _names(names: Sequence[str]) -> str:

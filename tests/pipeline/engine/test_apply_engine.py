@@ -58,6 +58,21 @@ def test_a_process_is_created_updated_and_destroyed(toy: ToyWorkspace) -> None:
     assert toy.supervisor().ping() is None
 
 
+def test_the_wait_for_a_new_broker_is_told(toy: ToyWorkspace) -> None:
+    """Its members boot for minutes where nobody hears them: where it is waited for and how long, before it begins; a change says nothing."""
+    platform, fleet = toys.platform(), toys.enclave("a", toys.process("enclave-a-0-guest"))
+    waits = {"broker": {"url": "https://broker.example:8555", "waitSeconds": 1200}}
+    broker = replace(fleet, inputs={**fleet.inputs, **waits})
+    told = list[str]()
+    order = toys.order(toy, [platform, broker], [toys.create(platform), toys.create(broker)])
+    apply(order, settings=toy.settings, events=lambda event: told.append(event.text))
+    said = [text for text in told if "waited for at https://broker.example:8555, 20 min at most" in text]
+    assert len(said) == 1
+    end = toys.order(toy, [], [toys.delete(platform), toys.delete(broker)])
+    apply(end, settings=toy.settings, events=lambda event: told.append(event.text))
+    assert [text for text in told if "waited for at" in text] == said
+
+
 def test_a_failed_unit_leaves_the_rest_and_is_resumed(toy: ToyWorkspace) -> None:
     """What failed is named, what depends on it is not started, and the same plan goes on when the cause is mended."""
     platform = toys.platform()
