@@ -11,22 +11,46 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import resource
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.plan.declaration import Declaration
 
 if TYPE_CHECKING:
     import grpc.aio
 
 GROUP = "qnsp_policy.providers"
+DESCRIPTORS = 64
+"""Free ones that serving engine runs takes at most: gRPC aborts the whole process where it gets none."""
 T = TypeVar("T")
 Json = dict[str, Any]
 
 Attach = Callable[[Mapping[str, str]], Awaitable[tuple[int, Callable[[], None], Callable[[], Awaitable[None]]]]]
+
+
+def _descriptors_left() -> None:
+    """Refuse to begin what too few descriptors would end in the middle.
+
+    Raises:
+        OperatorError: QNSP-ENG-013.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        left = most - len(list(Path("/proc/self/fd").iterdir()))
+    except OSError:
+        left = 0
+    if left < DESCRIPTORS and most != resource.RLIM_INFINITY:
+        raise OperatorError(
+            "QNSP-ENG-013",
+            f"{max(left, 0)} file descriptors are left, and runs of the engine take up to {DESCRIPTORS}",
+            next_step="raise `ulimit -n` and run the command again",
+        )
 
 
 class EngineHost:
@@ -44,6 +68,7 @@ class EngineHost:
         self._factories: dict[str, Attach] = {}
 
     def __enter__(self) -> Self:
+        _descriptors_left()
         if self._attach:
             self._factories = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
         self._thread.start()
