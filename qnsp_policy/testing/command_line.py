@@ -1,4 +1,4 @@
-"""The command line as a process of its own, and a workspace of a template that is applied with it; for tests of whole lines."""
+"""The command line as a process of its own or in this one, and a workspace of a template that is applied with it; for tests of whole lines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+
+from qnsp_policy.cli.main import main
 
 
 def run(root: Path, *line: str, expected: int | None = 0) -> Any:
@@ -20,6 +23,15 @@ def run(root: Path, *line: str, expected: int | None = 0) -> Any:
     if expected is not None:
         assert done.returncode == expected, f"{line}: {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
     return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def run_here(capsys: pytest.CaptureFixture[str], root: Path, *line: str, code: int = 0) -> Any:
+    """One command with JSON output in this process; its exit code must be this."""
+    capsys.readouterr()
+    got = main(["-C", str(root), "--format", "json", *line])
+    out = capsys.readouterr().out
+    assert got == code, out[-1500:]
+    return json.loads(out)
 
 
 @contextlib.contextmanager
@@ -42,4 +54,4 @@ def _words(process: psutil.Process) -> list[str]:
         return []
 
 
-__all__ = ["applied", "run"]
+__all__ = ["applied", "run", "run_here"]

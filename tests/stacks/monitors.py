@@ -23,6 +23,17 @@ COMPUTED: Mapping[str, Any] = {
 
 Told = dict[tuple[str, str], dict[str, Any]]
 
+CASES = [
+    ("aws-nitro", "platform/cloud"),
+    ("aws-nitro", "aws-keys/clinic"),
+    ("aws-nitro", "broker/main"),
+    ("aws-nitro", "enclave/triage"),
+    ("aws-nitro", "endpoint/triage"),
+    ("aws-nitrotpm-gpu", "enclave/trainer"),
+    ("aws-snp", "enclave/batch"),
+]
+"""A template, and a unit of it: every program on AWS, and each kind of fleet."""
+
 
 class _Answers(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:

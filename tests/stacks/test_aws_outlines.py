@@ -24,6 +24,7 @@ from qnsp_policy.pipeline.engine.programs import outlines, program
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, NETWORK, initialised, planned, resolved, units_of
 from qnsp_stacks.aws_outline import keys_args
+from tests.stacks.monitors import CASES
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +46,6 @@ class Recorder(mocks.Mocks):
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         return {}
-
-
-CASES = [
-    ("aws-nitro", "platform/cloud"),
-    ("aws-nitro", "aws-keys/clinic"),
-    ("aws-nitro", "broker/main"),
-    ("aws-nitro", "enclave/triage"),
-    ("aws-nitro", "endpoint/triage"),
-    ("aws-nitrotpm-gpu", "enclave/trainer"),
-    ("aws-snp", "enclave/batch"),
-]
 
 
 @pytest.mark.parametrize(("template", "name"), CASES)

@@ -17,17 +17,8 @@ from qnsp_policy.pipeline.engine.registration import UNKNOWN, run_declaration
 from qnsp_policy.pipeline.plan.declaration import Declaration, Declared, Ref
 from qnsp_policy.pipeline.plan.values import Unit
 from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, NETWORK, initialised, planned, resolved, units_of
-from tests.stacks.monitors import Stub, by_sdk, directly
+from tests.stacks.monitors import CASES, Stub, by_sdk, directly
 
-CASES = [
-    ("aws-nitro", "platform/cloud"),
-    ("aws-nitro", "aws-keys/clinic"),
-    ("aws-nitro", "broker/main"),
-    ("aws-nitro", "enclave/triage"),
-    ("aws-nitro", "endpoint/triage"),
-    ("aws-nitrotpm-gpu", "enclave/trainer"),
-    ("aws-snp", "enclave/batch"),
-]
 PROTECTED = {"aws:kms/key:Key", "aws:s3/bucket:Bucket"}
 KEEPERS = {"aws:kms/key:Key", "aws:kms/alias:Alias"}
 SECRETS = ("PRIVATE KEY", "AKIA", '"d":', '"secretKey"', '"accessKey"', '"password"')

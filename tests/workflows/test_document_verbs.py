@@ -10,12 +10,12 @@ import subprocess
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qnsp_policy.cli.main import main
 from qnsp_policy.errors import OperatorError
+from qnsp_policy.testing.command_line import run_here as run
 from qnsp_policy.workflows.archives import folder_files, write_tar
 from qnsp_policy.workflows.init import adopt_workspace, init_workspace
 from qnsp_policy.workflows.template import fill
@@ -24,15 +24,6 @@ from qnsp_policy.workflows.template import fill
 @pytest.fixture
 def ws(quickstart_documents: Path) -> Path:
     return quickstart_documents
-
-
-def run(capsys: pytest.CaptureFixture[str], root: Path, *line: str, code: int = 0) -> Any:
-    """One line with JSON output; its exit code must be this."""
-    capsys.readouterr()
-    got = main(["-C", str(root), "--format", "json", *line])
-    out = capsys.readouterr().out
-    assert got == code, out[-1500:]
-    return json.loads(out)
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from qnsp_policy.cli.main import main
 from qnsp_policy.kernel.crypto.canonical import b64, unb64
 from qnsp_policy.kernel.crypto.keys import PrivateKey, generate
+from qnsp_policy.testing.command_line import run_here as run
 
 ARN = "arn:aws:kms:eu-west-1:012345678901:key/00000000-0000-0000-0000-000000000001"
 
@@ -67,15 +67,6 @@ def kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kms]:
         yield server
         server.shutdown()
         thread.join()
-
-
-def run(capsys: pytest.CaptureFixture[str], root: Path, *line: str, code: int = 0) -> Any:
-    """One line with JSON output; its exit code must be this."""
-    capsys.readouterr()
-    got = main(["-C", str(root), "--format", "json", *line])
-    out = capsys.readouterr().out
-    assert got == code, out[-1500:]
-    return json.loads(out)
 
 
 def change(path: Path, kind: str, edit: Any) -> None:

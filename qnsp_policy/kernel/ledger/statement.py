@@ -53,6 +53,7 @@ def stated_checkpoint(data: bytes, origin: str, note_keys: Sequence[NoteKey], ke
             "QNSP-LDG-019",
             f"the statement over the checkpoint of {origin} does not verify: {error.message}",
             subject=origin,
+            next_step="only where its key was declared just now: the next record states the log anew. Else somebody wrote to it without that key",
         ) from error
     return verify_checkpoint(payload, origin, note_keys).checkpoint
 

@@ -385,7 +385,7 @@ class FileLedger(LedgerReader):
                 "QNSP-LDG-010",
                 f"the ledger was written, but the disk did not confirm it: {error.strerror or error}",
                 subject=str(self.folder),
-                next_step="The records stand. Look after the disk, then `qnsp-policy ledger check`; do not record them again.",
+                next_step="The records stand. Look after the disk, then `qnsp-policy ledger verify`; do not record them again.",
             ) from error
         self._edge, self._head = growth.edge, head
         for path in growth.superseded:
