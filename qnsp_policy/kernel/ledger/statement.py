@@ -51,7 +51,7 @@ def stated_checkpoint(data: bytes, origin: str, note_keys: Sequence[NoteKey], ke
     except PeerError as error:
         raise PeerError(
             "QNSP-LDG-019",
-            f"the statement over the checkpoint of {origin} does not verify: {error.message}",
+            f"the statement over the checkpoint of {origin} does not verify: {error.message if data else 'it is missing'}",
             subject=origin,
             next_step="only where its key was declared just now: the next record states the log anew. Else somebody wrote to it without that key",
         ) from error
