@@ -58,8 +58,11 @@ rules-check: $(STAMPS)/dev $(OPA)
 bench: $(STAMPS)/dev $(PULUMI) $(TOFU) ## figures beside named peers (OpenTofu, plain Pulumi) in the same run; QUICK=1: four minutes, prints only; SKIP="aws growth", NO_PLAIN=1: shorter
 	$(BIN)/python -m tests.benchmarks.run --tofu $(TOFU) $(if $(QUICK),--quick --no-write) $(if $(NO_PLAIN),--no-plain) $(if $(SKIP),--skip $(SKIP))
 
-kills: $(STAMPS)/dev $(PULUMI) ## a thousand random kills of everything that writes (about an hour; KILLS=1000 SEED=1)
-	QNSP_KILLS=$(or $(KILLS),1000) QNSP_KILL_SEED=$(or $(SEED),1) $(BIN)/pytest -q -p no:cacheprovider tests/faults/test_random_kills.py
+kills: $(STAMPS)/dev $(PULUMI) ## a thousand random kills of everything that writes (an hour and more, goes on where it was ended; KILLS=1000 SEED=1)
+	@rc=0; notes=build/kills-$(or $(SEED),1).jsonl; \
+	QNSP_KILLS=$(or $(KILLS),1000) QNSP_KILL_SEED=$(or $(SEED),1) QNSP_KILL_NOTES=$$PWD/$$notes \
+	  $(BIN)/pytest -q -p no:cacheprovider tests/faults/test_random_kills.py || rc=$$?; \
+	$(BIN)/python -m tests.faults.tally $$notes; exit $$rc
 
 fuzz: $(STAMPS)/dev ## search parsers and verifiers for crashes, by coverage: SECONDS=60 a target, SEED=1, TARGETS=all
 	@$(PIP) -r requirements/fuzz.txt || echo "atheris cannot be installed here (see above): searching without coverage guidance"

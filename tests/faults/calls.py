@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import random
 import sys
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.lab import QUICKSTART, SECONDS, Ended, Lab
+from tests.faults.tally import until_done
 from tests.faults.walk import HOWS, MEETS, built
 
 UNITS = {"platform/lab": (), "broker/main": ("broker-main",), "tenant/clinic": ()}
@@ -46,6 +46,9 @@ class Calls:
     def count(self, who: str) -> None:
         """A cycle without faults."""
         self.cycle(0, who, "nothing")
+
+    def end(self) -> None:
+        self.lab.end()
 
     def cycle(self, seed: int, who: str, way: str) -> None:
         """One cycle; raises AssertionError with what was told."""
@@ -111,27 +114,23 @@ def main() -> int:
     """Cycles until all are done; every failure is printed and the workspace begun anew."""
     folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     folder.mkdir(parents=True, exist_ok=True)
-    library, failures = built(folder), 0
-    calls: Calls | None = None
+    library = built(folder)
     counted: dict[tuple[str, str], list[str]] = {}
-    for seed in range(first, first + count):
-        if calls is None:
-            calls = Calls(Lab.make(folder / f"lab-{seed}"), library, counted=counted)
+
+    def one(calls: Calls, seed: int) -> str:
         chance = random.Random(seed)
         who = sys.argv[4] if len(sys.argv) > 4 else chance.choice(["command", "command", "supervisor", "broker"])
         way = sys.argv[5] if len(sys.argv) > 5 else chance.choice(["kill", "kill", "torn", "ENOSPC", "EIO", "EROFS"])
-        try:
-            if (who, "apply") not in counted:
-                calls.count(who)
-            calls.cycle(seed, who, way)
-            print("\n".join(text for text in calls.told if " of " in text), flush=True)  # noqa: T201
-        except Exception:  # noqa: BLE001 -- told, and on with the next
-            failures += 1
-            traceback.print_exc(file=sys.stdout, chain=False)
-            calls.lab.end()
-            calls = None
-    if calls is not None:
-        calls.lab.end()
+        if (who, "apply") not in counted:
+            calls.count(who)
+        calls.cycle(seed, who, way)
+        return "\n".join(text for text in calls.told if " of " in text)
+
+    failures = until_done(
+        range(first, first + count),
+        lambda seed: Calls(Lab.make(folder / f"lab-{seed}"), library, counted=counted),
+        one,
+    )
     print(f"{failures} failures", flush=True)  # noqa: T201
     return 1 if failures else 0
 

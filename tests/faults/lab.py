@@ -223,21 +223,25 @@ class Lab:
     def supervisor(self) -> SupervisorClient:
         return SupervisorClient(SupervisorFolder.at(self.root / ".qnsp" / "run"))
 
-    def kill(self, victim: str, command: subprocess.Popen[str], chance: random.Random) -> str:
+    def kill(self, victim: str, command: subprocess.Popen[str], chance: random.Random) -> int:
+        """How many processes it struck."""
         if victim == "command":
+            struck = command.poll() is None
             command.kill()
-            return "command"
+            return int(struck)
         found = self.of(victim)
         if victim in {"engine", "members"} and found:
             found = [chance.choice(found)]
+        struck_ones = 0
         for process in found:
             try:
                 process.kill()
             except psutil.Error:
                 continue
+            struck_ones += 1
         if victim == "everything":
             command.kill()
-        return f"{victim} ({len(found)})"
+        return struck_ones
 
     # judgement
 

@@ -18,12 +18,13 @@ import random
 import re
 import sys
 import time
-import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.lab import BUCKET_KEYS, CLINIC, ENDPOINT, QUICKSTART, SECONDS, Ended, Lab
+from tests.faults.tally import NOTHING, Tally, kills, until_done
 
 VICTIMS = ("command", "command", "command", "everything", "engine", "engine", "supervisor", "broker", "members")
 LIGHT = frozenset({"plan", "approve", "drift", "state", "refresh", "artefact", "sign"})
@@ -41,25 +42,27 @@ class Cycles:
     Attributes:
         lab: where.
         full: with the fleet and its endpoint from the beginning.
-        kills: how many there were.
+        struck: what the kills of the present cycle struck.
         victim: of the last one.
         told: what happened in the present cycle.
     """
 
     lab: Lab
     full: bool = False
-    kills: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
     victim: str = ""
     told: list[str] = field(default_factory=list)
     usual: dict[str, float] = field(default_factory=dict)
 
-    def cycle(self, seed: int) -> None:
-        """One cycle; raises AssertionError with what was told."""
+    def cycle(self, seed: int) -> Counter[str]:
+        """One cycle; what it struck. Raises AssertionError with what was told."""
         self.told = [f"seed {seed}"]
+        self.struck = Counter()
         try:
             self._cycle(random.Random(seed))
         except AssertionError as error:
             raise AssertionError("\n".join([*self.told, str(error)])) from error
+        return self.struck
 
     def _cycle(self, chance: random.Random) -> None:
         fleet = self.full or chance.random() < 0.3
@@ -91,6 +94,9 @@ class Cycles:
         )
         self._killed(chance, ("destroy", "--approve-as", "bob", "--save", str(self.lab.root / "end.plan")))
         self.lab.whole(units=set(), names=set())
+
+    def end(self) -> None:
+        self.lab.end()
 
     def _declare(self, *, fleet: bool, changed: tuple[tuple[str, str], ...] = ()) -> dict[str, tuple[str, ...]]:
         addresses = (*QUICKSTART, *(CLINIC if fleet else ()), *(ENDPOINT if self.full and fleet else ()))
@@ -147,12 +153,12 @@ class Cycles:
         ):
             time.sleep(0.02)  # there is none of it yet
         died = self.lab.kill(victim, process, chance)
-        self.kills += 1
+        self.struck[victim if died else NOTHING] += 1
         self.victim = victim
         said, _ = process.communicate(timeout=SECONDS)
         ended = Ended(process.returncode, said, time.monotonic() - begun)
         self.told.append(
-            f"  {died} died {pause:.2f} s after {' '.join(line[:2])} -> {ended.code} in {ended.seconds:.1f} s"
+            f"  {victim} ({died}) died {pause:.2f} s after {' '.join(line[:2])} -> {ended.code} in {ended.seconds:.1f} s"
         )
         if ended.code >= 0:
             self.told += [f"    | {text}" for text in said.splitlines()[-6:]]
@@ -190,27 +196,21 @@ def _bucket() -> Iterator[int]:
 
 
 def _cycles(folder: Path, first: int, count: int, *, full: bool, port: int = 0) -> int:
-    failures = kills = 0
-    cycles: Cycles | None = None
-    for seed in range(first, first + count):
-        if cycles is None:
-            cycles = Cycles(Lab.make(folder / f"lab-{seed}"), full)
-            if port:
-                cycles.lab.move_to_bucket(port, "state")
+    tally = Tally(runs=1)
+
+    def make(seed: int) -> Cycles:
+        cycles = Cycles(Lab.make(folder / f"lab-{seed}"), full)
+        if port:
+            cycles.lab.move_to_bucket(port, "state")
+        return cycles
+
+    def one(cycles: Cycles, seed: int) -> str:
         begun = time.monotonic()
-        try:
-            cycles.cycle(seed)
-            print(f"seed {seed}: whole after {cycles.kills} kills, {time.monotonic() - begun:.0f} s", flush=True)  # noqa: T201
-        except Exception:  # noqa: BLE001 -- told, and on with the next
-            failures += 1
-            kills += cycles.kills
-            traceback.print_exc(file=sys.stdout, chain=False)
-            cycles.lab.end()
-            cycles = None
-    if cycles is not None:
-        kills += cycles.kills
-        cycles.lab.end()
-    print(f"{kills} kills, {failures} failures", flush=True)  # noqa: T201
+        tally.add(str(seed), cycles.cycle(seed))
+        return f"seed {seed}: whole after {kills(cycles.struck)} kills, {time.monotonic() - begun:.0f} s"
+
+    failures = until_done(range(first, first + count), make, one)
+    print(f"{tally}; {failures} failures", flush=True)  # noqa: T201
     return 1 if failures else 0
 
 

@@ -1,6 +1,7 @@
 """A hundred SIGKILLs at random points of everything that writes: run again, and the world is as declared, nothing twice.
 
-`QNSP_KILLS` says how many (100), `QNSP_KILL_SEED` where the seeds of the cycles begin; a cycle that fails names its seed.
+`QNSP_KILLS` says how many (100), `QNSP_KILL_SEED` where the seeds of the cycles begin, `QNSP_KILL_NOTES` a file that keeps what
+was struck, from which a run that was ended goes on; a cycle that fails names its seed.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from qnsp_policy.testing.engine_toys import ToyWorkspace
 from qnsp_policy.testing.needed import built_pulumi
 from tests.faults.lab import Lab
 from tests.faults.rounds import Cycles
+from tests.faults.tally import Tally
 
 KILLS = int(os.environ.get("QNSP_KILLS", "100"))
 SEED = int(os.environ.get("QNSP_KILL_SEED", "1"))
+NOTES = Path(os.environ["QNSP_KILL_NOTES"]) if "QNSP_KILL_NOTES" in os.environ else None
 SMALL = 40
 """Kills of writers of state and of the ledger alone; the others are of whole commands."""
+WANTED = KILLS - SMALL if NOTES is None else KILLS
 MEMBERS = 4
 
 UNITS = f"""
@@ -130,28 +134,29 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def test_kills_at_random_points_of_a_workspace_s_life(tmp_path: Path) -> None:
     """Cycles of plan, approve, apply, change and destroy, two workspaces at a time; every command loses something to a kill."""
     built_pulumi()
-    seeds = itertools.count(SEED)
-    lock = threading.Lock()
-    done = 0
+    tally, lock, failed = Tally.read(NOTES), threading.Lock(), threading.Event()
+    tally.begin()
+    seeds = (seed for seed in itertools.count(SEED) if str(seed) not in tally.cycles)
 
     def work(number: int) -> None:
-        nonlocal done
         cycles = Cycles(Lab.make(tmp_path / f"lab-{number}"))
         try:
-            while done < KILLS - SMALL:
+            while tally.kills < WANTED and not failed.is_set():
                 with lock:
                     seed = next(seeds)
-                before = cycles.kills
-                cycles.cycle(seed)
+                struck = cycles.cycle(seed)
                 with lock:
-                    done += cycles.kills - before
+                    tally.add(str(seed), struck)
+        except BaseException:
+            failed.set()
+            raise
         finally:
-            cycles.lab.end()
+            cycles.end()
 
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(work, number) for number in range(2)]:
             future.result()
-    assert done >= KILLS - SMALL
+    assert tally.kills >= WANTED
 
 
 WRITER = """
