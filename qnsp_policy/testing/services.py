@@ -6,8 +6,9 @@ what a plan authorises. Tests of real plans use `qnsp_policy.pipeline.plan`.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -288,6 +289,17 @@ def tenant_object(name: str) -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def lost(folder: Path) -> Iterator[None]:
+    """A folder that cannot be written for a while, whoever the tests run as: another file lies where it was, as after a lost mount."""
+    away = folder.with_name(folder.name + ".away")
+    folder.rename(away)
+    folder.write_bytes(b"")
+    yield
+    folder.unlink()
+    away.rename(folder)
+
+
 __all__ = [
     "START",
     "Admin",
@@ -295,6 +307,7 @@ __all__ = [
     "Clock",
     "FakePlans",
     "SimulatedMember",
+    "lost",
     "release_policy",
     "tenant_object",
     "trust_root",

@@ -6,6 +6,7 @@ has a JSON body with `type` and `detail`, as existing clients abort without one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from qnsp_policy.errors import PeerError, QnspError
+from qnsp_policy.errors import OperatorError, PeerError, PlanRefused, QnspError
 from qnsp_policy.kernel.crypto.canonical import CanonicalJsonError, parse_object
 from qnsp_policy.kernel.wire.broker_admin import KINDS
 from qnsp_policy.kernel.wire.broker_admin import PREFIX as ADMIN_PREFIX
@@ -26,6 +27,8 @@ from qnsp_policy.services.broker.objects import ObjectAdministration, StateKeepe
 from qnsp_policy.services.broker.problems import AdminRefusal, KbsRefusal, Variant
 from qnsp_policy.services.broker.service import Broker, Credential
 from qnsp_policy.services.broker.state import BrokerLedger, BrokerStore
+
+log = logging.getLogger("qnsp.broker")
 
 _PLAN_LIMIT = 64 * 1024 * 1024
 
@@ -146,6 +149,12 @@ class BrokerApp:
             response: Response = await work(body)
         except KbsRefusal as refusal:
             return self._refused(refusal)
+        except QnspError as error:
+            # Its own disk or database: guests read this body, too, and nothing was handed out.
+            log.error("%s: %s", request.url.path[:200], error)  # noqa: TRY400 - the text says it
+            return self._refused(
+                KbsRefusal(Variant.PLUGIN_INTERNAL, error.code, "this broker does not serve", strict_status=503)
+            )
         return response
 
     def _refused(self, refusal: KbsRefusal) -> Response:
@@ -178,7 +187,8 @@ class BrokerApp:
             except KbsRefusal as refusal:
                 return self._refused(refusal)
             except QnspError as error:
-                status = 503 if error.code == "QNSP-KBS-020" else 403
+                failed = isinstance(error, OperatorError) and not isinstance(error, PlanRefused)
+                status = 503 if failed else 403
                 return JSONResponse(error.to_json(), status_code=status)
             return response
 

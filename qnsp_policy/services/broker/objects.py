@@ -75,7 +75,7 @@ class StateKeeper:
         return self._changing
 
     def recover(self) -> None:
-        """At start: finish or drop a change that a crash interrupted."""
+        """Finish or drop a change that a crash, or a disk that was full, interrupted."""
         found = self._store.staged()
         if found is None:
             return
@@ -92,8 +92,10 @@ class StateKeeper:
             OperatorError: `QNSP-KBS-020`: the store is older than the ledger says (restored), or was changed beside it.
         """
         with self._changing:
-            stored = self._store.version()
-            recorded = self._ledger.last_state() or StateVersion(0, state_digest(()))
+            stored, recorded = self._versions()
+            if stored != recorded:
+                self.recover()
+                stored, recorded = self._versions()
         if stored == recorded:
             return
         raise OperatorError(
@@ -105,6 +107,10 @@ class StateKeeper:
             got=f"version {stored.version} {stored.digest}",
             next_step="restore the store of that version, or start from an empty store and apply an approved plan again",
         )
+
+    def _versions(self) -> tuple[StateVersion, StateVersion]:
+        """What the store holds, and what the ledger says that it should."""
+        return self._store.version(), self._ledger.last_state() or StateVersion(0, state_digest(()))
 
     def change(self, change: Change, *, actor: str, now: datetime) -> StateVersion:
         """Make one change durably: stage, record, take over."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from qnsp_policy.errors import OperatorError, PeerError, QnspError
+from qnsp_policy.errors import PeerError, QnspError
 from qnsp_policy.kernel.attestation.values import Evidence, VerifiedClaims
 from qnsp_policy.kernel.crypto.canonical import jcs
 from qnsp_policy.kernel.wire.kbs import AttestRequest, AuthRequest, Challenge, ResourcePath
@@ -155,7 +155,6 @@ class Broker:
             decision_id = self._record("denial", session, "attest", {"code": error.code, "reason": error.message}, now)
             raise KbsRefusal(Variant.ATTESTATION, error.code, "attestation refused", decision_id=decision_id) from None
         expires = min(now + timedelta(seconds=self._token_seconds), claims.not_after)
-        self._store.attest_session(session.id, request.tee_pubkey, claims_to_json(claims), expires)
         self._record(
             "attest",
             session,
@@ -163,6 +162,7 @@ class Broker:
             {"kind": claims.kind.value, "assurance": claims.assurance.value, "claims": _identifying(claims)},
             now,
         )
+        self._store.attest_session(session.id, request.tee_pubkey, claims_to_json(claims), expires)
         token = self._keys.issue_token(
             {
                 "eat_profile": "tag:github.com,2024:confidential-containers/Trustee",
@@ -195,12 +195,7 @@ class Broker:
             path = ResourcePath.parse(path_text)
         except PeerError as error:
             raise KbsRefusal(Variant.INVALID_PATH, error.code, error.message) from None
-        try:
-            self._keeper.check()
-        except OperatorError as error:
-            raise KbsRefusal(
-                Variant.PLUGIN_INTERNAL, error.code, "this broker does not serve", strict_status=503
-            ) from error
+        self._keeper.check()
         verdict = self._judge(path, attested, now)
         if not verdict.allowed:
             decision_id = self._record_denial(path, attested, verdict, now)

@@ -5,14 +5,16 @@ The audit trail is not here: that is the ledger.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from qnsp_policy.errors import OperatorError
 from qnsp_policy.services.broker.state import (
     Change,
     HeldObject,
@@ -88,6 +90,8 @@ class SqlStore:
 
     Args:
         url: `sqlite:///relative/or/absolute.db` or `postgresql+...://`.
+
+    Every method raises OperatorError `QNSP-KBS-021` where the database cannot be read or written.
     """
 
     def __init__(self, url: str) -> None:
@@ -97,16 +101,26 @@ class SqlStore:
         self._engine = sa.create_engine(parsed)
         if parsed.get_backend_name() == "sqlite":
             sa.event.listen(self._engine, "connect", _sqlite_pragmas)
-        _METADATA.create_all(self._engine)
-        with self._engine.begin() as db:
+        with self._changing() as db:
+            _METADATA.create_all(db)
             if db.execute(sa.select(_STATE)).first() is None:
                 db.execute(_STATE.insert().values(id=1, version=0, digest=state_digest(())))
 
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sa.Connection]:
+        with _told(), self._engine.begin() as db:
+            yield db
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _told(), self._engine.connect() as db:
+            yield db
+
     def add_session(self, session: Session) -> None:
-        with self._engine.begin() as db:
+        with self._changing() as db:
             db.execute(
                 _SESSIONS.insert().values(
                     id=session.id,
@@ -120,7 +134,7 @@ class SqlStore:
             )
 
     def session(self, session_id: str) -> Session | None:
-        with self._engine.connect() as db:
+        with self._reading() as db:
             row = db.execute(sa.select(_SESSIONS).where(_SESSIONS.c.id == session_id)).first()
         if row is None:
             return None
@@ -137,7 +151,7 @@ class SqlStore:
         )
 
     def spend_session(self, session_id: str) -> bool:
-        with self._engine.begin() as db:
+        with self._changing() as db:
             done = db.execute(
                 _SESSIONS.update()
                 .where(_SESSIONS.c.id == session_id, _SESSIONS.c.state == SessionState.OPEN.value)
@@ -148,7 +162,7 @@ class SqlStore:
     def attest_session(
         self, session_id: str, tee_pubkey: Mapping[str, Any], claims: Mapping[str, Any], expires: datetime
     ) -> None:
-        with self._engine.begin() as db:
+        with self._changing() as db:
             db.execute(
                 _SESSIONS.update()
                 .where(_SESSIONS.c.id == session_id, _SESSIONS.c.state == SessionState.SPENT.value)
@@ -161,33 +175,33 @@ class SqlStore:
             )
 
     def drop_expired_sessions(self, now: datetime) -> None:
-        with self._engine.begin() as db:
+        with self._changing() as db:
             db.execute(_SESSIONS.delete().where(_SESSIONS.c.expires < int(now.timestamp())))
 
     def objects(self) -> tuple[HeldObject, ...]:
         columns = (_OBJECTS.c.kind, _OBJECTS.c.name, _OBJECTS.c.digest, _OBJECTS.c.plan)
-        with self._engine.connect() as db:
+        with self._reading() as db:
             rows = db.execute(sa.select(*columns).order_by(_OBJECTS.c.kind, _OBJECTS.c.name)).all()
         return tuple(HeldObject(*row) for row in rows)
 
     def object(self, kind: str, name: str) -> StoredObject | None:
-        with self._engine.connect() as db:
+        with self._reading() as db:
             row = db.execute(sa.select(_OBJECTS).where(_OBJECTS.c.kind == kind, _OBJECTS.c.name == name)).first()
         return None if row is None else _object(row)
 
     def objects_of(self, kind: str) -> tuple[StoredObject, ...]:
-        with self._engine.connect() as db:
+        with self._reading() as db:
             rows = db.execute(sa.select(_OBJECTS).where(_OBJECTS.c.kind == kind).order_by(_OBJECTS.c.name)).all()
         return tuple(_object(row) for row in rows)
 
     def version(self) -> StateVersion:
-        with self._engine.connect() as db:
+        with self._reading() as db:
             row = db.execute(sa.select(_STATE)).one()
         return StateVersion(row.version, row.digest)
 
     def stage(self, change: Change, becomes: StateVersion) -> None:
         stored = change.stored
-        with self._engine.begin() as db:
+        with self._changing() as db:
             db.execute(_STAGED.delete())
             db.execute(
                 _STAGED.insert().values(
@@ -203,7 +217,7 @@ class SqlStore:
             )
 
     def staged(self) -> tuple[Change, StateVersion] | None:
-        with self._engine.connect() as db:
+        with self._reading() as db:
             row = db.execute(sa.select(_STAGED)).first()
         if row is None:
             return None
@@ -215,7 +229,7 @@ class SqlStore:
         if found is None:
             return
         change, becomes = found
-        with self._engine.begin() as db:
+        with self._changing() as db:
             db.execute(_OBJECTS.delete().where(_OBJECTS.c.kind == change.kind, _OBJECTS.c.name == change.name))
             if change.stored is not None:
                 db.execute(
@@ -231,17 +245,31 @@ class SqlStore:
             db.execute(_STAGED.delete())
 
     def drop_staged(self) -> None:
-        with self._engine.begin() as db:
+        with self._changing() as db:
             db.execute(_STAGED.delete())
 
     def seen_plans(self) -> tuple[str, ...]:
-        with self._engine.connect() as db:
+        with self._reading() as db:
             return tuple(db.execute(sa.select(_PLANS.c.digest).order_by(_PLANS.c.sequence)).scalars())
 
     def remember_plan(self, digest: str, envelope: bytes, now: datetime) -> None:
-        with self._engine.begin() as db:
+        with self._changing() as db:
             db.execute(_PLANS.delete().where(_PLANS.c.digest == digest))
             db.execute(_PLANS.insert().values(digest=digest, envelope=envelope, accepted=int(now.timestamp())))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """The database's errors as ours; SQLAlchemy's own texts hold the statement's values, which are nobody's to read."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        reason = error.orig if isinstance(error, sa.exc.DBAPIError) else type(error).__name__
+        raise OperatorError(
+            "QNSP-KBS-021",
+            f"the broker's store cannot be read or written: {reason}",
+            next_step="make room, or see to the database; the broker goes on from there by itself",
+        ) from None
 
 
 def _sqlite_pragmas(connection: Any, _record: object) -> None:

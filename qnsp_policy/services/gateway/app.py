@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -20,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qnsp_policy.errors import PeerError
+from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.wire.endpoint import API_PATHS, EndpointConfiguration
 from qnsp_policy.services.gateway.answers import AnswerSigner, Exchange, ReceiptLog
 from qnsp_policy.services.gateway.callers import Caller, Callers
@@ -131,7 +132,15 @@ class GatewayApp:
         except _Refused as refusal:
             exchange = Exchange.begin(request.method, target, headers, digest, caller, now)
             status, content_type, answer, extra = refusal.status, "application/json", refusal.body(), refusal.headers
-        signed = await run_in_threadpool(self._sign, exchange, status, content_type, answer)
+        try:
+            signed = await run_in_threadpool(self._sign, exchange, status, content_type, answer)
+        except OperatorError as error:
+            # What cannot be recorded is not handed out; the refusal has no receipt, as that of somebody unknown has none.
+            log.error("%s: %s", target[:200], error)  # noqa: TRY400 - the text says it
+            unsaid = _Refused(503, "QNSP-GWY-019", "this answer could not be recorded, so it is not given")
+            exchange = replace(exchange, caller=None)
+            status, content_type, answer, extra = unsaid.status, "application/json", unsaid.body(), {}
+            signed = await run_in_threadpool(self._sign, exchange, status, content_type, answer)
         return Response(answer, status_code=status, headers={**extra, **signed, "Content-Type": content_type})
 
     def _sign(self, exchange: Exchange, status: int, content_type: str, answer: bytes) -> dict[str, str]:
@@ -215,6 +224,8 @@ class GatewayApp:
         )
         try:
             answer = await self._upstream.send(request, stream=True)
+        except httpx.TimeoutException:
+            raise _Refused(504, "QNSP-GWY-018", "the upstream did not answer in time") from None
         except httpx.TransportError:
             raise _Refused(502, "QNSP-GWY-018", "the upstream does not answer") from None
         content_type = answer.headers.get("content-type", "text/event-stream")
@@ -226,6 +237,9 @@ class GatewayApp:
                     running.update(chunk)
                     yield chunk
                 yield await run_in_threadpool(self._close_stream, exchange, answer.status_code, content_type, running)
+            except (OperatorError, httpx.TransportError) as error:
+                # Half of an answer, or one that could not be recorded: it ends without the event that signs it.
+                log.error("%s: %s", exchange.target[:200], error)  # noqa: TRY400 - the text says it
             finally:
                 await answer.aclose()
 

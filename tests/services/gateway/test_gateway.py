@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,13 +18,14 @@ import uvicorn
 
 from qnsp_policy.client.answer import SavedAnswer, parse_answer
 from qnsp_policy.client.verify import verify_answer
+from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.crypto.keys import generate
 from qnsp_policy.kernel.tls.server_edge import uvicorn_config
 from qnsp_policy.kernel.wire.api_auth import sign_request
 from qnsp_policy.kernel.wire.api_token import issue_api_token
 from qnsp_policy.services.gateway.process_edge import listener_tls
 from qnsp_policy.testing.gateway import HOST, GatewayWorld
-from qnsp_policy.testing.services import START, SimulatedMember
+from qnsp_policy.testing.services import START, SimulatedMember, lost
 
 URL = f"{HOST}/v1/embeddings"
 BODY = b'{"model":"tiny","input":"chest pain"}'
@@ -214,7 +215,6 @@ def test_streaming_is_refused_where_the_document_does_not_allow_it(gateway: Gate
 def test_a_stream_ends_with_an_event_that_signs_it(gateway: GatewayWorld) -> None:
     """Every byte before the closing event is covered; one changed byte and it no longer verifies."""
     from qnsp_policy.client.transport_edge import _answer_of
-    from qnsp_policy.errors import PeerError
 
     gateway.changes |= {"streaming": True, "api": {"openai": ["chat-completions"]}}
     events = b'data: {"delta":"a"}\n\ndata: {"delta":"b"}\n\ndata: [DONE]\n\n'
@@ -231,6 +231,33 @@ def test_a_stream_ends_with_an_event_that_signs_it(gateway: GatewayWorld) -> Non
     altered, _ = _answer_of(bent, sent, body, document)
     with pytest.raises(PeerError, match="QNSP-SIG-021"):
         verify_answer(altered, gateway.trust(), now=START, allow_simulated=True)
+
+
+def test_a_stream_that_breaks_off_is_not_signed(gateway: GatewayWorld) -> None:
+    """Half of an answer has no closing event, so no client takes it for one."""
+
+    async def events() -> AsyncIterator[bytes]:
+        yield b'data: {"delta":"a"}\n\n'
+        raise httpx.ReadError("the upstream was killed")
+
+    gateway.changes |= {"streaming": True, "api": {"openai": ["chat-completions"]}}
+    gateway.upstream = lambda _: httpx.Response(200, content=events(), headers={"content-type": "text/event-stream"})
+    answer = gateway.ask(gateway.client(), b'{"messages":[],"stream":true}', path="/v1/chat/completions")
+    assert answer.body == b'data: {"delta":"a"}\n\n'
+    with pytest.raises(PeerError, match="QNSP-GWY-042"):
+        verify_answer(answer, gateway.trust(), now=START, allow_simulated=True)
+
+
+def test_an_answer_that_cannot_be_recorded_is_not_given(gateway: GatewayWorld) -> None:
+    """The refusal is signed, names no receipt, and holds nothing of the answer; the next one is given once the ledger is back."""
+    http = gateway.client()
+    assert gateway.ask(http).status == 200
+    with lost(gateway.folder / "ledger"):
+        answer = gateway.ask(http)
+    assert (answer.status, error_code(answer), answer.header("qnsp-receipt")) == (503, "QNSP-GWY-019", "")
+    assert b"0.25" not in answer.body
+    assert verify_answer(answer, gateway.trust(), now=START, allow_simulated=True).status == 503
+    assert gateway.ask(http).status == 200
 
 
 def test_a_receipt_cannot_be_guessed(gateway: GatewayWorld) -> None:
