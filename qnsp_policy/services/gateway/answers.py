@@ -128,7 +128,10 @@ class AnswerLedger(Protocol):
 
 
 class ReceiptLog:
-    """Receipts by ids that cannot be guessed: a receipt names a tenant, so it is not for whoever counts."""
+    """Receipts by ids that cannot be guessed: a receipt names a tenant, so it is not for whoever counts.
+
+    The newest `shown` are given to who names them, so that a gateway of many answers does not grow; the log holds them all.
+    """
 
     def __init__(
         self,
@@ -139,8 +142,10 @@ class ReceiptLog:
         key: PrivateKey,
         model_digest: str,
         evidence_digest: str,
+        shown: int = 100_000,
     ) -> None:
         self._ledger = ledger
+        self._shown = shown
         self._endpoint = endpoint
         self._model = model
         self._key = key
@@ -189,10 +194,12 @@ class ReceiptLog:
         )
         with self._lock:
             self._index[identifier.hex()] = index
+            if len(self._index) > self._shown:
+                del self._index[next(iter(self._index))]
         return identifier.hex()
 
     def prove(self, receipt: str) -> dict[str, Any] | None:
-        """Entry and inclusion proof of a receipt, or None."""
+        """Entry and inclusion proof of a receipt; None for one that is unknown, or older than the newest that are shown."""
         with self._lock:
             index = self._index.get(receipt)
         if index is None:
