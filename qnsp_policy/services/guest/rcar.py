@@ -1,7 +1,8 @@
 """The guest's side of the key broker protocol: request, challenge, attestation, response; then resources.
 
 A session is made anew whenever the broker says 401 and at most `_HANDSHAKES` times for one resource; 403 and 404 are answers, not
-failures of transport, and are handed to the caller with the broker's reason and decision id.
+failures of transport, and are handed to the caller with the broker's reason and decision id. A 5xx is no answer: what was released
+stays released until its lease ends.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from qnsp_policy.services.guest.attesters.report import AttesterReport, GetRepor
 
 _HANDSHAKES = 3
 _TRANSPORT_TRIES = 5
+_FAILED = 500
 _DEVICE_NONCE = 32
 """Bytes of a GPU's nonce."""
 
@@ -57,10 +59,10 @@ class Released:
 
 
 class Denied(PeerError):  # noqa: N818 - an answer, not a fault
-    """The broker refused a resource.
+    """The broker refused a resource, or the evidence.
 
     Attributes:
-        status: 403 or 404 in strict mode.
+        status: 403 or 404 of a resource, 401 of evidence in strict mode.
         decision_id: under which the broker's ledger explains it.
     """
 
@@ -123,7 +125,8 @@ class BrokerSession:
         """A handshake with fresh nonce, fresh key, fresh evidence.
 
         Raises:
-            PeerError: `QNSP-GST-006`: the broker refused, with its reason.
+            Denied: `QNSP-GST-006`: the broker judged the evidence and refused it, under a decision id.
+            PeerError: `QNSP-GST-006`: it refused, with its reason.
         """
         self._key, self._cookie = None, ""
         announced = TEES.get(self._kind(), "")
@@ -155,8 +158,9 @@ class BrokerSession:
         """One resource, in clear.
 
         Raises:
-            Denied: the broker's answer is no.
-            PeerError: `QNSP-GST-006` attestation was refused, `QNSP-GST-007` the broker cannot be reached.
+            Denied: the broker's answer is no: of the resource, or of the evidence (`QNSP-GST-006`).
+            PeerError: `QNSP-GST-006` no handshake came about, `QNSP-GST-007` the broker cannot be reached, `QNSP-GST-009` it has
+                trouble of its own, which says nothing about this guest.
         """
         for _ in range(_HANDSHAKES):
             if self._key is None:
@@ -165,6 +169,12 @@ class BrokerSession:
             answer = self._send("GET", f"/resource/{resource}")
             if answer.status_code == 200:
                 return Released(self._key.unwrap(answer.content), _seconds(answer.headers.get("qnsp-lease")))
+            if answer.status_code >= _FAILED:
+                raise PeerError(
+                    "QNSP-GST-009",
+                    f"the broker does not serve {resource}: {_problem(answer).get('detail') or answer.status_code}",
+                    subject=resource,
+                )
             if answer.status_code != 401:
                 raise self._denied(resource, answer)
             self._key = None
@@ -195,9 +205,10 @@ class BrokerSession:
 
     def _refused(self, step: str, answer: httpx.Response) -> PeerError:
         body = _problem(answer)
-        return PeerError(
-            "QNSP-GST-006", f"the broker refused {step}: {body.get('detail') or answer.status_code}", subject=step
-        )
+        said = f"the broker refused {step}: {body.get('detail') or answer.status_code}"
+        if decision_id := body.get("decision_id"):
+            return Denied(answer.status_code, "QNSP-GST-006", said, str(decision_id))
+        return PeerError("QNSP-GST-006", said, subject=step)
 
     def _denied(self, resource: str, answer: httpx.Response) -> Denied:
         body = _problem(answer)

@@ -195,6 +195,35 @@ def test_a_broker_that_always_says_401_is_asked_three_times(member: SimulatedMem
     assert asked.count("/kbs/v0/attest") == 3
 
 
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_brokers_own_trouble_is_no_denial(member: SimulatedMember, status: int) -> None:
+    """A denial ends what serves, at once; a broker with a full disk does not."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/auth"):
+            return httpx.Response(200, json={"nonce": "bm9uY2U=", "extra-params": ""})
+        if request.url.path.endswith("/attest"):
+            return httpx.Response(200, json={"token": "t"})
+        return httpx.Response(status, json={"type": "x", "detail": "this broker does not serve"})
+
+    with pytest.raises(PeerError, match="QNSP-GST-009: the broker does not serve a/b/c") as said:
+        session(answer, member).fetch("a/b/c")
+    assert not isinstance(said.value, Denied)
+
+
+def test_evidence_that_was_judged_and_refused_is_a_denial(member: SimulatedMember) -> None:
+    """With a decision id the broker's ledger explains it; without one nothing was judged."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/auth"):
+            return httpx.Response(200, json={"nonce": "bm9uY2U=", "extra-params": ""})
+        return httpx.Response(401, json={"type": "x", "detail": "attestation refused", "decision_id": "5f2a"})
+
+    with pytest.raises(Denied, match="QNSP-GST-006: the broker refused attest") as denied:
+        session(answer, member).fetch("a/b/c")
+    assert (denied.value.status, denied.value.decision_id) == (401, "5f2a")
+
+
 @pytest.mark.parametrize(
     ("response", "code"),
     [
