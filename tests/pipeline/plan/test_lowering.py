@@ -16,8 +16,10 @@ from qnsp_policy.kernel.wire.endpoint import EndpointConfiguration
 from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.plan.lowering.enclaves import guest_policy
 from qnsp_policy.pipeline.plan.lowering.lower import PROGRAMS, attachments_needed
+from qnsp_policy.pipeline.plan.lowering.refusals import refusals
 from qnsp_policy.pipeline.plan.make import Plan
 from qnsp_policy.pipeline.plan.structure import differences
+from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.trust.initdata import initdata
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
@@ -179,6 +181,16 @@ def test_an_enclave_that_no_broker_serves() -> None:
     clinic = Clinic(change={"tenants: [Tenant/clinic, Tenant/research]": "tenants: [Tenant/clinic]"})
     with pytest.raises(OperatorError, match="QNSP-PLN-029: no key broker serves a tenant of Enclave/research-cpu"):
         clinic.plan(clinic.genesis())
+
+
+def test_a_platform_on_which_nothing_is_applied_yet() -> None:
+    """Such documents are checked as any others; a plan of them is refused at the line that says so."""
+    clinic = Clinic(change={"type: local, simulated: true": "type: kubernetes, context: lab, runtimeClasses: [kata]"})
+    with pytest.raises(OperatorError, match="QNSP-PLN-036: nothing is applied on platforms of type kubernetes yet"):
+        clinic.plan(clinic.genesis())
+    workspace = clinic.workspace()
+    found = refusals(workspace, effective_grants(workspace))
+    assert "QNSP-PLN-036" not in {refusal.code for refusal in found}
 
 
 def test_initdata_that_nothing_expects() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from qnsp_policy.errors import OperatorError
 from qnsp_policy.pipeline.model.kinds import (
     Artefact,
     Enclave,
@@ -15,13 +16,13 @@ from qnsp_policy.pipeline.model.kinds import (
     Platform,
     Tenant,
 )
+from qnsp_policy.pipeline.model.scalars import Address
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.plan.lowering.aws_fleets import (
     aws_broker_unit,
     aws_enclave_unit,
     aws_endpoint_unit,
     broker_enclaves,
-    is_on_aws,
 )
 from qnsp_policy.pipeline.plan.lowering.aws_keys import key_units
 from qnsp_policy.pipeline.plan.lowering.aws_platform import aws_platform_unit
@@ -71,7 +72,28 @@ def parts(context: Lowering) -> Iterator[Callable[[], Sequence[Unit]]]:
 
 
 def _platform(context: Lowering, platform: Platform) -> Sequence[Unit]:
-    return (aws_platform_unit(context, platform) if platform.spec.type == "aws" else platform_unit(context, platform),)
+    on_aws = _is_on_aws(context, platform.address)
+    return (aws_platform_unit(context, platform) if on_aws else platform_unit(context, platform),)
+
+
+def _is_on_aws(context: Lowering, address: Address) -> bool:
+    """Whether something lands on AWS, and not here.
+
+    Raises:
+        OperatorError: QNSP-PLN-036, nothing lands there yet.
+    """
+    platform = context.workspace.find(address, Platform)
+    if platform.spec.type not in {"aws", "local"}:
+        raise OperatorError(
+            "QNSP-PLN-036",
+            f"nothing is applied on platforms of type {platform.spec.type} yet ({address})",
+            subject=str(address),
+            expected="aws or local",
+            got=platform.spec.type,
+            place=context.workspace.place(address, "spec", "type"),
+            next_step="`validate` and `check` such documents in a workspace of their own; LIMITATIONS.md says what is applied",
+        )
+    return platform.spec.type == "aws"
 
 
 def _tenant(context: Lowering, tenant: Tenant) -> Sequence[Unit]:
@@ -79,17 +101,17 @@ def _tenant(context: Lowering, tenant: Tenant) -> Sequence[Unit]:
 
 
 def _broker(context: Lowering, broker: KeyBroker) -> Sequence[Unit]:
-    on_aws = is_on_aws(context, broker.spec.platform)
+    on_aws = _is_on_aws(context, broker.spec.platform)
     return (aws_broker_unit(context, broker) if on_aws else broker_unit(context, broker),)
 
 
 def _enclave(context: Lowering, enclave: Enclave) -> Sequence[Unit]:
-    on_aws = is_on_aws(context, enclave.spec.platform)
+    on_aws = _is_on_aws(context, enclave.spec.platform)
     return (aws_enclave_unit(context, enclave) if on_aws else enclave_unit(context, enclave),)
 
 
 def _endpoint(context: Lowering, endpoint: Endpoint) -> Sequence[Unit]:
-    on_aws = is_on_aws(context, context.workspace.find(endpoint.spec.enclave, Enclave).spec.platform)
+    on_aws = _is_on_aws(context, context.workspace.find(endpoint.spec.enclave, Enclave).spec.platform)
     return (aws_endpoint_unit(context, endpoint) if on_aws else endpoint_unit(context, endpoint),)
 
 

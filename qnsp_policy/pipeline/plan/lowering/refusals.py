@@ -17,8 +17,8 @@ from qnsp_policy.pipeline.trust.release_policy import release_policies
 from qnsp_policy.pipeline.trust.values import EffectiveGrant
 from qnsp_policy.pipeline.world.recorded import RecordedState
 
-OF_FILES = frozenset({"QNSP-PLN-027", "QNSP-PLN-028"})
-"""Refusals about the contents of files, which are not read here."""
+LEFT_TO_PLAN = frozenset({"QNSP-PLN-027", "QNSP-PLN-028", "QNSP-PLN-036"})
+"""Refusals about the contents of files, which are not read here, and of platforms that the program cannot apply yet."""
 
 
 def refusals(workspace: Workspace, grants: Sequence[EffectiveGrant]) -> tuple[OperatorError, ...]:
@@ -46,9 +46,9 @@ def refusals(workspace: Workspace, grants: Sequence[EffectiveGrant]) -> tuple[Op
         try:
             part()
         except OperatorError as error:
-            if error.code not in OF_FILES:
+            if error.code not in LEFT_TO_PLAN:
                 found.setdefault((str(error.place or ""), error.code, error.message), error)
     return tuple(found[key] for key in sorted(found))
 
 
-__all__ = ["OF_FILES", "refusals"]
+__all__ = ["LEFT_TO_PLAN", "refusals"]
