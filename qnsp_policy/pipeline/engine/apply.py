@@ -236,6 +236,9 @@ class _Run:
             if before is not None and not before.digest:
                 take_on_left(driver, self.settings, self.events)
             anew = _made_anew(action, driver.unit)
+            if anew and before is not None:
+                # What the world lost, to a killed replacement or to whoever, cannot be named to the engine as to be replaced.
+                driver.refresh(clear_pending_creates=False)
             steps = driver.preview(refresh=before is not None, replace=_held(anew, driver))
             planned = (*action.steps, *(PlannedStep(Op.REPLACE, step) for step in anew))
             found = deviations(planned, steps, whole=before is None)

@@ -51,3 +51,16 @@ def test_a_unit_is_made_anew_when_the_plan_says_so(toy: ToyWorkspace) -> None:
     apply(toys.order(toy, [platform, fleet], [Action("enclave/a", Op.REPLACE)]), settings=toy.settings)
     assert toy.running()["enclave-a-0-guest"].pid != before
     assert records.read_state(toy.settings.backend).units["enclave/a"].digest == fleet.digest
+
+
+def test_what_the_world_lost_is_made_anew_as_well(toy: ToyWorkspace) -> None:
+    """`--replace` of a unit one of whose processes is gone, as a killed replacement leaves it: created, the other one replaced."""
+    platform = toys.platform()
+    fleet = toys.enclave("a", toys.process("enclave-a-0-simulator"), toys.process("enclave-a-0-guest"))
+    apply(toys.order(toy, [platform, fleet], [toys.create(platform), toys.create(fleet)]), settings=toy.settings)
+    before = toy.running()
+    toy.supervisor().stop("enclave-a-0-guest")
+    apply(toys.order(toy, [platform, fleet], [Action("enclave/a", Op.REPLACE)]), settings=toy.settings)
+    after = toy.running()
+    assert sorted(after) == sorted(before)
+    assert {after[name].pid for name in after}.isdisjoint({report.pid for report in before.values()})
