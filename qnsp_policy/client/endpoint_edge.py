@@ -1,126 +1,261 @@
-"""Reaching an endpoint whose TLS key nobody knows beforehand: its evidence says which key it is.
+"""Reaching an endpoint whose TLS keys nobody knows beforehand: its evidence says which keys are its members'.
 
-The first handshake shows a key, the evidence must bind exactly that key, and every later connection is pinned to it. Until the
-evidence is verified (`client.verify`), the key is only what whoever answers claims.
+Behind one address answer several members, each with a TLS key, a response key, evidence and a ledger of its own, and whoever spreads
+the connections may lead the next one elsewhere. So every connection is judged by itself, before a request goes over it: it is a
+member's if its TLS key is one whose evidence was verified, and over a connection with an unknown key the evidence is asked first. It
+must bind exactly that key (`client.verify`); a connection whose evidence does not hold is closed, with nothing said.
 """
 
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
+import httpcore
 import httpx
 
+from qnsp_policy.client.trust import RelyingPartyTrust
+from qnsp_policy.client.verify import VerifiedEvidence, verify_evidence
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.kernel.tls.certificate import spki_pin
-from qnsp_policy.kernel.tls.client_edge import PinnedTransport
-from qnsp_policy.kernel.tls.engine import PQ_GROUPS, Engine, client_context
-from qnsp_policy.kernel.tls.identity import PeerIdentity, pin_of
-from qnsp_policy.kernel.tls.reach_edge import reached
+from qnsp_policy.kernel.tls.client_edge import BackendTransport, TlsBackend, TlsStream, engine_to
+from qnsp_policy.kernel.tls.engine import PQ_GROUPS, client_context
+from qnsp_policy.kernel.tls.identity import pin_of, shown_leaf
 from qnsp_policy.kernel.wire.endpoint import EndpointEvidence
 
-_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+WELL_KNOWN = "/.well-known/qnsp/"
+WAIT: Mapping[str, float | None] = {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 60.0}
 _EVIDENCE_LIMIT = 4 * 1024 * 1024
+_REMEMBERED = timedelta(hours=1)
+_MEMBER = "qnsp.member"
 
 
 @dataclass(frozen=True, slots=True)
-class SeenEndpoint:
-    """An endpoint as it answered: unverified but for one thing, that its TLS key is the one its evidence names.
+class Member:
+    """One of those that answer as an endpoint, as its evidence was verified.
 
     Attributes:
-        url: without a path.
+        pin: of its TLS key, "" for plain HTTP on loopback.
         document: the evidence document's JSON.
-        evidence: the same, read.
-        pin: of the TLS key, "" for plain HTTP on loopback.
+        evidence: the same, verified.
+        seen: when that was.
     """
 
-    url: str
-    document: Mapping[str, Any]
-    evidence: EndpointEvidence
     pin: str
-
-    @property
-    def key_id(self) -> str:
-        """Id of the key that signs answers."""
-        return PublicKey.from_jwk(self.evidence.runtime["responseKeys"][0]).key_id
-
-    def http(self, groups: frozenset[str] = PQ_GROUPS) -> httpx.Client:
-        """A client that talks to this endpoint only."""
-        return http_client(self.url, self.pin, groups)
+    document: Mapping[str, Any]
+    evidence: VerifiedEvidence
+    seen: datetime
 
 
-def http_client(url: str, pin: str, groups: frozenset[str] = PQ_GROUPS) -> httpx.Client:
-    """A client pinned to a TLS key; for "" a plain one."""
-    if not pin:
-        return httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
-    transport = PinnedTransport(PeerIdentity(pins=(pin,), groups=groups))
-    return httpx.Client(base_url=url, transport=transport, timeout=_TIMEOUT, trust_env=False)
+class Way(Protocol):
+    """How requests reach an endpoint's members."""
+
+    def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
+        """Send over a connection to a verified member, `afresh` over a new one; with what it answers, which member that is."""
+        ...
+
+    def close(self) -> None:
+        """End what is open."""
+        ...
 
 
-def shown_pin(url: str, *, timeout: float = 5.0) -> str:
-    """The pin of the key that whoever answers at `url` shows; "" for plain HTTP.
+class Members:
+    """An endpoint's members, and the connections to them.
 
-    Raises:
-        PeerError: the handshake failed, or agreed on a group that is not hybrid.
-        OSError: nobody answers.
+    Attributes:
+        url: of the endpoint, without a path.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "http":
-        return ""
-    host, port = parts.hostname or "", parts.port or 443
-    engine = Engine(client_context())
-    with socket.create_connection(reached(host, port), timeout=timeout) as raw:
-        while (done := engine.handshake()) is None:
-            if data := engine.outgoing():
-                raw.sendall(data)
-            received = raw.recv(65536)
-            if not received:
-                raise PeerError("QNSP-SIG-061", f"TLS with {host}:{port} ended early", subject=host)
-            engine.receive(received)
-        if not done.post_quantum:
-            raise PeerError(
-                "QNSP-SIG-062", "the TLS key exchange is not of the accepted kind", subject=host, got=done.group
-            )
-        if not done.certificates:
-            raise PeerError("QNSP-SIG-064", "the peer showed no certificate", subject=host)
-        return pin_of(done.certificates[0])
 
+    def __init__(
+        self,
+        url: str,
+        trust: RelyingPartyTrust,
+        *,
+        allow_simulated: bool = False,
+        groups: frozenset[str] = PQ_GROUPS,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Opens nothing yet."""
+        self.url = url.rstrip("/")
+        self._origin = httpx.URL(self.url)
+        self._trust, self._allow_simulated, self._groups, self._clock = trust, allow_simulated, groups, clock
+        self._known: dict[str, Member] = {}
+        self._context = client_context()
+        self._transport = self._transport_of_its_own()
+        self._users, self._lock = 0, threading.Lock()
 
-def see_endpoint(url: str) -> SeenEndpoint:
-    """Ask an endpoint for its evidence, over TLS by the key that this evidence names.
+    def _transport_of_its_own(self) -> BackendTransport:
+        secure = self._origin.scheme == "https"
+        # Once more where a connection could not be made: whoever spreads them may have led to a member that goes.
+        return BackendTransport(TlsBackend(self._dress) if secure else _PlainBackend(self._judged), retries=1)
 
-    Raises:
-        PeerError: `QNSP-GWY-021` the evidence names another TLS key, `-020` it is malformed, `-022` no evidence is served.
-        OSError: nobody answers.
-    """
-    base = url.rstrip("/")
-    pin = shown_pin(base)
-    with http_client(base, pin) as http:
+    def first(self) -> Member:
+        """Reach a member; its connection stays for the first request.
+
+        Raises:
+            PeerError: who answers is no member.
+            ConnectionError: nobody answers.
+        """
         try:
-            answer = http.get("/.well-known/qnsp/evidence")
+            response, member = self.send(httpx.Request("GET", f"{self.url}/healthz", extensions={"timeout": WAIT}))
+            response.read()
         except httpx.TransportError as error:
-            raise ConnectionError(f"{base} does not answer: {error}") from error
-    if answer.status_code != 200 or len(answer.content) > _EVIDENCE_LIMIT:
-        raise PeerError("QNSP-GWY-022", f"{base} serves no evidence (HTTP {answer.status_code})", subject=base)
-    try:
-        document = json.loads(answer.content)
-    except ValueError:
-        raise PeerError("QNSP-GWY-020", f"the evidence of {base} is not JSON", subject=base) from None
-    evidence = EndpointEvidence.from_json(document)
-    named = evidence.runtime.get("tlsKey")
-    if pin and (named is None or spki_pin(PublicKey.from_jwk(named)) != pin):
-        raise PeerError(
-            "QNSP-GWY-021",
-            f"{base} shows another TLS key than its evidence names: somebody stands between",
-            subject=base,
-            got=pin,
-        )
-    return SeenEndpoint(base, document, evidence, pin)
+            raise ConnectionError(f"{self.url} does not answer: {error}") from error
+        return member
+
+    def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
+        """Send a request over a connection to a verified member.
+
+        Args:
+            request: to this endpoint.
+            afresh: over a new connection, which is closed again.
+
+        Raises:
+            PeerError: who answers is no member: `QNSP-GWY-021` its evidence names another TLS key, `-020` that is malformed,
+                `-022` none is served, the codes of `verify_evidence`; nothing was sent.
+            httpx.TransportError: the network failed.
+        """
+        wanted, origin = request.url, self._origin
+        if (wanted.scheme, wanted.host, wanted.port) != (origin.scheme, origin.host, origin.port):
+            raise httpx.UnsupportedProtocol(f"this transport talks to {self.url} only", request=request)
+        if afresh:
+            with self._transport_of_its_own() as transport:
+                response = transport.handle_request(request)
+                response.read()
+        else:
+            response = self._transport.handle_request(request)
+        member = response.extensions["network_stream"].get_extra_info(_MEMBER)
+        assert isinstance(member, Member)
+        return response, member
+
+    def shared(self) -> Members:
+        """This, for one more user, who closes it."""
+        with self._lock:
+            self._users += 1
+        return self
+
+    def close(self) -> None:
+        """One user fewer; with the last one, the connections end."""
+        with self._lock:
+            self._users -= 1
+            last = self._users <= 0
+        if last:
+            self._transport.close()
+
+    def _dress(self, raw: httpcore.NetworkStream, host: str, timeout: float | None) -> httpcore.NetworkStream:
+        """A `Dress`: TLS with a member."""
+        try:
+            stream = TlsStream(raw, engine_to(host, self._context), timeout)
+        except (httpcore.ReadError, httpcore.WriteError) as error:
+            raise httpcore.ConnectError(f"the connection ended in its TLS handshake: {error}") from error
+        except PeerError as error:
+            if error.code == "QNSP-SIG-063":
+                raise httpcore.ConnectError(error.message) from error
+            raise
+        return self._judged(stream, pin_of(shown_leaf(stream.handshake, self._groups, host)))
+
+    def _judged(self, stream: httpcore.NetworkStream, pin: str) -> httpcore.NetworkStream:
+        """The stream, known to lead to a member."""
+        member = self._known.get(pin) if pin else None
+        if member is not None and self._clock() - member.seen < _REMEMBERED:
+            return _MemberStream(stream, member)
+        try:
+            status, content, usable = self._evidence_over(stream)
+        except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError) as error:
+            raise httpcore.ConnectError(f"it ended the connection before it showed its evidence: {error}") from error
+        member = self._verified(status, content, pin)
+        if pin:
+            self._known[pin] = member
+        if not usable:
+            raise httpcore.ConnectError("it ended the connection once it had shown its evidence")
+        return _MemberStream(stream, member)
+
+    def _evidence_over(self, stream: httpcore.NetworkStream) -> tuple[int, bytes, bool]:
+        """Status and body of the evidence, asked over one stream, and whether more can be asked over it."""
+        scheme, host, port = self._origin.raw_scheme, self._origin.raw_host, self._origin.port
+        default = {b"http": 80, b"https": 443}[scheme]
+        connection = httpcore.HTTP11Connection(httpcore.Origin(scheme, host, port or default), stream)
+        url = httpcore.URL(scheme=scheme, host=host, port=port or default, target=f"{WELL_KNOWN}evidence")
+        headers = [(b"Host", self._origin.netloc), (b"Accept", b"application/json")]
+        request = httpcore.Request("GET", url, headers=headers, extensions={"timeout": dict(WAIT)})
+        response = connection.handle_request(request)
+        content = b""
+        try:
+            for chunk in response.iter_stream():
+                content += chunk
+                if len(content) > _EVIDENCE_LIMIT:
+                    break
+        finally:
+            response.close()
+        return response.status, content, connection.is_idle()
+
+    def _verified(self, status: int, content: bytes, pin: str) -> Member:
+        if status != 200 or len(content) > _EVIDENCE_LIMIT:
+            raise PeerError("QNSP-GWY-022", f"{self.url} serves no evidence (HTTP {status})", subject=self.url)
+        try:
+            document = json.loads(content)
+        except (ValueError, RecursionError):
+            raise PeerError("QNSP-GWY-020", f"the evidence of {self.url} is not JSON", subject=self.url) from None
+        named = EndpointEvidence.from_json(document).runtime.get("tlsKey")
+        if pin and (named is None or spki_pin(PublicKey.from_jwk(named)) != pin):
+            raise PeerError(
+                "QNSP-GWY-021",
+                f"{self.url} shows another TLS key than its evidence names: somebody stands between",
+                subject=self.url,
+                got=pin,
+            )
+        now = self._clock()
+        evidence = verify_evidence(document, self._trust, now=now, allow_simulated=self._allow_simulated)
+        return Member(pin, document, evidence, now)
 
 
-__all__ = ["SeenEndpoint", "http_client", "see_endpoint", "shown_pin"]
+class _MemberStream(httpcore.NetworkStream):
+    """A stream that says which member it leads to."""
+
+    def __init__(self, inner: httpcore.NetworkStream, member: Member) -> None:
+        self._inner, self._member = inner, member
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._member if info == _MEMBER else self._inner.get_extra_info(info)
+
+
+class _PlainBackend(httpcore.NetworkBackend):
+    """Connects without TLS, on loopback; who answers is judged by evidence all the same, on every connection."""
+
+    def __init__(self, judged: Callable[[httpcore.NetworkStream, str], httpcore.NetworkStream]) -> None:
+        self._judged, self._tcp = judged, httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        raw = self._tcp.connect_tcp(host, port, timeout, local_address, socket_options)
+        try:
+            return self._judged(raw, "")
+        except BaseException:
+            raw.close()
+            raise
+
+    def sleep(self, seconds: float) -> None:
+        self._tcp.sleep(seconds)
+
+
+__all__ = ["WAIT", "WELL_KNOWN", "Member", "Members", "Way"]

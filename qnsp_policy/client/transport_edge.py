@@ -3,8 +3,9 @@
     endpoint = open_endpoint("https://127.0.0.1:8443", trust, api_key=key, allow_simulated=True)
     client = openai.OpenAI(base_url=endpoint.base_url, api_key="unused", http_client=endpoint.client())
 
-The endpoint's evidence is verified before the first request; each answer must be signed by a key that it binds, carry the nonce of
-its own request, and be fresh. An answer that is not is an error, never a warning.
+The evidence of whoever a connection leads to is verified before the first request goes over it (`endpoint_edge`); each answer must be
+signed by a key that this very evidence binds, carry the nonce of its own request, and be fresh. One that is not is an error, never a
+warning. Where a connection ends before an answer begins, the request is asked once more, as a new one; see docs/formats/answer.md.
 """
 
 from __future__ import annotations
@@ -21,17 +22,29 @@ import anyio.to_thread
 import httpx
 
 from qnsp_policy.client.answer import SavedAnswer, SentRequest
-from qnsp_policy.client.endpoint_edge import SeenEndpoint, http_client, see_endpoint
+from qnsp_policy.client.endpoint_edge import WAIT, WELL_KNOWN, Member, Members, Way
 from qnsp_policy.client.trust import RelyingPartyTrust
-from qnsp_policy.client.verify import VerifiedAnswer, VerifiedEvidence, verify_answer, verify_evidence
+from qnsp_policy.client.verify import VerifiedAnswer, VerifiedEvidence, verify_answer
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.crypto.keys import PrivateKey
 from qnsp_policy.kernel.tls.engine import PQ_GROUPS
 from qnsp_policy.kernel.wire.api_auth import sign_request
 
 _CLOSING = b"event: qnsp.signature\ndata: "
-_WELL_KNOWN = "/.well-known/qnsp/"
+_EVIDENCE = f"{WELL_KNOWN}evidence"
 _REFUSALS = 400
+_TURNS = 12
+"""How many connections are tried to reach the member whose log holds a receipt."""
+
+_KEEPS_STATE = ("/v1/responses",)
+"""What an upstream may keep something of, so that it is not asked twice."""
+
+_LOST = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+
+
+def _machine_clock() -> datetime:
+    return datetime.now(UTC)
+
 
 Observer = Callable[[SavedAnswer, VerifiedAnswer], None]
 
@@ -45,50 +58,39 @@ class VerifyingTransport(httpx.BaseTransport):
 
     def __init__(
         self,
-        inner: httpx.BaseTransport,
+        way: Way,
         *,
         trust: RelyingPartyTrust,
-        evidence: VerifiedEvidence,
-        document: Mapping[str, Any],
         api_key: PrivateKey | None,
         allow_simulated: bool,
         observer: Observer | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = _machine_clock,
     ) -> None:
-        self._inner = inner
+        self._way = way
         self._trust = trust
-        self._evidence = evidence
-        self._document = document
         self._api_key = api_key
         self._allow_simulated = allow_simulated
         self._observer = observer
         self._clock = clock
+        self._answered: dict[str, Mapping[str, Any]] = {}
         self.last: tuple[SavedAnswer, VerifiedAnswer] | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send, verify, return.
 
         Raises:
-            PeerError: the answer does not prove what it must; its content is not handed on.
+            PeerError: the answer does not prove what it must, and its content is not handed on; or who answers is no member.
+            httpx.TransportError: nobody answers, or not to the end.
         """
         body = request.read()
-        nonce = secrets.token_urlsafe(18)
-        headers = httpx.Headers(request.headers)
-        if self._api_key is not None:
-            signed = sign_request(request.method, str(request.url), body, self._api_key, self._clock(), nonce=nonce)
-            headers.update(signed)
-            headers.pop("authorization", None)
-        else:
-            headers["qnsp-nonce"] = nonce
-        sent = httpx.Request(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
-        response = self._inner.handle_request(sent)
+        if request.url.path.startswith(WELL_KNOWN) or request.url.path == "/healthz":
+            return self._as_it_is(request)
+        nonce, sent, response, member = self._ask(request, body)
         response.read()
-        if request.url.path.startswith(_WELL_KNOWN) or request.url.path == "/healthz":
-            return response
-        answer, content = _answer_of(response, sent, body, self._document)
+        answer, content = _answer_of(response, sent, body, member.document)
         trust = self._trust
         if trust.receipts:
-            answer = self._with_receipt(answer, sent.url)
+            answer = fetched_receipt(self._way, sent.url, answer)
             if answer.status >= _REFUSALS and not answer.header("qnsp-receipt"):
                 trust = replace(trust, receipts=False)  # a refusal of somebody unknown is signed, but not recorded
         verified = verify_answer(
@@ -98,8 +100,9 @@ class VerifyingTransport(httpx.BaseTransport):
             allow_simulated=self._allow_simulated,
             live=True,
             expected_nonce=nonce,
-            evidence=self._evidence,
+            evidence=member.evidence,
         )
+        self._answered[member.evidence.document_digest] = member.document
         self.last = (answer, verified)
         if self._observer is not None:
             self._observer(answer, verified)
@@ -111,23 +114,72 @@ class VerifyingTransport(httpx.BaseTransport):
             extensions={"qnsp.verified": verified},
         )
 
-    def _with_receipt(self, answer: SavedAnswer, url: httpx.URL) -> SavedAnswer:
-        """The answer with what the gateway gives for the receipt that it names; without it where it gives nothing."""
-        named = answer.header("qnsp-receipt")
-        if not named:
-            return answer
-        found = self._inner.handle_request(
-            httpx.Request("GET", url.join(f"{_WELL_KNOWN}receipt/{quote(named, safe='')}"))
-        )
-        found.read()
+    def _ask(self, request: httpx.Request, body: bytes) -> tuple[str, httpx.Request, httpx.Response, Member]:
+        """The beginning of an answer, with its nonce, the request as it was sent, and who answers.
+
+        Where the connection ends before that, whoever it led to may have gone: asked once more, signed anew.
+        """
         try:
-            receipt = found.json() if found.status_code == 200 else None
-        except ValueError:
-            receipt = None
-        return replace(answer, receipt=receipt if isinstance(receipt, dict) else None)
+            return self._ask_once(request, body)
+        except _LOST:
+            if request.url.path.startswith(_KEEPS_STATE):
+                raise
+            return self._ask_once(request, body)
+
+    def _ask_once(self, request: httpx.Request, body: bytes) -> tuple[str, httpx.Request, httpx.Response, Member]:
+        nonce = secrets.token_urlsafe(18)
+        headers = httpx.Headers(request.headers)
+        if self._api_key is not None:
+            signed = sign_request(request.method, str(request.url), body, self._api_key, self._clock(), nonce=nonce)
+            headers.update(signed)
+            headers.pop("authorization", None)
+        else:
+            headers["qnsp-nonce"] = nonce
+        sent = httpx.Request(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
+        return nonce, sent, *self._way.send(sent)
+
+    def _as_it_is(self, request: httpx.Request) -> httpx.Response:
+        """What is not signed, since it proves itself: evidence of the member that answered last, or of `?of=`, and receipts."""
+        newest = self.last[0].header("qnsp-evidence") if self.last else ""
+        document = self._answered.get(request.url.params.get("of", newest))
+        if request.url.path == _EVIDENCE and document is not None:
+            return httpx.Response(200, json=document, request=request)
+        response, _ = self._way.send(request)
+        response.read()
+        if request.url.path.startswith(f"{WELL_KNOWN}receipt/"):
+            for _ in range(_TURNS):
+                if response.status_code != 404:
+                    break
+                response, _ = self._way.send(request, afresh=True)
+        return response
 
     def close(self) -> None:
-        self._inner.close()
+        self._way.close()
+
+
+def fetched_receipt(way: Way, url: httpx.URL, answer: SavedAnswer) -> SavedAnswer:
+    """The answer with what the member that gave it says of the receipt that it names; without it where it says nothing.
+
+    Every member keeps a log of its own, so where a connection leads to another one, a fresh one is tried.
+    """
+    named, evidence = answer.header("qnsp-receipt"), answer.header("qnsp-evidence")
+    for turn in range(_TURNS if named else 0):
+        asked = httpx.Request(
+            "GET", url.join(f"{WELL_KNOWN}receipt/{quote(named, safe='')}"), extensions={"timeout": WAIT}
+        )
+        try:
+            found, member = way.send(asked, afresh=turn > 0)
+            found.read()
+        except httpx.TransportError:
+            continue
+        if member.evidence.document_digest != evidence:
+            continue
+        try:
+            receipt = found.json() if found.status_code == 200 else None
+        except (ValueError, RecursionError):
+            receipt = None
+        return replace(answer, receipt=receipt if isinstance(receipt, dict) else None)
+    return answer
 
 
 class AsyncVerifyingTransport(httpx.AsyncBaseTransport):
@@ -173,70 +225,60 @@ def _answer_of(
 
 @dataclass(slots=True)
 class OpenEndpoint:
-    """An endpoint whose evidence was verified.
+    """An endpoint of which one member's evidence was verified; every other's is before it is sent anything.
 
     Attributes:
-        seen: as it answered.
-        evidence: as it was verified.
+        evidence: of the member that answered first.
         trust: what this relies on.
     """
 
-    seen: SeenEndpoint
+    members: Members = field(repr=False)
     evidence: VerifiedEvidence
     trust: RelyingPartyTrust
     api_key: PrivateKey | None = field(repr=False)
     allow_simulated: bool
-    groups: frozenset[str]
+    clock: Callable[[], datetime] = field(repr=False, default=_machine_clock)
 
     @property
     def base_url(self) -> str:
         """For the `openai` client."""
-        return f"{self.seen.url}/v1"
+        return f"{self.members.url}/v1"
 
     def transport(self, observer: Observer | None = None) -> VerifyingTransport:
-        """A verifying transport of its own connections."""
-        inner = http_client(self.seen.url, self.seen.pin, self.groups)
+        """A verifying transport; the clients of one endpoint share their connections, the last to be closed ends them."""
         return VerifyingTransport(
-            _Through(inner),
+            self.members.shared(),
             trust=self.trust,
-            evidence=self.evidence,
-            document=self.seen.document,
             api_key=self.api_key,
             allow_simulated=self.allow_simulated,
             observer=observer,
+            clock=self.clock,
         )
 
     def client(self, observer: Observer | None = None) -> httpx.Client:
         """An `httpx.Client` to hand to others."""
-        return httpx.Client(transport=self.transport(observer), base_url=self.seen.url, timeout=120.0)
+        return httpx.Client(transport=self.transport(observer), base_url=self.members.url, timeout=120.0)
 
     def async_client(self, observer: Observer | None = None) -> httpx.AsyncClient:
         """An `httpx.AsyncClient` to hand to others."""
         transport = AsyncVerifyingTransport(self.transport(observer))
-        return httpx.AsyncClient(transport=transport, base_url=self.seen.url, timeout=120.0)
+        return httpx.AsyncClient(transport=transport, base_url=self.members.url, timeout=120.0)
 
     def fetch_receipt(self, answer: SavedAnswer) -> SavedAnswer:
-        """The answer with its receipt and inclusion proof, where it names one."""
-        named = answer.header("qnsp-receipt")
-        if not named:
-            return answer
-        with http_client(self.seen.url, self.seen.pin, self.groups) as http:
-            found = http.get(f"{_WELL_KNOWN}receipt/{named}")
-        receipt = found.json() if found.status_code == 200 else None
-        return SavedAnswer(answer.status, answer.headers, answer.body, answer.request, answer.evidence, receipt)
+        """The answer with its receipt and inclusion proof, where it names one that its member gives.
 
-
-class _Through(httpx.BaseTransport):
-    """A client as a transport, without its cookies and redirects."""
-
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._http.send(request, stream=False, follow_redirects=False)
+        Raises:
+            PeerError: on the way to it somebody answers who is no member.
+        """
+        members = self.members.shared()
+        try:
+            return fetched_receipt(members, httpx.URL(members.url), answer)
+        finally:
+            members.close()
 
     def close(self) -> None:
-        self._http.close()
+        """End the connection to the first member, for whoever makes no client."""
+        self.members.close()
 
 
 def open_endpoint(
@@ -246,16 +288,16 @@ def open_endpoint(
     api_key: PrivateKey | None = None,
     allow_simulated: bool = False,
     groups: frozenset[str] = PQ_GROUPS,
+    clock: Callable[[], datetime] = _machine_clock,
 ) -> OpenEndpoint:
-    """See an endpoint and verify its evidence.
+    """Reach an endpoint and verify the evidence of the member that answers.
 
     Raises:
         PeerError: the evidence does not hold; `QNSP-GWY-050` if it is only simulated and that is not allowed.
         OSError: nobody answers.
     """
-    seen = see_endpoint(url)
-    evidence = verify_evidence(seen.document, trust, now=datetime.now(UTC), allow_simulated=allow_simulated)
-    return OpenEndpoint(seen, evidence, trust, api_key, allow_simulated, groups)
+    members = Members(url, trust, allow_simulated=allow_simulated, groups=groups, clock=clock)
+    return OpenEndpoint(members, members.first().evidence, trust, api_key, allow_simulated, clock)
 
 
-__all__ = ["AsyncVerifyingTransport", "OpenEndpoint", "VerifyingTransport", "open_endpoint"]
+__all__ = ["AsyncVerifyingTransport", "OpenEndpoint", "VerifyingTransport", "fetched_receipt", "open_endpoint"]

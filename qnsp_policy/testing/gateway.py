@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 
 from qnsp_policy.client.answer import SavedAnswer, SentRequest
+from qnsp_policy.client.endpoint_edge import Member
 from qnsp_policy.client.trust import RelyingPartyTrust, TrustedModel
+from qnsp_policy.client.verify import verify_evidence
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Evidence, EvidenceKind
 from qnsp_policy.kernel.crypto.canonical import sha256_digest
 from qnsp_policy.kernel.crypto.keys import PrivateKey, generate
@@ -37,6 +39,22 @@ def embeddings(request: httpx.Request) -> httpx.Response:
     value = json.loads(request.content)
     data = [{"object": "embedding", "index": 0, "embedding": [0.25, float(len(str(value.get("input"))))]}]
     return httpx.Response(200, json={"object": "list", "data": data, "model": "tiny", "usage": {"total_tokens": 3}})
+
+
+class OneMember:
+    """A `Way` to a single gateway, over whatever leads to it."""
+
+    def __init__(self, inner: httpx.BaseTransport, document: Mapping[str, Any], trust: RelyingPartyTrust) -> None:
+        evidence = verify_evidence(document, trust, now=START, allow_simulated=True)
+        self._inner, self._member = inner, Member("", document, evidence, START)
+
+    def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
+        """Every connection leads to the same one."""
+        del afresh
+        return self._inner.handle_request(request), self._member
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 @dataclass(slots=True)
@@ -165,4 +183,4 @@ class GatewayWorld:
         )
 
 
-__all__ = ["HOST", "MODEL", "GatewayWorld", "embeddings"]
+__all__ = ["HOST", "MODEL", "GatewayWorld", "OneMember", "embeddings"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from qnsp_policy.client.answer import SavedAnswer, parse_answer
 from qnsp_policy.client.trust import RelyingPartyTrust, TrustedModel
-from qnsp_policy.client.verify import SIMULATED, verify_answer
+from qnsp_policy.client.verify import SIMULATED, VerifiedAnswer, verify_answer
 from qnsp_policy.errors import OperatorError, PeerError
 from qnsp_policy.kernel.attestation.values import Anchor, AssuranceClass, Statement, Verdict
 from qnsp_policy.kernel.crypto.canonical import parse_object
@@ -166,7 +166,9 @@ def call(
         OperatorError: nobody answers there.
     """
     del now  # a live answer is judged by the machine's clock
-    from qnsp_policy.client.transport_edge import open_endpoint  # a saved answer is verified without any of it
+    from httpx import TransportError  # a saved answer is verified without any of it
+
+    from qnsp_policy.client.transport_edge import open_endpoint
 
     workspace = load(root)
     trust = relying_party_trust(workspace, name)
@@ -176,22 +178,22 @@ def call(
         # The receipt comes after the answer, so it is demanded of the whole, below.
         live = replace(trust, receipts=False)
         endpoint = open_endpoint(url, live, api_key=private, allow_simulated=allow_simulated)
-        kept: list[SavedAnswer] = []
-        with endpoint.client(lambda answer, _: kept.append(answer)) as http:
+        kept: list[tuple[SavedAnswer, VerifiedAnswer]] = []
+        with endpoint.client(lambda answer, verified: kept.append((answer, verified))) as http:
             path, question = _question(_endpoint(workspace, name), texts)
             response = http.post(path, json=question)
-        answer = endpoint.fetch_receipt(kept[0])
+            answer = endpoint.fetch_receipt(kept[0][0])
         verified = verify_answer(
             answer,
             trust,
             now=_now(),
             allow_simulated=allow_simulated,
             live=True,
-            evidence=endpoint.evidence,
+            evidence=kept[0][1].evidence,
         )
     except PeerError as error:
         return Verdicts(False, (_refusal(error),))
-    except OSError as error:
+    except (OSError, TransportError) as error:
         raise OperatorError(
             "QNSP-OPS-067",
             f"{url} does not answer: {error}",

@@ -13,10 +13,10 @@ import pytest
 from qnsp_policy.client.answer import SavedAnswer
 from qnsp_policy.client.local_edge import local_app
 from qnsp_policy.client.transport_edge import VerifyingTransport
-from qnsp_policy.client.verify import verify_answer, verify_evidence
+from qnsp_policy.client.verify import verify_answer
 from qnsp_policy.kernel.crypto.keys import generate
 from qnsp_policy.simulator.snp import make_chip, mint_pki
-from qnsp_policy.testing.gateway import HOST, GatewayWorld
+from qnsp_policy.testing.gateway import HOST, GatewayWorld, OneMember
 from qnsp_policy.testing.http import SyncAsgiTransport, sync_client
 from qnsp_policy.testing.services import START, SimulatedMember
 
@@ -50,10 +50,8 @@ def door(tmp_path: Path, member: SimulatedMember) -> tuple[httpx.Client, Meddler
         return world.clock()
 
     transport = VerifyingTransport(
-        meddler,
+        OneMember(meddler, document, world.trust()),
         trust=world.trust(),
-        evidence=verify_evidence(document, world.trust(), now=START, allow_simulated=True),
-        document=document,
         api_key=world.api_key,
         allow_simulated=True,
         clock=now,
@@ -88,10 +86,8 @@ def test_a_refusal_of_a_stranger_comes_through(tmp_path: Path, member: Simulated
     app = world.app()
     document = sync_client(app, HOST).get("/.well-known/qnsp/evidence").json()
     transport = VerifyingTransport(
-        SyncAsgiTransport(app),
+        OneMember(SyncAsgiTransport(app), document, world.trust()),
         trust=world.trust(),
-        evidence=verify_evidence(document, world.trust(), now=START, allow_simulated=True),
-        document=document,
         api_key=generate("ML-DSA-65"),
         allow_simulated=True,
         clock=world.clock,
@@ -118,10 +114,8 @@ def test_a_demanded_receipt_is_fetched_and_checked(tmp_path: Path, member: Simul
     trust = replace(world.trust(), receipts=True)
     document = sync_client(app, HOST).get("/.well-known/qnsp/evidence").json()
     transport = VerifyingTransport(
-        SyncAsgiTransport(app),
+        OneMember(SyncAsgiTransport(app), document, trust),
         trust=trust,
-        evidence=verify_evidence(document, trust, now=START, allow_simulated=True),
-        document=document,
         api_key=world.api_key,
         allow_simulated=True,
         clock=world.clock,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import httpcore
 import httpx
+from OpenSSL import SSL
 
 from qnsp_policy.errors import PeerError
 from qnsp_policy.kernel.tls.engine import Engine, Handshake, client_context
@@ -33,24 +34,41 @@ class Measured:
         self.last: Handshake | None = None
 
     def engine(self, host: str) -> Engine:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return Engine(self.context, server_name=host)
-        return Engine(self.context)
+        return engine_to(host, self.context)
 
     def accept(self, handshake: Handshake, host: str) -> None:
         verify_peer(handshake, self.identity, host, datetime.now(UTC))
         self.last = handshake
 
+    def dress(self, raw: httpcore.NetworkStream, host: str, timeout: float | None) -> httpcore.NetworkStream:
+        """A `Dress`: TLS with the peer that it must be."""
+        stream = TlsStream(raw, self.engine(host), timeout)
+        self.accept(stream.handshake, host)
+        return stream
 
-class _TlsStream(httpcore.NetworkStream):
-    def __init__(self, raw: httpcore.NetworkStream, measured: Measured, host: str, timeout: float | None) -> None:
-        self._raw, self._engine = raw, measured.engine(host)
-        while (done := self._engine.handshake()) is None:
+
+def engine_to(host: str, context: SSL.Context) -> Engine:
+    """The client's side of a connection to a host, which is named to it unless it is an address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return Engine(context, server_name=host)
+    return Engine(context)
+
+
+class TlsStream(httpcore.NetworkStream):
+    """A stream within TLS, once its handshake is done; who the peer is, the caller judges.
+
+    Attributes:
+        handshake: what was negotiated.
+    """
+
+    def __init__(self, raw: httpcore.NetworkStream, engine: Engine, timeout: float | None) -> None:
+        self._raw, self._engine = raw, engine
+        while (done := engine.handshake()) is None:
             self._exchange(timeout)
         self._flush(timeout)
-        measured.accept(done, host)
+        self.handshake = done
 
     def _flush(self, timeout: float | None) -> None:
         if data := self._engine.outgoing():
@@ -87,11 +105,15 @@ class _TlsStream(httpcore.NetworkStream):
         return None if info == "ssl_object" else self._raw.get_extra_info(info)
 
 
+Dress = Callable[[httpcore.NetworkStream, str, float | None], httpcore.NetworkStream]
+"""Makes of a TCP stream to a host the one that requests go over, within so many seconds; raises where the peer is not to have them."""
+
+
 class _Stream(httpcore.NetworkStream):
     """A TCP stream whose `start_tls` is ours."""
 
-    def __init__(self, raw: httpcore.NetworkStream, measured: Measured, host: str) -> None:
-        self._raw, self._measured, self._host = raw, measured, host
+    def __init__(self, raw: httpcore.NetworkStream, dress: Dress, host: str) -> None:
+        self._raw, self._dress, self._host = raw, dress, host
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._raw.read(max_bytes, timeout)
@@ -109,7 +131,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         try:
-            return _TlsStream(self._raw, self._measured, server_hostname or self._host, timeout)
+            return self._dress(self._raw, server_hostname or self._host, timeout)
         except BaseException:
             self._raw.close()
             raise
@@ -118,9 +140,11 @@ class _Stream(httpcore.NetworkStream):
         return self._raw.get_extra_info(info)
 
 
-class _Backend(httpcore.NetworkBackend):
-    def __init__(self, measured: Measured) -> None:
-        self._measured, self._tcp = measured, httpcore.SyncBackend()
+class TlsBackend(httpcore.NetworkBackend):
+    """Connects, and dresses what it connected once TLS is asked for."""
+
+    def __init__(self, dress: Dress) -> None:
+        self._dress, self._tcp = dress, httpcore.SyncBackend()
 
     def connect_tcp(
         self,
@@ -131,13 +155,40 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         raw = self._tcp.connect_tcp(*reached(host, port), timeout, local_address, socket_options)
-        return _Stream(raw, self._measured, host)
+        return _Stream(raw, self._dress, host)
 
     def sleep(self, seconds: float) -> None:
         self._tcp.sleep(seconds)
 
 
-class PinnedTransport(httpx.HTTPTransport):
+class BackendTransport(httpx.HTTPTransport):
+    """`httpx` whose connections a backend of ours makes; what that raises of the peer comes out of the request."""
+
+    def __init__(
+        self, backend: httpcore.NetworkBackend, *, retries: int = 0, limits: httpx.Limits | None = None
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            backend: makes connections.
+            retries: of connecting only.
+            limits: of the pool.
+        """
+        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        super().__init__(verify=unused, trust_env=False, retries=retries)
+        self._pool.close()
+        chosen = limits or httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=unused,
+            max_connections=chosen.max_connections,
+            max_keepalive_connections=chosen.max_keepalive_connections,
+            keepalive_expiry=chosen.keepalive_expiry,
+            retries=retries,
+            network_backend=backend,
+        )
+
+
+class PinnedTransport(BackendTransport):
     """`httpx` over pinned, hybrid TLS 1.3; `http://` URLs are refused.
 
     Errors of the peer's identity are `PeerError` (QNSP-SIG-060, -062, -064), raised out of the request.
@@ -154,19 +205,8 @@ class PinnedTransport(httpx.HTTPTransport):
             retries: of connecting only.
             limits: of the pool.
         """
-        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        super().__init__(verify=unused, trust_env=False, retries=retries)
-        self._pool.close()
         self._measured = Measured(identity, minimum)
-        chosen = limits or httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=unused,
-            max_connections=chosen.max_connections,
-            max_keepalive_connections=chosen.max_keepalive_connections,
-            keepalive_expiry=chosen.keepalive_expiry,
-            retries=retries,
-            network_backend=_Backend(self._measured),
-        )
+        super().__init__(TlsBackend(self._measured.dress), retries=retries, limits=limits)
 
     @property
     def last_handshake(self) -> Handshake | None:
@@ -193,11 +233,11 @@ def probe(host: str, port: int, identity: PeerIdentity, *, timeout: float = 5.0)
         httpcore.NetworkError, httpcore.TimeoutException: nobody answers.
     """
     measured = Measured(identity, "1.3")
-    stream = _Backend(measured).connect_tcp(host, port, timeout)
+    stream = TlsBackend(measured.dress).connect_tcp(host, port, timeout)
     stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), host, timeout).close()
     if measured.last is None:
         raise PeerError("QNSP-SIG-061", "TLS failed: no handshake")
     return measured.last
 
 
-__all__ = ["Measured", "PinnedTransport", "probe"]
+__all__ = ["BackendTransport", "Dress", "Measured", "PinnedTransport", "TlsBackend", "TlsStream", "engine_to", "probe"]

@@ -57,6 +57,25 @@ def pin_of(certificate: bytes) -> str:
     return "sha256:" + hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
+def shown_leaf(handshake: Handshake, groups: frozenset[str], host: str) -> bytes:
+    """The certificate that a server showed, over a key exchange of an accepted group; whose it is, is not judged.
+
+    Raises:
+        PeerError: QNSP-SIG-062 the group is not accepted, -064 no certificate.
+    """
+    if handshake.group not in groups:
+        raise PeerError(
+            "QNSP-SIG-062",
+            "the TLS key exchange is not of the accepted kind",
+            subject=host,
+            expected=", ".join(sorted(groups)),
+            got=handshake.group or "unknown",
+        )
+    if not handshake.certificates or len(handshake.certificates) > _MAX_CHAIN:
+        raise PeerError("QNSP-SIG-064", "the peer showed no certificate", subject=host)
+    return handshake.certificates[0]
+
+
 def verify_peer(handshake: Handshake, identity: PeerIdentity, host: str, now: datetime) -> None:
     """Verifies group and identity of a server.
 
@@ -64,18 +83,9 @@ def verify_peer(handshake: Handshake, identity: PeerIdentity, host: str, now: da
         PeerError: QNSP-SIG-060 another key than the pinned ones, -062 the group is not accepted, -064 no certificate or
             the chain does not lead to the CA.
     """
-    if handshake.group not in identity.groups:
-        raise PeerError(
-            "QNSP-SIG-062",
-            "the TLS key exchange is not of the accepted kind",
-            subject=host,
-            expected=", ".join(sorted(identity.groups)),
-            got=handshake.group or "unknown",
-        )
-    if not handshake.certificates or len(handshake.certificates) > _MAX_CHAIN:
-        raise PeerError("QNSP-SIG-064", "the peer showed no certificate", subject=host)
+    leaf = shown_leaf(handshake, identity.groups, host)
     if identity.pins:
-        found = pin_of(handshake.certificates[0])
+        found = pin_of(leaf)
         if found not in identity.pins:
             raise PeerError(
                 "QNSP-SIG-060",
@@ -104,4 +114,4 @@ def _verify_chain(chain: Sequence[bytes], authorities: Sequence[bytes], host: st
         ) from None
 
 
-__all__ = ["PeerIdentity", "pin_of", "verify_peer"]
+__all__ = ["PeerIdentity", "pin_of", "shown_leaf", "verify_peer"]
