@@ -215,7 +215,8 @@ class _Look:
             return
         applied = str(unit.outputs.get("keyId", ""))
         fleet = self._units.get(f"enclave/{unit.inputs['endpoint'].get('enclave', '')}")
-        if fleet is not None and int(fleet.inputs.get("enclave", {}).get("members", 1)) > 1:
+        sized = {} if fleet is None else fleet.inputs.get("fleet") or fleet.inputs.get("enclave", {})
+        if int(sized.get("members", 1)) > 1:
             # Behind one name answers now this member, now that, each by a key of its own; its evidence was verified.
             return
         if applied and said.key_id != applied:

@@ -201,13 +201,14 @@ def test_an_endpoint_that_is_silent_or_has_another_key(world: World) -> None:
     assert world.reader().observe(units()).drifted == {}
 
 
-def test_another_member_of_the_fleet_may_answer_as_the_endpoint(world: World) -> None:
-    """Each has a key of its own, and its evidence holds; a key that no attested member has is told."""
+@pytest.mark.parametrize("sized", ["enclave", "fleet"])
+def test_another_member_of_the_fleet_may_answer_as_the_endpoint(world: World, sized: str) -> None:
+    """Each has a key of its own, and its evidence holds, here and on AWS; a key that no attested member has is told."""
     held = units()
     endpoint = held["endpoint/e"]
     inputs = {**endpoint.inputs, "endpoint": {**endpoint.inputs["endpoint"], "enclave": "e"}}
     held["endpoint/e"] = replace(endpoint, inputs=inputs)
-    held["enclave/e"] = RecordedUnit("enclave/e", "enclave", "d", {"enclave": {"members": 2}, "processes": []})
+    held["enclave/e"] = RecordedUnit("enclave/e", "enclave", "d", {sized: {"members": 2}, "processes": []})
     world.gateway = GatewayStatement("other", "nitro-enclave")
     assert world.reader().observe(held).deviations == ()
     world.gateway = PeerError("QNSP-GWY-053", "its evidence binds other keys")
