@@ -18,11 +18,11 @@ from qnsp_policy.pipeline.plan.lowering.refusals import refusals
 from qnsp_policy.pipeline.rules.evaluate import evaluate
 from qnsp_policy.pipeline.rules.findings import Finding, RulesReport, Severity, fingerprint
 from qnsp_policy.pipeline.rules.wasm_edge import compile_ahead
-from qnsp_policy.pipeline.trust.diff import trust_diff
 from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.workflows.progress import Progress, by_fraction, nobody
 from qnsp_policy.workflows.revisions import load_side
 from qnsp_policy.workflows.rules import rules_engine
+from qnsp_policy.workflows.trust import diff_of_documents
 
 WEAKEN = "weaken"
 PLAN = "plan/"
@@ -114,7 +114,7 @@ def check(
         before, _ = judge(root, side, now=now, engine=engine, opa_url=opa_url)
         before = with_refusals(before, side, refusals_of(side))
         known |= {finding.fingerprint for finding in before.findings if finding.waived_by is None}
-        diff = trust_diff(effective_grants(side), effective_grants(workspace)).to_json()
+        diff = diff_of_documents(side, workspace).to_json()
     found = {finding.fingerprint for finding in report.findings if finding.waived_by is None}
     weakened = fail_on == WEAKEN and diff is not None and any(change["weakens"] for change in diff["changes"])
     fresh = tuple(finding for finding in blocking if finding.fingerprint not in known)

@@ -12,8 +12,9 @@ from qnsp_policy.pipeline.documents.problems import did_you_mean
 from qnsp_policy.pipeline.model import Workspace
 from qnsp_policy.pipeline.model.kinds import Enclave, Tenant
 from qnsp_policy.pipeline.model.workspace_edge import load
+from qnsp_policy.pipeline.trust.brokers import Home, broker_grants, homes_of_documents
 from qnsp_policy.pipeline.trust.codec import grant_to_json
-from qnsp_policy.pipeline.trust.diff import trust_diff
+from qnsp_policy.pipeline.trust.diff import TrustDiff, trust_diff
 from qnsp_policy.pipeline.trust.grants import blocked_grants, effective_grants
 from qnsp_policy.pipeline.trust.values import BlockedGrant, EffectiveGrant
 from qnsp_policy.workflows.revisions import load_side
@@ -27,11 +28,13 @@ class TrustShown:
         grants: in effect.
         blocked: written, but allowing nothing.
         statements: what holds over all of them, in words.
+        brokers: who may become each of those that serve the tenants shown.
     """
 
     grants: tuple[EffectiveGrant, ...]
     blocked: tuple[BlockedGrant, ...]
     statements: tuple[str, ...]
+    brokers: tuple[Home, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +59,7 @@ class TrustShown:
                 }
                 for blocked in self.blocked
             ],
+            "brokers": [{**home.to_json(), "measured": not home.unmeasured} for home in self.brokers],
             "statements": list(self.statements),
         }
 
@@ -78,7 +82,9 @@ def trust_show(root: Path, *, tenant: str | None = None, enclave: str | None = N
         and (not wanted_enclave or grant.enclave == wanted_enclave)
     )
     statements = [f"blocked: {b.grant} gives {b.resource} to nobody: {b.reason} ({b.place})" for b in blocked]
-    return TrustShown(shown, blocked, (*statements, crossing(workspace, grants)))
+    narrowed = {grant.broker for grant in shown} if wanted_tenant or wanted_enclave else None
+    brokers = tuple(home for home in homes_of_documents(workspace) if narrowed is None or home.broker in narrowed)
+    return TrustShown(shown, blocked, (*statements, crossing(workspace, grants)), brokers)
 
 
 def crossing(workspace: Workspace, grants: Sequence[EffectiveGrant]) -> str:
@@ -109,8 +115,14 @@ def trust_diff_of(root: Path, base: str, head: str | None) -> dict[str, Any]:
         "formatVersion": "1.0",
         "base": base,
         "head": head or str(root),
-        **trust_diff(effective_grants(before), effective_grants(after)).to_json(),
+        **diff_of_documents(before, after).to_json(),
     }
+
+
+def diff_of_documents(before: Workspace, after: Workspace) -> TrustDiff:
+    """The trust diff of two sets of documents: grants, and who may become the brokers that release them."""
+    old, new = broker_grants(homes_of_documents(before), homes_of_documents(after))
+    return trust_diff((*effective_grants(before), *old), (*effective_grants(after), *new))
 
 
 def _address(workspace: Workspace, kind: str, name: str | None, known: list[str]) -> str | None:
@@ -127,4 +139,4 @@ def _address(workspace: Workspace, kind: str, name: str | None, known: list[str]
     return wanted
 
 
-__all__ = ["TrustShown", "crossing", "trust_diff_of", "trust_show"]
+__all__ = ["TrustShown", "crossing", "diff_of_documents", "trust_diff_of", "trust_show"]

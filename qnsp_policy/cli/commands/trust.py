@@ -22,14 +22,16 @@ def show(
     enclave: Annotated[str | None, typer.Option(help="Only what this enclave may obtain.")] = None,
 ) -> None:
     """Who may get which key under which evidence."""
-    from qnsp_policy.pipeline.review.trust_text import render_grants
+    from qnsp_policy.pipeline.review.trust_text import render_grants, render_homes
     from qnsp_policy.workflows.trust import trust_show
 
     session: Session = ctx.obj
     shown = trust_show(session.directory, tenant=tenant, enclave=enclave)
 
     def text() -> str:
-        return "\n".join([render_grants(shown.grants, paint=paint_of(session)), "", *shown.statements])
+        paint = paint_of(session)
+        homes = [render_homes(shown.brokers, paint=paint), ""] if shown.brokers else []
+        return "\n".join([render_grants(shown.grants, paint=paint), "", *homes, *shown.statements])
 
     emit(session, shown.to_json(), text)
 

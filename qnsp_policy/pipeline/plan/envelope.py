@@ -6,7 +6,7 @@ recorded state. What it returns is the only thing that the engine takes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from qnsp_policy.pipeline.trust.authorisation import (
     verify_author,
     verify_authorisation,
 )
+from qnsp_policy.pipeline.trust.brokers import homes_of
 from qnsp_policy.pipeline.trust.codec import time_to_text
 from qnsp_policy.pipeline.trust.objects import voice_to_json, voices_of
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
@@ -189,6 +190,11 @@ def check_fresh(payload: Mapping[str, Any], recorded: RecordedState, judge: Trus
             [p.to_json() for p in recorded_policies(recorded.units).values()],
         ),
         ("the tenants' owners", trust["tenantsBefore"], [voice_to_json(v) for v in voices_of(inputs).values()]),
+        (
+            "who may become a broker",
+            trust.get("brokersBefore", _untold(inputs)),
+            [h.to_json() for h in homes_of(inputs)],
+        ),
         ("what is lost", sorted(x["subject"] for x in payload["recoverability"]), sorted(x.subject for x in lost)),
     ):
         if said != known:
@@ -197,6 +203,11 @@ def check_fresh(payload: Mapping[str, Any], recorded: RecordedState, judge: Trus
                 f"the plan says something else of {what} than what is recorded",
                 next_step="do not apply it; plan again and find out who wrote this one",
             )
+
+
+def _untold(inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """What a plan of format 1.0, which says nothing of brokers, was right to leave out: those that nobody measures."""
+    return [home.to_json() for home in homes_of(inputs) if home.unmeasured]
 
 
 def _action(value: Mapping[str, Any]) -> Action:

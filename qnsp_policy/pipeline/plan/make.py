@@ -24,6 +24,7 @@ from qnsp_policy.pipeline.plan.selection import select, unit_ids
 from qnsp_policy.pipeline.plan.values import Action, Json, Op, Outline, Previews, Unit
 from qnsp_policy.pipeline.rules.findings import Finding, Severity
 from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
+from qnsp_policy.pipeline.trust.brokers import broker_grants, homes_of, homes_of_documents
 from qnsp_policy.pipeline.trust.codec import time_to_text
 from qnsp_policy.pipeline.trust.consistency import check_succession
 from qnsp_policy.pipeline.trust.crossing import cross_tenant
@@ -39,7 +40,7 @@ from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
 from qnsp_policy.pipeline.trust.values import EffectiveGrant
 from qnsp_policy.pipeline.world.recorded import RecordedState, recorded_policies
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,14 +285,16 @@ def _trust(
     told: Json | None,
 ) -> tuple[Json, TrustDiff, tuple[Need, ...]]:
     inputs = [unit.inputs for unit in remaining.values()]
-    placed = {(g.broker, g.resource, g.enclave, g.grant): g for g in grants}
+    homes = homes_of(unit.inputs for unit in recorded.units.values())
+    brokers_before, brokers_after = broker_grants(homes, homes_of(inputs))
+    written = (grant for home in homes_of_documents(workspace) for grant in home.grants())
+    placed = {(g.broker, g.resource, g.enclave, g.grant): g for g in (*grants, *written)}
     head = [
         replace(g, places=placed[key].places) if (key := (g.broker, g.resource, g.enclave, g.grant)) in placed else g
-        for policy in policies_of(inputs).values()
-        for g in policy.grants
+        for g in (*(one for policy in policies_of(inputs).values() for one in policy.grants), *brokers_after)
     ]
     before, after = voices_of(unit.inputs for unit in recorded.units.values()), voices_of(inputs)
-    diff = trust_diff([grant for policy in base.values() for grant in policy.grants], head)
+    diff = trust_diff([*(grant for policy in base.values() for grant in policy.grants), *brokers_before], head)
     destroys = [loss for loss in lost if loss.effect == "destroys"]
     needs = approvals_needed(
         diff,
@@ -308,6 +311,7 @@ def _trust(
     trust: Json = {
         "base": [policy.to_json() for policy in base.values()],
         "tenantsBefore": [voice_to_json(voice) for voice in before.values()],
+        "brokersBefore": [home.to_json() for home in homes],
         "diff": diff.to_json(),
         "crossTenant": cross_tenant(workspace, grants).to_json(),
         "destroys": [loss.to_json() for loss in destroys],

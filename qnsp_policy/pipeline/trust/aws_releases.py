@@ -8,12 +8,11 @@ A broker's own store has no grant behind it: its policy may open for that broker
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from qnsp_policy.errors import Place
-from qnsp_policy.kernel.attestation.values import Alternative, EvidenceKind
-from qnsp_policy.pipeline.trust.aws_attested import IMAGE, PREFIX, admitted, attested
+from qnsp_policy.kernel.attestation.values import Alternative
+from qnsp_policy.pipeline.trust.aws_attested import admitted, attested
 from qnsp_policy.pipeline.trust.aws_key_policy import Release, key_policy, signing_policy
 from qnsp_policy.pipeline.trust.aws_names import Names
 from qnsp_policy.pipeline.trust.places import NOWHERE
@@ -25,7 +24,7 @@ Policies = Mapping[tuple[str, str], ReleasePolicy]
 Where = Callable[[EffectiveGrant, Alternative], tuple[str | None, Place]]
 """How an alternative boots (`standard`, `secure-boot`), and its line."""
 
-STORE_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
+STORE_ACTIONS = ("kms:Decrypt",)
 """What a broker does with the key of its own store."""
 
 
@@ -79,20 +78,25 @@ def following_keys(inputs: Mapping[str, Any], workspace: str, policies: Policies
     return found
 
 
-def following_store(inputs: Mapping[str, Any], workspace: str) -> list[Json]:
+def following_store(inputs: Mapping[str, Any], workspace: str, alternatives: Iterable[Alternative]) -> list[Json]:
     """The keys of a unit `aws-broker`, each with the policy of a store that this broker's fleet alone opens.
 
+    Args:
+        inputs: of the unit.
+        workspace: its name.
+        alternatives: one of which a member must show whole.
+
     Raises:
-        ValueError: a statement names no complete tuple.
+        OperatorError: QNSP-PLN-210 to -213, KMS cannot hold a request to one of them.
     """
+    tuples = [
+        Release(inputs["fleet"]["roleArn"], attested(one, boot=None, place=NOWHERE), actions=STORE_ACTIONS)
+        for one in alternatives
+    ]
     platform = inputs["platform"]
     names = Names.at(workspace, platform)
     found = []
     for key in inputs["keys"]:
-        tuples = [
-            Release(inputs["fleet"]["roleArn"], attested(one, boot=None, place=NOWHERE), actions=STORE_ACTIONS)
-            for one in _alternatives(key["policy"]["Statement"])
-        ]
         policy = key_policy(
             resource=f"broker/{inputs['broker']['name']}/store",
             root=names.root,
@@ -102,19 +106,6 @@ def following_store(inputs: Mapping[str, Any], workspace: str) -> list[Json]:
         )
         found.append({**key, "policy": policy})
     return found
-
-
-def _alternatives(statements: Iterable[Mapping[str, Any]]) -> Iterator[Alternative]:
-    """The tuples that statements name, as reference values would."""
-    for statement in statements:
-        named = statement.get("Condition", {}).get("StringEqualsIgnoreCase")
-        if statement["Effect"] == "Allow" and named is not None:
-            registers = {
-                ("pcr0" if name == IMAGE else name.removeprefix(PREFIX).lower()): value for name, value in named.items()
-            }
-            ends = statement["Condition"].get("DateLessThanEquals", {}).get("aws:CurrentTime")
-            until = None if ends is None else datetime.fromisoformat(ends)
-            yield Alternative(statement["Sid"], EvidenceKind.NITRO_ENCLAVE, registers, not_after=until)
 
 
 __all__ = ["STORE_ACTIONS", "Policies", "Where", "following_keys", "following_store", "releases"]

@@ -16,7 +16,7 @@ from qnsp_policy.errors import Place
 from qnsp_policy.kernel.attestation.values import Alternative, ClaimValue
 from qnsp_policy.pipeline.trust.codec import time_to_text
 from qnsp_policy.pipeline.trust.implication import INITDATA_CLAIMS, conjoin, is_code
-from qnsp_policy.pipeline.trust.values import EffectiveGrant, GuardrailKind
+from qnsp_policy.pipeline.trust.values import NOT_RECORDED, EffectiveGrant, GuardrailKind
 
 NOT_CAUSES = frozenset({"tool", "toolDigest"})
 """Inputs of `computedFrom` that never make other code: naming another tool explains nothing."""
@@ -134,6 +134,10 @@ def _different(before: EffectiveGrant, after: EffectiveGrant) -> tuple[Sequence[
 
 
 def _grant_lines(before: EffectiveGrant, after: EffectiveGrant) -> Iterator[ChangeLine]:
+    if after.of_broker and before.grant != after.grant:
+        yield _home_line(before, after)
+        if before.unmeasured or after.unmeasured:
+            return
     place = after.places.get("lease", after.place)
     if before.lease_limit != after.lease_limit:
         longer = after.lease_limit > before.lease_limit
@@ -163,6 +167,23 @@ def _grant_lines(before: EffectiveGrant, after: EffectiveGrant) -> Iterator[Chan
     yield from _guardrail_lines(before, after)
     for old, new in _paired(*_different(before, after), lambda a: a.name):
         yield from _alternative_lines(old, new, after)
+
+
+def _home_line(before: EffectiveGrant, after: EffectiveGrant) -> ChangeLine:
+    """Where a broker runs, told where it changes."""
+    direction = LineDirection.OTHER
+    if after.unmeasured or before.grant == NOT_RECORDED:
+        direction = LineDirection.WIDER
+    elif before.unmeasured:
+        direction = LineDirection.STRICTER
+    return ChangeLine("runs in", home_text(before), home_text(after), direction, after.place)
+
+
+def home_text(grant: EffectiveGrant) -> str:
+    """Where a broker runs, in words."""
+    if grant.unmeasured:
+        return "a process that nobody measures"
+    return grant.grant or "a fleet whose measurement was not recorded"
 
 
 def _date_line(subject: str, before: datetime | None, after: datetime | None, place: Place) -> ChangeLine:
@@ -313,6 +334,7 @@ __all__ = [
     "change_lines",
     "code_changes",
     "describe_code",
+    "home_text",
     "length",
     "short",
     "short_claim",

@@ -15,6 +15,7 @@ from typing import Any
 from qnsp_policy.errors import OperatorError, PlanRefused
 from qnsp_policy.pipeline.trust.approvals import Need, approvals_needed
 from qnsp_policy.pipeline.trust.aws_releases import Policies, following_keys, following_store
+from qnsp_policy.pipeline.trust.brokers import Home, alternatives_of, broker_grants, homes_of
 from qnsp_policy.pipeline.trust.diff import TrustDiff, trust_diff
 from qnsp_policy.pipeline.trust.objects import (
     authorised_objects,
@@ -35,6 +36,7 @@ from qnsp_policy.pipeline.trust.rollout import (
 from qnsp_policy.pipeline.trust.root_changes import root_changes
 from qnsp_policy.pipeline.trust.trust_models import rests_on
 from qnsp_policy.pipeline.trust.trust_root import TrustRootValue
+from qnsp_policy.pipeline.trust.values import NOT_RECORDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,11 @@ def _check(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedPlan:
     _same("`authorises`", payload["authorises"], objects)
     base = {(p.broker, p.resource): p for p in (ReleasePolicy.from_json(item) for item in trust["base"])}
     head = policies_of(inputs)
+    homes = _homes_before(trust)
+    before, after = broker_grants(homes, _homes_after(payload, homes))
     diff = trust_diff(
-        [grant for policy in base.values() for grant in policy.grants],
-        [grant for policy in head.values() for grant in policy.grants],
+        [*(grant for policy in base.values() for grant in policy.grants), *before],
+        [*(grant for policy in head.values() for grant in policy.grants), *after],
     )
     _same("the trust diff", _without_places(trust["diff"]), _without_places(diff.to_json()))
     proposed = judge
@@ -127,12 +131,30 @@ def _check(payload: Mapping[str, Any], judge: TrustRootValue) -> CheckedPlan:
     return CheckedPlan(diff, needs, objects, base, proposed, between)
 
 
-def _check_keys(payload: Mapping[str, Any], head: Policies) -> None:
-    """Keys in KMS open for what the release policies say, and a broker's store for its own fleet.
+def _homes_before(trust: Mapping[str, Any]) -> tuple[Home, ...]:
+    """Where brokers ran before; a plan of before this was told names none."""
+    return tuple(Home.from_json(item) for item in trust.get("brokersBefore", ()))
 
-    A unit that the plan does not touch is as it was applied, and nothing of it is carried out.
-    """
-    touched = {action["unit"] for action in payload["actions"] if action["op"] != "no-op"}
+
+def _homes_after(payload: Mapping[str, Any], before: Sequence[Home]) -> tuple[Home, ...]:
+    """Where brokers run after the plan; what one must show is left out only of a fleet that is as an earlier version applied it."""
+    touched, known = _touched(payload), {home.broker for home in before if home.enclave != NOT_RECORDED}
+    for unit in payload["units"]:
+        if unit["program"] == "aws-broker" and "runsIn" not in unit["inputs"]:
+            address = unit["inputs"]["broker"]["address"]
+            if unit["id"] in touched or address in known:
+                raise ValueError(f"it does not say who may become {address}")
+    return homes_of(unit["inputs"] for unit in payload["units"])
+
+
+def _touched(payload: Mapping[str, Any]) -> frozenset[str]:
+    """Units that the plan changes; another is as it was applied, and nothing of it is carried out."""
+    return frozenset(action["unit"] for action in payload["actions"] if action["op"] != "no-op")
+
+
+def _check_keys(payload: Mapping[str, Any], head: Policies) -> None:
+    """Keys in KMS open for what the release policies say, and a broker's store for whoever may become that broker."""
+    touched = _touched(payload)
     workspace = payload["workspace"]["name"]
     for unit in payload["units"]:
         if unit["id"] not in touched or not unit["inputs"].get("keys"):
@@ -141,15 +163,7 @@ def _check_keys(payload: Mapping[str, Any], head: Policies) -> None:
         if unit["program"] == "aws-keys":
             _same(what, inputs["keys"], following_keys(inputs, workspace, head))
         elif unit["program"] == "aws-broker":
-            _same(what, _unnamed(inputs["keys"]), _unnamed(following_store(inputs, workspace)))
-
-
-def _unnamed(keys: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Keys without the names of their statements, which say where a tuple was written."""
-    return [
-        {**key, "policy": {**key["policy"], "Statement": [{**one, "Sid": ""} for one in key["policy"]["Statement"]]}}
-        for key in keys
-    ]
+            _same(what, inputs["keys"], following_store(inputs, workspace, alternatives_of(inputs)))
 
 
 def _rollout(payload: Mapping[str, Any], base: Policies, head: Policies) -> Mapping[str, Mapping[str, str]]:

@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qnsp_policy.errors import Place
+from qnsp_policy.kernel.crypto.canonical import jcs
 from qnsp_policy.pipeline.trust.changes import (
     ChangeLine,
     LineDirection,
     change_lines,
     code_changes,
     describe_code,
+    home_text,
     length,
 )
-from qnsp_policy.pipeline.trust.codec import grant_to_json
+from qnsp_policy.pipeline.trust.codec import alternative_to_json, grant_to_json
 from qnsp_policy.pipeline.trust.implication import Atom, admits_no_more, atom_implies, atoms, without_code
-from qnsp_policy.pipeline.trust.values import EffectiveGrant, Json
+from qnsp_policy.pipeline.trust.values import NOT_RECORDED, EffectiveGrant, GuardrailKind, Json
 
 UNEXPLAINED = "UNEXPLAINED"
 
@@ -68,7 +70,12 @@ class TrustChange:
 
     @property
     def weakens(self) -> bool:
-        """Whether the security role must approve: weakened, mixed, or other code without an explanation."""
+        """Whether the security role must approve: weakened, mixed, or other code without an explanation.
+
+        Other code of a broker always: an explanation is its author's, and whoever becomes a broker releases every key in its hands.
+        """
+        if self.enclave == self.broker and self.direction is Direction.REPLACED:
+            return True
         return self.direction in {Direction.WEAKENED, Direction.MIXED} or self.unexplained
 
     def to_json(self) -> Json:
@@ -164,6 +171,8 @@ def _change(old: Sequence[EffectiveGrant], new: Sequence[EffectiveGrant]) -> Tru
         causes: tuple[ChangeLine, ...] = ()
     else:
         direction = direction_of(atoms(old), atoms(new))
+        if direction is Direction.NEUTRAL and about.of_broker and _contents(old) != _contents(new):
+            direction = Direction.MIXED  # one more way to become a broker is never a matter of words
         lines, causes = change_lines(old, new), code_changes(old, new)
     unexplained = any(cause.subject == UNEXPLAINED for cause in causes)
     return TrustChange(
@@ -177,6 +186,13 @@ def _change(old: Sequence[EffectiveGrant], new: Sequence[EffectiveGrant]) -> Tru
         causes=tuple(cause for cause in causes if cause.subject != UNEXPLAINED),
         conditions="" if lines else "; or ".join(conditions(grant) for grant in (new or old)),
         place=_cause_place(direction, lines, about),
+    )
+
+
+def _contents(grants: Sequence[EffectiveGrant]) -> frozenset[bytes]:
+    """What alternatives admit, by whatever name."""
+    return frozenset(
+        jcs({**alternative_to_json(alternative), "name": ""}) for grant in grants for alternative in grant.alternatives
     )
 
 
@@ -211,7 +227,9 @@ def direction_of(old: Sequence[Atom], new: Sequence[Atom]) -> Direction:
 
 
 def conditions(grant: EffectiveGrant) -> str:
-    """The conditions of one grant in one line, each alternative whole."""
+    """The conditions of one grant in one line, each alternative whole; of a broker, what whoever becomes it must show."""
+    if grant.unmeasured or (grant.of_broker and grant.grant == NOT_RECORDED):
+        return home_text(grant)
     parts = []
     for alternative in grant.alternatives:
         floors = " ".join(
@@ -227,7 +245,12 @@ def conditions(grant: EffectiveGrant) -> str:
             devices,
         ]
         parts.append(", ".join(part for part in said if part))
-    return f"{' or '.join(parts) or 'nothing'}, lease {length(grant.lease_limit)}"
+    shown = " or ".join(parts) or "nothing"
+    if grant.of_broker:
+        behind = [value for rail in grant.guardrails for value in rail.values]
+        asked = any(rail.kind is GuardrailKind.CHECKED for rail in grant.guardrails)
+        return f"{shown}; {', '.join(behind)}{'' if asked else '; NOBODY ASKS FOR IT'}"
+    return f"{shown}, lease {length(grant.lease_limit)}"
 
 
 __all__ = ["UNEXPLAINED", "Direction", "TrustChange", "TrustDiff", "conditions", "direction_of", "trust_diff"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qnsp_policy.errors import DocumentError, PeerError
 from qnsp_policy.kernel.crypto.keys import PublicKey
 from qnsp_policy.pipeline.model.kinds.project import Approval
@@ -55,20 +57,25 @@ def trust_root_value(workspace: Workspace) -> TrustRootValue:
                 destroy=_rule(approvals.destroy),
                 tiers={str(tier): _rule(rule) for tier, rule in approvals.tiers.items()},
             ),
-            anchors=tuple(
-                {
-                    "vendor": str(anchor.vendor),
-                    "line": str(anchor.line),
-                    "assurance": "simulated" if anchor.simulated else "hardware-tee",
-                    "certificate": str(anchor.certificate),
-                }
-                for anchor in document.spec.anchors
-            ),
+            anchors=anchors_of(workspace),
         )
     except ValueError as error:
         raise DocumentError(
             "QNSP-TRU-001", f"this TrustRoot cannot be used: {error}", subject=address, place=workspace.place(address)
         ) from error
+
+
+def anchors_of(workspace: Workspace) -> tuple[Mapping[str, str], ...]:
+    """The vendor anchors that the TrustRoot document declares beside the pinned ones, as plain JSON."""
+    return tuple(
+        {
+            "vendor": str(anchor.vendor),
+            "line": str(anchor.line),
+            "assurance": "simulated" if anchor.simulated else "hardware-tee",
+            "certificate": str(anchor.certificate),
+        }
+        for anchor in workspace.trust_root.spec.anchors
+    )
 
 
 def _rule(approval: Approval) -> ApprovalRule:
@@ -83,4 +90,4 @@ def _signer(signer: Signer) -> SignerValue:
     )
 
 
-__all__ = ["trust_root_value"]
+__all__ = ["anchors_of", "trust_root_value"]

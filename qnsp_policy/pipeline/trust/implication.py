@@ -136,9 +136,12 @@ def limits_imply(stricter: Limits, wider: Limits) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """One alternative of one grant with all that is conjoined over it."""
+    """One alternative of one grant with all that is conjoined over it.
 
-    alternative: Alternative
+    `alternative` is None where nothing must be shown: a broker that nobody measures.
+    """
+
+    alternative: Alternative | None
     limits: Limits
     lease_seconds: int
     not_before: datetime | None
@@ -152,7 +155,7 @@ def atoms(grants: Iterable[EffectiveGrant]) -> tuple[Atom, ...]:
         Atom(alternative, limits, grant.lease_limit, grant.not_before, grant.not_after, grant.purpose)
         for grant in grants
         for limits in (conjoin(grant.guardrails),)
-        for alternative in grant.alternatives
+        for alternative in ((None,) if grant.unmeasured else grant.alternatives)
     )
 
 
@@ -164,7 +167,11 @@ def atom_implies(stricter: Atom, wider: Atom) -> bool:
         return False
     if wider.not_before is not None and (stricter.not_before is None or stricter.not_before < wider.not_before):
         return False
-    return limits_imply(stricter.limits, wider.limits) and alternative_implies(stricter.alternative, wider.alternative)
+    if not limits_imply(stricter.limits, wider.limits):
+        return False
+    if stricter.alternative is None or wider.alternative is None:
+        return wider.alternative is None
+    return alternative_implies(stricter.alternative, wider.alternative)
 
 
 def admits_no_more(stricter: Sequence[Atom], wider: Sequence[Atom]) -> bool:
@@ -174,7 +181,7 @@ def admits_no_more(stricter: Sequence[Atom], wider: Sequence[Atom]) -> bool:
 
 def without_code(atom: Atom) -> Atom:
     """`atom` with the claims that name the code left out: its conditions alone."""
-    return replace(atom, alternative=_conditions(atom.alternative))
+    return replace(atom, alternative=_conditions(atom.alternative)) if atom.alternative else atom
 
 
 def _conditions(alternative: Alternative) -> Alternative:

@@ -38,6 +38,8 @@ class ReleasePolicy:
         for grant in self.grants:
             if (grant.broker, grant.tenant, grant.resource) != (self.broker, self.tenant, self.resource):
                 raise ValueError(f"{grant.grant} does not belong to the policy of {self.resource}")
+            if grant.of_broker:
+                raise ValueError(f"{grant.enclave} is no enclave: who may become a broker is no release")
 
     def to_json(self) -> Json:
         return {

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qnsp_policy.pipeline.trust.brokers import folded, of_broker
+
 VERSION = 1
 
 _WORD = {
@@ -24,8 +26,8 @@ _WORD = {
 
 def render_trust(trust: Mapping[str, Any]) -> str:
     """The rendered trust diff; ends with a newline."""
-    lines = [line for change in trust["diff"]["changes"] for line in _change(change)]
-    gained = any(change["direction"] == "added" for change in trust["diff"]["changes"])
+    lines = [line for change in folded(trust["diff"]["changes"]) for line in _change(change)]
+    gained = any(change["direction"] == "added" and not of_broker(change) for change in trust["diff"]["changes"])
     if trust["diff"]["changes"]:
         lines.append(
             "no other enclave gains a key" if gained else "no enclave gains a key that it could not obtain before"
@@ -49,6 +51,9 @@ def render_trust(trust: Mapping[str, Any]) -> str:
 def _change(change: Mapping[str, Any]) -> Iterator[str]:
     name, resource = change["enclave"].split("/")[-1], change["resource"]
     place = f"  ({change['place']})" if change["place"] else ""
+    if of_broker(change):
+        yield _text(f"{_broker(change)}{place}")
+        return
     if change["direction"] in {"added", "removed"}:
         verb = "may obtain" if change["direction"] == "added" else "may no longer obtain"
         yield _text(f"{_WORD[change['direction']]} {name} {verb} {resource} under {change['conditions']}{place}")
@@ -61,6 +66,23 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
     what = "; ".join(f"{line['subject']} {line['before'] or 'none'} -> {line['after'] or 'none'}" for line in told)
     runs = "runs other code for" if change["direction"] == "replaced" else "may obtain"
     yield _text(f"{word} {name} {runs} {resource}: {what or 'the same conditions in other words'}{place}")
+
+
+def _broker(change: Mapping[str, Any]) -> str:
+    """Who may become a broker."""
+    sign, name = _WORD[change["direction"]].strip(), change["broker"].split("/")[-1]
+    keys = f"the broker {name} and release every key of {', '.join(t.split('/')[-1] for t in change['tenants'])}"
+    if change["direction"] in {"added", "removed"}:
+        verb = "may become" if change["direction"] == "added" else "may no longer become"
+        return f"{sign} whoever shows {change['conditions']} {verb} {keys}"
+    lines = (*(line for line in change["lines"] if line["direction"] != "code"), *change["causes"]) or change["lines"]
+    what = "; ".join(f"{line['subject']} {line['before'] or 'none'} -> {line['after'] or 'none'}" for line in lines)
+    counts = (
+        f"{', UNEXPLAINED' if change['unexplained'] else ''} (counts as weakened)"
+        if change["direction"] == "replaced"
+        else ""
+    )
+    return f"{sign}{counts} who may become {keys}: {what or 'the same conditions in other words'}"
 
 
 def _crossing(crossing: Mapping[str, Any]) -> str:

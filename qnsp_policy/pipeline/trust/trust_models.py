@@ -119,6 +119,9 @@ def foundation_statement() -> Json:
 def _broker_statement(inputs: Mapping[str, Any]) -> Json:
     """A broker in a Nitro enclave: its fleet, and the key that opens its store."""
     found = fleet_statement("nitro-enclave")
+    if not inputs.get("keys"):
+        unasked = "who becomes this broker: nobody asks for its measurement, and whoever holds its keys releases every key in its hands"
+        found = {**found, "notMeasured": [*found["notMeasured"], unasked]}
     if inputs.get("keys"):
         return {
             **found,
@@ -159,7 +162,14 @@ def _local_statement(what: str) -> Json:
         "measured": ["what simulated hardware says of itself: SIMULATED HARDWARE PROVES NOTHING"]
         if what == "fleet"
         else [],
-        "notMeasured": ["everything that runs: no hardware stands behind it"],
+        "notMeasured": [
+            "everything that runs: no hardware stands behind it",
+            *(
+                ["who becomes this broker: whoever runs it, or holds its keys, releases every key in its hands"]
+                if what == "broker"
+                else []
+            ),
+        ],
         "notProtected": {
             "platform": ["processes and their files"],
             "broker": ["its keys: files that this user reads", "its store and its memory"],

@@ -16,6 +16,9 @@ from qnsp_policy.errors import Place
 from qnsp_policy.kernel.attestation.values import Alternative
 from qnsp_policy.pipeline.trust.places import NOWHERE, SELF
 
+NOT_RECORDED = ""
+"""Where a broker's fleet ran that was applied before this was recorded."""
+
 
 class GuardrailKind(StrEnum):
     """What a guardrail restricts; `values` and `limit` of `Guardrail` are read by it.
@@ -109,6 +112,16 @@ class EffectiveGrant:
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def of_broker(self) -> bool:
+        """Whether it says who may become the broker itself (`brokers`); `grant` is then where that runs."""
+        return self.enclave == self.broker
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether nothing must be shown at all: the broker is a process that nobody measures."""
+        return self.of_broker and self.grant == self.broker
+
+    @property
     def place(self) -> Place:
         """Where the grant is written; `NOWHERE` when it was read back from JSON."""
         return self.places.get(SELF, NOWHERE)
@@ -139,4 +152,4 @@ class BlockedGrant:
 Json = dict[str, Any]
 
 
-__all__ = ["BlockedGrant", "EffectiveGrant", "Guardrail", "GuardrailKind", "Json", "Origin"]
+__all__ = ["NOT_RECORDED", "BlockedGrant", "EffectiveGrant", "Guardrail", "GuardrailKind", "Json", "Origin"]

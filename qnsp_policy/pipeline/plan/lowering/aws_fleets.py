@@ -27,6 +27,7 @@ from qnsp_policy.pipeline.plan.values import Reference, Unit
 from qnsp_policy.pipeline.trust import reference
 from qnsp_policy.pipeline.trust.aws_attested import attested
 from qnsp_policy.pipeline.trust.aws_names import Names
+from qnsp_policy.pipeline.trust.brokers import runs_in
 from qnsp_policy.pipeline.trust.initdata import broker_url, brokers_of
 
 _ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
@@ -120,6 +121,7 @@ def aws_broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
     fleet = _fleet(context, enclave, broker.name, [port], members=members)
     inputs: Json = {name: value for name, value in local.inputs.items() if name in {"platform", "objects"}} | {
         "broker": {**local.inputs["broker"], "waitSeconds": ATTEST_SECONDS + 300},
+        "runsIn": runs_in(workspace, enclave),
         "fleet": fleet,
         "balancer": _balancer(context, platform, f"broker-{broker.name}", str(broker.spec.listen)),
         "network": dict.fromkeys(name for name, _ in _NETWORK),
