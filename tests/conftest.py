@@ -21,6 +21,26 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+_FIRST = ("test_random_kills.py", "test_aws_lab.py", "test_whole_line.py", "test_aws_faults.py", "test_readme.py")
+"""Files that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then what starts engines, then services: at the end every worker has something left to do."""
+
+    def of_file(item: pytest.Item) -> int:
+        if item.path.name in _FIRST:
+            return _FIRST.index(item.path.name)
+        return min(weights[item.path])
+
+    weights: dict[Path, set[int]] = {}
+    for item in items:
+        names = {mark.name for mark in item.iter_markers()}
+        weight = 10 if "engine" in names else 11 if names & {"functional", "slow"} else 12
+        weights.setdefault(item.path, set()).add(weight)
+    items.sort(key=of_file)
+
+
 @pytest.fixture(scope="session")
 def quickstart_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An initialised quickstart that nobody changes; its sealed model is real."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,13 @@ def run_here(capsys: pytest.CaptureFixture[str], root: Path, *line: str, code: i
 
 
 @contextlib.contextmanager
-def applied(root: Path) -> Iterator[Path]:
-    """Apply the workspace's approved `one.plan`; destroyed at the end, when no process of it may be left."""
+def applied(root: Path, *, interrupted: Callable[[Path], None] | None = None) -> Iterator[Path]:
+    """Apply the workspace's approved `one.plan`, interrupted before if asked; destroyed at the end, when no process of it may be left."""
     try:
+        if interrupted is not None:
+            interrupted(root)
         done = run(root, "apply", str(root / "one.plan"))
-        assert {unit["status"] for unit in done["units"]} == {"applied"}
+        assert {unit["status"] for unit in done["units"]} <= {"applied", *(["already"] if interrupted else [])}
         yield root
     finally:
         run(root, "destroy", "--approve-as", "bob", "--save", str(root / "end.plan"), expected=None)

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A quickstart that is planned, approved and applied; destroyed at the end."""
+    """A quickstart that is planned, approved, interrupted while it is applied, and applied; destroyed at the end."""
     root = tmp_path_factory.mktemp("line") / "lab"
     line = [sys.executable, "-m", "qnsp_policy.cli.main", "init", "--template", "quickstart", str(root)]
     subprocess.run(line, check=True, capture_output=True)
@@ -30,8 +30,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run(root, "apply", str(root / "one.plan"), expected=4)
     run(root, "approve", str(root / "one.plan"), "--as", "alice", "--yes", expected=4)
     assert run(root, "approve", str(root / "one.plan"), "--as", "bob", "--yes")["missing"] == []
-    with applied(root):
+    with applied(root, interrupted=interrupted):
         yield root
+
+
+def interrupted(root: Path) -> None:
+    """Ctrl-C ends with 130, frees the lock and loses nothing; the same command goes on from there."""
+    line = [sys.executable, "-m", "qnsp_policy.cli.main", "-C", str(root), "apply", str(root / "one.plan")]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr
+        for said in process.stderr:
+            if "platform/lab" in said:
+                break
+        process.send_signal(2)
+        rest = process.stderr.read()
+        assert process.wait(240) == 130
+    assert "interrupted" in rest
+    assert run(root, "lock", "list") == []
 
 
 def test_an_answer_proves_itself(lab: Path, tmp_path: Path) -> None:
@@ -199,30 +214,3 @@ def test_a_change_reaches_the_broker_only_approved(lab: Path) -> None:
     run(lab, "apply", str(lab / "two.plan"))
     state = run(lab, "state", "show", "tenant/clinic")
     assert '"leaseSeconds": 21600' in json.dumps(state)
-
-
-def test_interrupted_and_taken_up_again(tmp_path: Path) -> None:
-    """Ctrl-C ends with 130, frees the lock and loses nothing; the same command goes on from there."""
-    root = tmp_path / "lab"
-    program = [sys.executable, "-m", "qnsp_policy.cli.main"]
-    subprocess.run([*program, "init", "--template", "quickstart", str(root)], check=True, capture_output=True)
-    plan = str(root / "one.plan")
-    run(root, "plan", "--save", plan)
-    run(root, "approve", plan, "--as", "bob", "--yes")
-    try:
-        line = [*program, "-C", str(root), "apply", plan]
-        with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-            assert process.stderr
-            for said in process.stderr:
-                if "platform/lab" in said:
-                    break
-            process.send_signal(2)
-            rest = process.stderr.read()
-            assert process.wait(240) == 130
-        assert "interrupted" in rest
-        assert run(root, "lock", "list") == []
-        done = run(root, "apply", plan)
-        assert {unit["status"] for unit in done["units"]} <= {"applied", "already"}
-        assert run(root, "drift")["drift"] == []
-    finally:
-        run(root, "destroy", "--approve-as", "bob", "--save", str(root / "end.plan"), expected=None)

@@ -29,6 +29,8 @@ from qnsp_policy.testing.engine_toys import ToyWorkspace
 pytestmark = pytest.mark.engine
 
 SEED = int(os.environ.get("QNSP_SEED", "20261121"))
+ROUNDS = 10 if "QNSP_KILL_NOTES" in os.environ else 1
+"""Ten in `make kills`."""
 
 RUN = """
 import json, sys
@@ -184,7 +186,7 @@ def test_a_process_that_runs_for_another_unit_is_left_alone(toy: ToyWorkspace) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("round_", range(2))
+@pytest.mark.parametrize("round_", range(ROUNDS))
 def test_killed_at_random_through_a_whole_life(toy: ToyWorkspace, round_: int) -> None:
     """Create, update, replace, delete, each killed once at a random moment, command or engine, and done again."""
     dice = random.Random(f"{SEED}/{round_}")
