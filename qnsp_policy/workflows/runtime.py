@@ -217,11 +217,11 @@ def _left_behind(unit: RecordedUnit, resources: Sequence[Resource], held: Mappin
     return left_behind(unit, resources, held)
 
 
-def _await_members(inputs: Mapping[str, Any], interrupted: Event, tell: Callable[[str], None]) -> None:
+def _await_members(inputs: Mapping[str, Any], interrupted: Event, tell: Callable[[str], None], back: bool) -> None:
     """Every member of a fleet attested; fleets are on AWS only, members elsewhere are waited for by their endpoint."""
     from qnsp_policy.pipeline.world.aws_members_edge import await_members
 
-    await_members(inputs, interrupted, tell)
+    await_members(inputs, interrupted, tell, back)
 
 
 def observe(root: Path, workspace: Workspace, recorded: RecordedState) -> Observation:

@@ -4,8 +4,8 @@
 2. Store the plan's envelope by its digest, so that brokers can be shown it, and note that a run has begun.
 3. Preview every unit again, before anything is changed; refuse what the plan does not hold. A unit whose preview needs
    something that an earlier wave makes first is previewed in its wave.
-4. Wave by wave, units in parallel: up, export, record. After each wave the members of its fleets are waited for (`members.py`);
-   a fleet whose members do not attest goes back to what was applied before. What depends on a failed unit is not started.
+4. Each unit as soon as what it depends on is done, several at once: up, export, record. The members of a fleet are waited for before what
+   depends on it (`members.py`); one whose members do not attest goes back to what was applied before. What depends on a failed unit is not started.
 5. In a rollout these waves admit old and new values. Only when every member attested, the last wave retires the old ones.
 6. Note the end; free the lease.
 
@@ -15,11 +15,13 @@ exists, and the engine's own lock and pending operations of the dead run are cle
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from qnsp_policy.errors import EngineError, PlanRefused, QnspError
@@ -36,12 +38,16 @@ from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyReco
 from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import StackDriver
-from qnsp_policy.pipeline.engine.waves import levels, resolve
+from qnsp_policy.pipeline.engine.waves import begin_after, levels, resolve
 from qnsp_policy.pipeline.plan.values import Action, Op, PlannedStep, Step, Unit
 from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
 
 PROTECTED = frozenset({"qnsp:broker:SealedKey", "aws:kms/key:Key", "aws:s3/bucket:Bucket"})
 """What Pulumi protects until a plan names its destruction (`recoverability`)."""
+
+
+_WAITS = 16
+"""Fleets whose members are waited for at once, beside the units at work."""
 
 
 def utc_now() -> datetime:
@@ -107,7 +113,7 @@ class _Run:
     def run(self) -> ApplyRecord:
         started = self.clock()
         backend = self.settings.backend
-        self.processes = Processes(self.lease.owns, self.lease.disown, self.host.cancel)
+        self.processes = Processes(self.lease.owns, self.lease.disown, self._cancel)
         self.members = Members(
             self.order, self.settings, self.lease, self.processes, self.events, self.clock, self.outcomes, self._driver
         )
@@ -142,6 +148,7 @@ class _Run:
             self._retire(todo)
         except BaseException:
             self.processes.kill()  # nothing is left to speak to an engine process that were still at work
+            self.members.cancel()
             self._settle(run, started, complete=False)
             raise
         self.settings.prune_logs()
@@ -150,6 +157,10 @@ class _Run:
         if not complete:
             raise ApplyFailed(record)
         return record
+
+    def _cancel(self) -> None:
+        self.host.cancel()
+        self.members.cancel()
 
     # refusals
 
@@ -253,21 +264,43 @@ class _Run:
     # work
 
     def _work(self, todo: list[Action], recorded: RecordedState) -> None:
+        """Every unit as soon as what it depends on is done, members of fleets included; deletions when all changes are."""
         begun = [action for action in todo if not self._is_between(action, recorded)]
-        self._await_members(recorded)
-        for number, wave in enumerate(self._waves(begun, recorded), start=self.waves + 1):
-            self.waves = number
-            names = ", ".join(action.unit for action in wave)
-            self.events(Event(EventKind.WAVE, wave=number, text=names, of=len(begun)))
+        waves = self._waves(begun, recorded)
+        number = {action.unit: at for at, wave in enumerate(waves, start=self.waves + 1) for action in wave}
+        changes = [action for wave in waves for action in wave if action.op is not Op.DELETE]
+        deletes = [action for wave in waves for action in wave if action.op is Op.DELETE]
+        fleets = self.members.due([action.unit for action in changes], recorded)
+        engines, telling, told = threading.Semaphore(self.settings.parallel), threading.Lock(), set[int]()
 
-            def one(action: Action, number: int = number) -> None:
-                self._one(action, recorded, number)
+        def one(action: Action) -> None:
+            with engines:
+                wave = number[action.unit]
+                with telling:
+                    if wave not in told:
+                        told.add(wave)
+                        names = ", ".join(other.unit for other in waves[wave - self.waves - 1])
+                        self.events(Event(EventKind.WAVE, wave=wave, text=names, of=len(begun)))
+                self._one(action, recorded, wave)
+            self.members.ended(action.unit)
 
-            self._together(wave, one)
-            self._await_members(recorded)
+        def members(action: Action) -> None:
+            self.members.wait(action, number.get(action.unit, self.waves))
 
-    def _await_members(self, recorded: RecordedState) -> None:
-        self._together(self.members.due(recorded), lambda action: self.members.wait(action, recorded, self.waves))
+        after = begin_after(
+            {action.unit: self._unit(action, recorded).depends_on for action in changes},
+            {action.unit: self.members.first_endpoints(action.unit) for action in fleets},
+            {action.unit: self._unit(action, recorded).depends_on for action in deletes},
+        )
+        jobs: list[Callable[[], None]] = [
+            *(partial(one, action) for action in changes),
+            *(partial(members, action) for action in fleets),
+            lambda: None,
+            *(partial(one, action) for action in deletes),
+        ]
+        threads = self.settings.parallel + min(len(fleets), _WAITS)
+        together(jobs, lambda job: job(), self.processes, threads, self.events, after)
+        self.waves += len(waves)
 
     def _one(self, action: Action, recorded: RecordedState, wave: int) -> None:
         unit = self._unit(action, recorded)
@@ -282,7 +315,7 @@ class _Run:
         if action.op is Op.CREATE and (text := _awaited(unit)):
             self.events(Event(EventKind.MESSAGE, action.unit, op=action.op.value, text=text, wave=wave))
         try:
-            outputs = self._do(action, unit, recorded)
+            outputs = self._do(action, unit, recorded, wave)
         except (QnspError, ValueError, OSError) as error:
             text = error.message if isinstance(error, QnspError) else str(error)
             seconds = time.monotonic() - begun
@@ -299,7 +332,7 @@ class _Run:
             )
             self.events(done)
 
-    def _do(self, action: Action, unit: Unit, recorded: RecordedState) -> Mapping[str, object]:
+    def _do(self, action: Action, unit: Unit, recorded: RecordedState, wave: int) -> Mapping[str, object]:
         backend = self.settings.backend
         before = recorded.units.get(action.unit)
         unit = resolve(unit, {**recorded.units, **{u.id: u for u in self._now_recorded(unit)}})
@@ -333,6 +366,7 @@ class _Run:
         # From here on resources may exist or change: a unit that vanishes from the documents must still be found and
         # deleted, and one that goes back to what it was must not pass for untouched.
         records.write_unit(backend, attempt)
+        self.members.begins(action.unit, driver, wave)
         try:
             if action.unit in self.foreseen:
                 driver.create()
@@ -341,6 +375,7 @@ class _Run:
                 driver.up(refresh=before is not None, replace=_held(_made_anew(action, unit), driver))
         except EngineError as error:
             deployment = driver.export()
+            error.message = self.members.hopeless(unit) or error.message
             error.message += _half(unit, set(deployment.resources) - driver.failed)
             self.lease.check()
             far = records.as_far_as(unit.inputs, before.inputs if before else None, deployment.held)

@@ -12,8 +12,11 @@ import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -113,11 +116,16 @@ class Processes:
 
 
 def together(
-    items: Sequence[T], work: Callable[[T], R], processes: Processes, parallel: int, listener: Listener
+    items: Sequence[T],
+    work: Callable[[T], R],
+    processes: Processes,
+    parallel: int,
+    listener: Listener,
+    after: Sequence[AbstractSet[int]] = (),
 ) -> list[R]:
     """Run `work` for every item in threads; Ctrl-C ends engine processes in order, waits for them and is raised again.
 
-    Once more Ctrl-C kills them. The first item that failed says why, when all have ended.
+    Once more Ctrl-C kills them. The first item that failed says why, when all that were begun have ended.
 
     Args:
         items: may be none.
@@ -125,6 +133,7 @@ def together(
         processes: that `work` starts.
         parallel: most threads.
         listener: told of the first Ctrl-C.
+        after: of each item the numbers of those that end before it begins, without circles; by default none waits.
     """
     at_work = set[int]()
 
@@ -135,25 +144,35 @@ def together(
         finally:
             at_work.discard(number)
 
+    left = [len(before) for before in after] or [0] * len(items)
+    users: dict[int, list[int]] = {}
+    for number, before in enumerate(after):
+        for other in before:
+            users.setdefault(other, []).append(number)
+    free = deque(number for number, count in enumerate(left) if not count)
     first: BaseException | None = None
-    futures: list[Future[R]] = []
+    futures: dict[Future[R], int] = {}
+    waiting = set[Future[R]]()
     with ThreadPoolExecutor(parallel, thread_name_prefix="unit") as pool:
-        try:
-            for number, item in enumerate(items):
-                futures.append(pool.submit(noted, number, item))
-        except KeyboardInterrupt as interrupt:
-            # The pool may not know the thread that it was just starting, so nothing else would wait for it.
-            processes.cancel()
-            listener(_ENDING)
-            first = interrupt
-            while at_work:
-                time.sleep(0.05)
-        waiting = set(futures)
-        while waiting:
+        while True:
             try:
-                ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    first = first or future.exception()
+                while free and first is None:
+                    future = pool.submit(noted, free[0], items[free[0]])
+                    futures[future] = free.popleft()
+                    waiting.add(future)
+                if waiting:
+                    ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        first = first or future.exception()
+                        for user in users.get(futures[future], ()):
+                            left[user] -= 1
+                            if not left[user]:
+                                free.append(user)
+                elif at_work:
+                    # Ctrl-C came while the pool was starting a thread, which it may not know: nothing else would wait for it.
+                    time.sleep(0.05)
+                else:
+                    break
             except KeyboardInterrupt as interrupt:
                 if processes.cancelled.is_set():
                     processes.kill()
@@ -163,7 +182,7 @@ def together(
                 first = interrupt
     if first is not None:
         raise first
-    return [future.result() for future in futures]
+    return [future.result() for future, _ in sorted(futures.items(), key=itemgetter(1))]
 
 
 def run_command(

@@ -81,8 +81,14 @@ class EngineHost:
         self._thread.join(10)
 
     @contextlib.contextmanager
-    def attached(self, environment: Mapping[str, str]) -> Iterator[str]:
+    def attached(
+        self, environment: Mapping[str, str], began: Callable[[Callable[[], None]], None] = lambda _: None
+    ) -> Iterator[str]:
         """Serve one provider a package for one engine run.
+
+        Args:
+            environment: of the run.
+            began: given, of each provider, what makes it stop waiting.
 
         Yields:
             The value of PULUMI_DEBUG_PROVIDERS; "" when no provider is served here, so that plugins are looked for.
@@ -92,6 +98,7 @@ class EngineHost:
             for name, factory in self._factories.items():
                 port, cancel, stop = self._do(factory(environment))
                 self._cancels.add(cancel)
+                began(cancel)
                 served.append((f"{name}:{port}", cancel, stop))
             yield ",".join(address for address, _, _ in served)
         finally:

@@ -46,8 +46,8 @@ def check_sdk() -> None:
         )
 
 
-Settled = Callable[[Mapping[str, Any], Event, Callable[[str], None]], None]
-"""Given a unit's inputs with everything resolved, an event that ends the wait, and whom to tell how it stands."""
+Settled = Callable[[Mapping[str, Any], Event, Callable[[str], None], bool], None]
+"""Given a unit's inputs with everything resolved, an event that ends the wait, whom to tell how it stands, and whether the fleet goes back."""
 
 
 LeftBehind = Callable[[RecordedUnit, Sequence[Resource], Mapping[tuple[str, str], str]], Left]

@@ -88,6 +88,8 @@ class StackDriver:
     failed: set[tuple[str, str]] = field(default_factory=set)
     """Resources, by type and name, whose step failed: they may be there, but are not what they should be."""
     _errors: list[str] = field(default_factory=list)
+    _cancels: list[Callable[[], None]] = field(default_factory=list)
+    _given_up: bool = False
     _ours: bool | None = None
 
     @property
@@ -180,6 +182,17 @@ class StackDriver:
         held_now = set(self.export().resources)
         outline = programs.outlines()[self.unit.program](self.unit)
         self._as_it_says([f"{s.type} {s.name}" for s in outline if (s.type, s.name) not in held_now], "lacks")
+
+    def give_up(self) -> None:
+        """What our providers wait for in this stack will not come: its runs end as if its time were over."""
+        self._given_up = True
+        for cancel in list(self._cancels):
+            cancel()
+
+    def _waits(self, cancel: Callable[[], None]) -> None:
+        self._cancels.append(cancel)
+        if self._given_up:
+            cancel()
 
     def refresh(self, *, clear_pending_creates: bool) -> None:
         """Take what the world says into the stack's state."""
@@ -401,7 +414,7 @@ class StackDriver:
         line = [what, *words, "--color", "never", *self._named]
         try:
             with contextlib.ExitStack() as stack:
-                if addresses := stack.enter_context(self.host.attached(environment)):
+                if addresses := stack.enter_context(self.host.attached(environment, self._waits)):
                     more["PULUMI_DEBUG_PROVIDERS"] = addresses
                 heard = stack.enter_context(listening(lambda seconds: self._silent(what, seconds)))
 

@@ -31,6 +31,39 @@ def levels(depends: Mapping[str, Iterable[str]]) -> list[list[str]]:
     return waves
 
 
+def begin_after(
+    changes: Mapping[str, Iterable[str]], fleets: Mapping[str, Iterable[str]], deletes: Mapping[str, Iterable[str]]
+) -> list[set[int]]:
+    """What ends before each job begins: changes, waits for members of fleets, an empty job between, deletions, in this order.
+
+    Args:
+        changes: units and what they depend on, without circles.
+        fleets: units whose members are waited for, and those that go before their members although they depend on them.
+        deletes: units and what they depend on, which is deleted after them.
+
+    Returns:
+        Numbers of other jobs, of each job.
+    """
+    made = {name: number for number, name in enumerate(changes)}
+    waited = {name: number for number, name in enumerate(fleets, start=len(made))}
+    between = len(made) + len(waited)
+    gone = {name: number for number, name in enumerate(deletes, start=between + 1)}
+    first = {name: frozenset(before) for name, before in fleets.items()}
+    found = []
+    for name, depends in changes.items():
+        others = [other for other in depends if other != name]
+        waits = {waited[other] for other in others if other in waited and name not in first[other]}
+        found.append({made[other] for other in others if other in made} | waits)
+    found += [{made[one] for one in (name, *before) if one in made} for name, before in first.items()]
+    found.append(set(range(between)))
+    found += [{between} for _ in deletes]
+    for name, depends in deletes.items():
+        for other in depends:
+            if other in gone and other != name:
+                found[gone[other]].add(gone[name])
+    return found
+
+
 def resolve(unit: Unit, recorded: Mapping[str, RecordedUnit]) -> Unit:
     """A unit with the outputs that its references name put into its inputs.
 
@@ -59,4 +92,4 @@ def resolve(unit: Unit, recorded: Mapping[str, RecordedUnit]) -> Unit:
     return replace(unit, inputs=inputs)
 
 
-__all__ = ["levels", "resolve"]
+__all__ = ["begin_after", "levels", "resolve"]

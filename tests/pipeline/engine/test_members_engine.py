@@ -20,13 +20,16 @@ from qnsp_policy.pipeline.engine import records
 from qnsp_policy.pipeline.engine.apply import apply
 from qnsp_policy.pipeline.engine.events import Event, EventKind
 from qnsp_policy.pipeline.engine.order import ApplyFailed, ApplyOrder, ApplyRecord, Status
-from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.engine.programs import outlines
+from qnsp_policy.pipeline.engine.waves import begin_after
+from qnsp_policy.pipeline.plan.values import Action, Op, PlannedStep, Unit
 from qnsp_policy.testing import engine_toys as toys
 from qnsp_policy.testing.engine_toys import ToyWorkspace
 
 pytestmark = pytest.mark.engine
 
 Tell = Callable[[str], None]
+Settle = Callable[[str, Flag, Tell], None]
 GOOD, BAD = "enclave/good", "enclave/bad"
 
 
@@ -44,15 +47,15 @@ class Story:
         made = [toys.platform(), *units]
         self.order: ApplyOrder = toys.order(toy, made, [toys.create(unit) for unit in made])
 
-    def run(self, settled: Callable[[str, Flag, Tell], None]) -> ApplyRecord:
-        def waited(inputs: Mapping[str, Any], over: Flag, tell: Tell) -> None:
+    def run(self, settled: Settle) -> ApplyRecord:
+        def waited(inputs: Mapping[str, Any], over: Flag, tell: Tell, back: bool) -> None:
             group = inputs["fleet"]["group"]
-            self.told.append(f"waits {group}")
+            self.told.append(f"{'waits again' if back else 'waits'} {group}")
             settled(group, over, tell)
 
         return apply(self.order, settings=replace(self.toy.settings, settled=waited), events=self._hear)
 
-    def fails(self, settled: Callable[[str, Flag, Tell], None]) -> dict[str, tuple[Status, str]]:
+    def fails(self, settled: Settle) -> dict[str, tuple[Status, str]]:
         with pytest.raises(ApplyFailed) as caught:
             self.run(settled)
         return {unit.unit: (unit.status, unit.error) for unit in caught.value.record.units}
@@ -144,15 +147,81 @@ def test_ctrl_c_ends_the_wait_at_once(toy: ToyWorkspace) -> None:
     assert {unit.unit: unit.status for unit in record.units}[GOOD] is Status.ALREADY
 
 
+def endpoint(name: str, fleet: str, seconds: int) -> Unit:
+    """An endpoint that nobody serves."""
+    wanted: dict[str, Any] = {"name": name, "url": "https://127.0.0.1:1", "tls": {"mode": "in-process"}}
+    wanted |= {"expected": {}, "readinessTimeoutSeconds": seconds}
+    return Unit(f"endpoint/{name}", "endpoint", {"endpoint": wanted, "brokers": []}, (fleet, "platform/lab"))
+
+
 def test_a_first_endpoint_goes_before_its_fleets_members(toy: ToyWorkspace) -> None:
-    """They wait for its configuration. Where it failed they may never have got it: asked how they stand, and not waited for."""
-    nobody = "https://127.0.0.1:1"
-    endpoint: dict[str, Any] = {"name": "first", "url": nobody, "tls": {"mode": "in-process"}}
-    endpoint |= {"expected": {}, "readinessTimeoutSeconds": 0}
-    first = Unit("endpoint/first", "endpoint", {"endpoint": endpoint, "brokers": []}, (GOOD, "platform/lab"))
-    story = Story(toy, one("good", fleet=True), first)
-    waits: list[bool] = []
-    ended = story.fails(lambda _group, over, _tell: waits.append(over.is_set()))
-    assert waits == [True]
-    assert story.before("failed endpoint/first", f"waits {GOOD}")
+    """They wait for its configuration, and are watched while it is made. Where it failed they may never have got it: not waited for."""
+
+    def until_it_is_over(_group: str, over: Flag, _tell: Tell) -> None:
+        assert over.wait(600)
+
+    story = Story(toy, one("good", fleet=True), endpoint("first", GOOD, 0))
+    ended = story.fails(until_it_is_over)
+    assert story.before("started endpoint/first", f"waits {GOOD}")
+    assert story.before("failed endpoint/first", f"done {GOOD}")
     assert ended[GOOD][0] is Status.APPLIED
+
+
+def test_a_new_fleet_that_never_comes_up_is_told_at_once_and_its_endpoint_is_not_waited_for(toy: ToyWorkspace) -> None:
+    """The endpoint would wait ten minutes for an answer; it ends with the reason that its fleet's members gave."""
+    began = time.monotonic()
+    story = Story(toy, one("bad", fleet=True), endpoint("first", BAD, 600), one("apart"))
+    ended = story.fails(bad_ones_never)
+    assert time.monotonic() - began < 300
+    assert ended[BAD] == (Status.FAILED, "a new member did not attest; it stays as it is")
+    status, why = ended["endpoint/first"]
+    assert status is Status.FAILED
+    assert why.startswith("it is waited for no longer: a new member did not attest")
+    assert ended["enclave/apart"][0] is Status.APPLIED
+
+
+def test_units_that_do_not_depend_on_a_fleet_do_not_wait_for_its_members(toy: ToyWorkspace) -> None:
+    """One that stands two waves behind is applied while members are still waited for."""
+
+    def until_the_other_is_done(_group: str, over: Flag, _tell: Tell) -> None:
+        while "done enclave/second" not in story.told:
+            assert not over.wait(0.02)
+
+    story = Story(toy, one("good", fleet=True), one("first"), one("second", "enclave/first"), one("user", GOOD))
+    story.run(until_the_other_is_done)
+    assert story.before("done enclave/second", f"done {GOOD}")
+    assert story.before(f"done {GOOD}", "started enclave/user")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_fleet_that_goes_back_is_waited_for_as_well(toy: ToyWorkspace, *, ends: bool) -> None:
+    """Only when the members of before attested it is said that it went back; else what became of it, and it is made again."""
+    fleet = one("bad", fleet=True)
+    Story(toy, fleet).run(attest)
+    held = records.read_state(toy.settings.backend).units[BAD]
+    new = replace(fleet, inputs={**fleet.inputs, "processes": [toys.process("enclave-bad-0-guest", "new")]})
+
+    def never(_group: str, _over: Flag, _tell: Tell) -> None:
+        if not ends or not story.told[-1].startswith("waits again"):
+            raise EngineError("QNSP-APL-016", f"no member attested ({story.told[-1]})")
+
+    story = Story(toy, fleet)
+    change = Action(BAD, Op.UPDATE, steps=tuple(PlannedStep(Op.UPDATE, step) for step in outlines()["enclave"](new)))
+    story.order = replace(toys.order(toy, [toys.platform(), new], [change]), back={BAD: held})
+    status, said = story.fails(never)[BAD]
+    assert status is Status.FAILED
+    after = records.read_state(toy.settings.backend).units[BAD]
+    if ends:
+        assert said.endswith("it went back to what was applied before, and every member of that attested")
+        assert after.digest == held.digest
+    else:
+        assert said.endswith(f"did not come to its end: no member attested (waits again {BAD})")
+        assert after.digest == ""
+    assert after.inputs == held.inputs
+
+
+def test_what_begins_when_is_told_by_dependencies_alone() -> None:
+    """Changes, a wait behind its fleet and its first endpoint, deletions behind everything and against their order."""
+    changes = {"p": (), "f": ("p",), "e": ("f", "p"), "u": ("f", "elsewhere")}
+    after = begin_after(changes, {"f": ("e",)}, {"base": ("elsewhere",), "user": ("base",)})
+    assert after == [set(), {0}, {1, 0}, {1, 4}, {1, 2}, {0, 1, 2, 3, 4}, {5, 7}, {5}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,23 @@ def test_credentials_are_the_metadata_service_s() -> None:
     assert said.stdout == '{"AccessKeyId":1}\n'
     failed = subprocess.run([bash, "-c", "curl() { return 7; }\n" + helper], capture_output=True, check=False)
     assert (failed.returncode, failed.stdout) == (1, b"")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_instance_says_how_it_ended(tmp_path: Path, *, fails: bool) -> None:
+    """In service once its enclave answers; where a step fails it says that, so that nobody waits for its time to pass."""
+    said = tmp_path / "said"
+    for name in ("dnf", "install", "systemctl", "sha256sum", "systemd-run", "nitro-cli", "sleep", "cat", "chmod"):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {1 if fails and name == 'nitro-cli' else 0}\n")
+    (tmp_path / "curl").write_text("#!/bin/sh\necho told\n")
+    (tmp_path / "aws").write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    for path in tmp_path.iterdir():
+        path.chmod(0o755)
+    text = script().replace("> /etc/nitro_enclaves/allocator.yaml", "").replace("> /run/qnsp/", f"> {tmp_path}/")
+    bash = shutil.which("bash")
+    assert bash is not None
+    done = subprocess.run([bash], input=text, env={"PATH": f"{tmp_path}"}, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) is fails, done.stderr
+    word = "ABANDON" if fails else "CONTINUE"
+    told = f"--lifecycle-action-result {word} --instance-id told --auto-scaling-group-name qnsp-triage"
+    assert told in said.read_text().splitlines()[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from threading import Event
 from typing import Any
 
@@ -51,7 +52,9 @@ class Scaling:
         return dict(self._next(self.groups))
 
     def describe_scaling_activities(self, **asked: Any) -> Mapping[str, Any]:
-        return {"Activities": self.activities[: asked["MaxRecords"]]}
+        """Those that there are once the group was asked for."""
+        asked_for = [one for one in self.activities if self.asked >= one.get("from", 0)]
+        return {"Activities": asked_for[: asked["MaxRecords"]]}
 
 
 def wait(
@@ -125,6 +128,7 @@ def test_how_members_stand_is_told_when_it_changes_and_now_and_then() -> None:
 
 
 UNSUPPORTED = {
+    "ActivityId": "refused",
     "StatusCode": "Failed",
     "StatusMessage": "Your requested instance type (p5.48xlarge) is not supported in your requested Availability Zone (eu-west-1a).",
 }
@@ -143,8 +147,53 @@ def test_a_region_that_lacks_the_type_ends_the_wait() -> None:
 def test_starts_that_fail_beside_members_are_told_and_waited_out(failed: int) -> None:
     """Capacity comes and goes: one refusal, or some beside a member that runs, end nothing."""
     group = members("InService", "Pending") if failed > 1 else members()
-    done = [UNSUPPORTED] * failed + [{"StatusCode": "Successful"}]
+    done = [UNSUPPORTED] * failed + [{"ActivityId": "fine", "StatusCode": "Successful"}]
     wait([{"InstanceRefreshes": []}], [group, IN_SERVICE], activities=done)
     with pytest.raises(EngineError, match="AWS says: Your requested") as caught:
         wait([{"InstanceRefreshes": []}], [group], activities=done)
     assert caught.value.code == "QNSP-APL-017"
+
+
+def abandoned(how: str, since: int) -> dict[str, Any]:
+    """An activity as the Auto Scaling User Guide shows it; there since so many questions."""
+    text = f"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token 1 was abandoned: {how}"
+    return {"ActivityId": how, "StatusCode": "Cancelled", "StatusMessage": text, "from": since}
+
+
+OVER, ITSELF = "Heartbeat Timeout", "Lifecycle Action Completed with ABANDON Result"
+NEVER: list[dict[str, Any]] = [{"InstanceRefreshes": []}]
+
+
+@pytest.mark.parametrize(("how", "since"), [(ITSELF, 1), (OVER, 2 * 60)])
+def test_the_first_member_of_a_new_fleet_that_aws_ended_ends_the_wait(how: str, since: int) -> None:
+    """AWS starts member after member: with the first it is known, in AWS's words."""
+    with pytest.raises(EngineError, match=how) as caught:
+        wait(NEVER, [members("Pending:Wait", "Terminating:Wait")], activities=[abandoned(how, since)])
+    assert caught.value.code == "QNSP-APL-016"
+
+
+@pytest.mark.parametrize(
+    ("how", "since", "states"),
+    [
+        # Before this wait: of a run that was interrupted, or of values that were mended since.
+        (ITSELF, 0, ["Pending:Wait"]),
+        # Its time was over before its endpoint had been begun for long.
+        (OVER, 4, ["Pending:Wait"]),
+        # One that attested shows that the values are right: AWS starts the other one anew.
+        (ITSELF, 1, ["InService", "Pending:Wait"]),
+    ],
+)
+def test_what_says_nothing_of_the_values_is_waited_out(how: str, since: int, states: list[str]) -> None:
+    """The next member attests, and the wait ends well."""
+    wait(NEVER, [*[members(*states)] * 9, IN_SERVICE], activities=[abandoned(how, since)])
+
+
+def test_a_fleet_that_goes_back_may_have_been_brought_back_by_aws() -> None:
+    """Waited for until that is over; a going back that fails is told."""
+    for status in ("RollbackSuccessful", "RollbackFailed"):
+        scaling = Scaling([refresh("RollbackInProgress"), refresh(status, "no capacity")], [IN_SERVICE])
+        told: list[str] = []
+        expected = pytest.raises(EngineError, match=status) if status == "RollbackFailed" else nullcontext()
+        with expected:
+            await_members(INPUTS, Event(), told.append, connect=lambda _, s=scaling: s, pause=0.001, back=True)  # type: ignore[misc]
+        assert told[0].endswith("its refresh is RollbackInProgress (50 %)")

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -77,6 +77,8 @@ class Players(Protocol):
     """Who plays the members of auto-scaling groups, where somebody does (tests/plugins/aws/lab)."""
 
     refreshes: dict[str, list[dict[str, Any]]]
+    abandoned: Mapping[str, Sequence[str]]
+    """How hooks of members ended that were not completed, by group."""
 
     def around(self, operation: str, call: Callable[[], list[bytes]]) -> list[bytes]:
         """One call of the auto-scaling service, by its operation."""
@@ -193,6 +195,8 @@ class Double:
             return [self.trail.lookup(_region(environ), body)]
         if operation in {"DescribeInstances", "ModifyInstanceMetadataOptions"}:
             as_started(_region(environ))
+        if operation == "DescribeScalingActivities" and self.players is not None:
+            return self._activities(body, start)
         if operation in _REFRESH:
             return self._refresh(operation, body, environ, start)
         if operation == "CreateKey" and b"ML_DSA" in body:
@@ -279,6 +283,20 @@ class Double:
             for one in reversed(done)
         )
         return _xml(start, operation, f"<InstanceRefreshes>{entries}</InstanceRefreshes>")
+
+    def _activities(self, body: bytes, start: Start) -> Iterable[bytes]:
+        """Hand-made, after the Auto Scaling User Guide: moto tells none. Only those of members whose hook was not completed."""
+        assert self.players is not None
+        ended = self.players.abandoned.get(parse_qs(body.decode())["AutoScalingGroupName"][0], ())
+        message = (
+            "Instance failed to complete user's Lifecycle Action: Lifecycle Action with token hand-made was abandoned: "
+        )
+        told = "".join(
+            f"<member><ActivityId>hand-made-{number}</ActivityId><StatusCode>Cancelled</StatusCode>"
+            f"<StatusMessage>{escape(message + result)}</StatusMessage></member>"
+            for number, result in reversed(list(enumerate(ended)))
+        )
+        return _xml(start, "DescribeScalingActivities", f"<Activities>{told}</Activities>")
 
     def _control(self, environ: Environ, body: bytes, start: Start) -> Iterable[bytes]:
         """For who runs it as a process of its own: figures, reset, faults, latency."""

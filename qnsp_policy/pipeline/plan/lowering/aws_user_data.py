@@ -2,7 +2,8 @@
 
 A Nitro parent fetches the enclave image from S3, holds it to its digest (for a clear error only; what counts is PCR0), runs it
 without debug mode, carries its bytes (docs/howto/build-an-enclave-image.md lists the vsock ports), hands it the fleet's own
-temporary credentials, and reports it as in service once the enclave's own gateway answers with evidence.
+temporary credentials, and reports it as in service once the enclave's own gateway answers with evidence. Where a step fails it reports
+that instead, after a minute: AWS ends it and starts another then, and whoever applies need not wait for its time to pass.
 A measured image (NitroTPM, SEV-SNP) takes its configuration from itself and reads two names for its report from here.
 """
 
@@ -41,6 +42,15 @@ def enclave_parent(
     """The script of a parent instance; `broker` is where its enclave's key broker is reached, None for a broker's own."""
     algorithm, _, value = digest.partition(":")
     lines = [
+        "report() {",
+        f"  token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {_METADATA}/api/token)",
+        f'  id=$(curl -sf -H "X-aws-ec2-metadata-token: $token" {_METADATA}/meta-data/instance-id)',
+        (
+            f'  aws --region {region} autoscaling complete-lifecycle-action --lifecycle-action-result "$1"'
+            f' --instance-id "$id" --auto-scaling-group-name {group} --lifecycle-hook-name {hook}'
+        ),
+        "}",
+        "trap 'test $? = 0 || { sleep 60; report ABANDON; }' EXIT",
         "dnf install -y -q aws-nitro-enclaves-cli socat",
         "install -d -m 0755 /run/qnsp",
         f"printf -- '---\\nmemory_mib: {mebibytes}\\ncpu_count: {vcpus}\\n' > /etc/nitro_enclaves/allocator.yaml",
@@ -71,14 +81,7 @@ def enclave_parent(
         url = f"https://127.0.0.1:{ports[0]}/.well-known/qnsp/evidence"
         health = f"https://127.0.0.1:{ports[0]}/healthz"
         lines.append(f"until curl -skf -o /dev/null {url} || curl -skf -o /dev/null {health}; do sleep 5; done")
-    lines += [
-        f"token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {_METADATA}/api/token)",
-        f'id=$(curl -sf -H "X-aws-ec2-metadata-token: $token" {_METADATA}/meta-data/instance-id)',
-        (
-            f"aws --region {region} autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE"
-            f' --instance-id "$id" --auto-scaling-group-name {group} --lifecycle-hook-name {hook}'
-        ),
-    ]
+    lines.append("report CONTINUE")
     return _HEAD + "\n".join(lines) + "\n"
 
 

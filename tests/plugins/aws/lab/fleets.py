@@ -2,7 +2,8 @@
 
 moto keeps groups, templates, balancers; members, their lifecycle and refreshes are made by hand here, after the service's own guide:
 a new member waits in its hook until somebody completes it, a refresh starts a member of the new version before one of the old goes,
-and ends as failed (or goes back, where it was asked to) when a new member does not complete in time.
+and ends as failed (or goes back, where it was asked to) when a new member does not complete in time. Outside a refresh such a member is ended,
+which an activity tells, and another one started.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Fleets:
     grounds: Grounds
     members: dict[str, Member] = field(default_factory=dict)
     refreshes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    abandoned: dict[str, list[str]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _changed: threading.Condition = field(init=False)
     _passages: dict[int, Bridge] = field(default_factory=dict)
@@ -200,6 +202,32 @@ class Fleets:
         folder = self.grounds.folder / "members" / f"{state.auto_scaling_group_name}-{name}"
         member = self.members[name] = member_of(data)(name, address, folder, data, text, self.grounds)
         member.start()
+        threading.Thread(target=self._completed, args=(state, member), daemon=True).start()
+
+    def _completed(self, state: Played, member: Member) -> None:
+        """Wait for a member's hook; a refresh waits for the members that it starts itself."""
+        group: Any = state.auto_scaling_group
+        name, deadline = str(group.name), time.monotonic() + self.grounds.patience
+        with self._changed:
+            while not self._closed and state in group.instance_states and state.lifecycle_state == WAITING:
+                refreshed = any(one["status"] == "InProgress" for one in self.refreshes.get(name, ()))
+                late = time.monotonic() > deadline
+                if not refreshed and (late or member.hopeless):
+                    break
+                self._changed.wait(0.2)
+            else:
+                return
+            group.instance_states = [one for one in group.instance_states if one is not state]
+            self._backend().ec2_backend.terminate_instances([state.instance_id])
+            result = "Heartbeat Timeout" if late else "Lifecycle Action Completed with ABANDON Result"
+            self.abandoned.setdefault(name, []).append(result)
+            self._settle()
+            self._changed.wait_for(lambda: self._closed, 5)
+            still = self._groups().get(name)
+            if not self._closed and still is not None and still is group:
+                still.replace_autoscaling_group_instances(1, still.get_propagated_tags())
+                self._backend().update_attached_target_groups(name)
+                self._settle()
 
     def _behind(self, port: int) -> tuple[list[tuple[str, int]], bool]:
         """Members in service of the groups whose balancer listens on a port; whether a client stays with one of them."""
