@@ -56,6 +56,7 @@ def refresh(
     ):
         recorded = records.read_state(settings.backend)
         recorded.judge()
+        settings.backend.drop_scratch()
         processes = Processes(lease.owns, lease.disown, host.cancel)
 
         def one(unit: RecordedUnit) -> Refreshed:

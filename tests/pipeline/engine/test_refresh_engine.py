@@ -23,7 +23,10 @@ def test_a_process_that_was_stopped_is_found_refreshed_and_made_again(toy: ToyWo
     reader = LocalReader(toy.folder)
     state = records.read_state(toy.settings.backend)
     assert reader.observe(state.units).drifted == {}
+    scratch = toy.folder / ".qnsp/state/pulumi/.pulumi/stacks/qnsp/enclave.a.json.bak.18ea3222fa429776.tmp"
+    scratch.write_bytes(b"{")
     assert [done.result for done in refresh(toy.settings)] == ["unchanged", "unchanged"]
+    assert not scratch.exists(), "what a killed engine left half-written goes"
 
     toy.supervisor().stop("enclave-a-0-guest")
     seen = reader.observe(state.units)
