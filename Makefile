@@ -12,8 +12,7 @@ TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/qnsp-policy/tools
 PULUMI := $(TOOLS)/pulumi-3.250.0/bin/pulumi
 OPA := $(TOOLS)/opa-1.22.0/bin/opa
 TOFU := $(TOOLS)/tofu-1.11.0/bin/tofu
-# Bytecode of what is never imported would be half the time of an installation.
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --require-hashes
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -q -p no:cacheprovider --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
