@@ -253,11 +253,14 @@ def refresh(root: Path, *, now: datetime, events: Listener) -> dict[str, Any]:
         OperatorError: QNSP-OPS-141, the supervisor does not answer.
     """
     from qnsp_policy.pipeline.engine.refresh import refresh as read_back
+    from qnsp_policy.workflows.estimate import Estimate
 
     workspace = load(root)
-    must_answer(root, recorded_state(root, workspace).units)
+    units = recorded_state(root, workspace).units
+    must_answer(root, units)
     settings = engine_settings(root, workspace, progress=lambda text: events(Event(EventKind.MESSAGE, text=text)))
-    done = read_back(settings, events=events)
+    work = dict.fromkeys(units, "refresh")
+    done = read_back(settings, events=Estimate(work, (), parallel=settings.parallel, events=events))
     changed = [unit.unit for unit in done if unit.result == "changed"]
     open_ledger(root, workspace).note("refresh", actor="refresh", subject="state", data={"changed": changed}, now=now)
     return {
