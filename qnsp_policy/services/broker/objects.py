@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,7 @@ class AcceptedPlan:
         expires: after which it authorises nothing.
         author, approvers: names of identities.
         between: `"<kind>/<name>"` -> digest that stands in place of `authorises` until that is there: a rollout's overlap.
+        handed: whether this store ever held everything that its plan authorised at the time (`was_handed_everything`).
     """
 
     digest: str
@@ -54,6 +55,7 @@ class AcceptedPlan:
     author: str
     approvers: tuple[str, ...]
     between: Mapping[str, str] = field(default_factory=dict)
+    handed: bool = False
 
 
 VerifyPlan = Callable[[bytes, datetime], AcceptedPlan]
@@ -189,6 +191,10 @@ class ObjectAdministration:
             )
         self._check_base(plan, current)
         self._store.remember_plan(plan.digest, envelope, now)
+        self._keep(replace(plan, handed=current is not None and current.handed), actor=actor, now=now)
+        return plan
+
+    def _keep(self, plan: AcceptedPlan, *, actor: str, now: datetime) -> None:
         value = {
             "digest": plan.digest,
             "authorises": dict(plan.authorises),
@@ -198,10 +204,19 @@ class ObjectAdministration:
             "author": plan.author,
             "approvers": list(plan.approvers),
             "between": dict(plan.between),
+            "handed": plan.handed,
         }
         stored = StoredObject(*_PLAN, sha256_digest(jcs(value)), value, plan.digest)
         self._keeper.change(Change(*_PLAN, stored), actor=actor, now=now)
-        return plan
+
+    def _note_handed(self, *, actor: str, now: datetime) -> None:
+        """Once everything that the plan authorises was there, what is absent afterwards was taken away on purpose."""
+        plan = self.current_plan()
+        if plan is None or plan.handed:
+            return
+        held = {f"{one.kind}/{one.name}" for one in self._store.objects()}
+        if held >= plan.authorises.keys():
+            self._keep(replace(plan, handed=True), actor=actor, now=now)
 
     def _check_base(self, plan: AcceptedPlan, current: AcceptedPlan | None) -> None:
         """The policies held here must be those the plan was judged against, or progress of the plan in force.
@@ -254,6 +269,7 @@ class ObjectAdministration:
             plan_digest = current.digest if current else ""
         stored = StoredObject(kind, name, digest, value, plan_digest)
         self._keeper.change(Change(kind, name, stored), actor=actor, now=now)
+        self._note_handed(actor=actor, now=now)
         return True
 
     def remove(self, kind: str, name: str, *, actor: str, now: datetime) -> bool:
@@ -275,6 +291,10 @@ class ObjectAdministration:
                 subject=f"{kind}/{name}",
             )
         self._keeper.change(Change(kind, name, None), actor=actor, now=now)
+        plan = self.current_plan()
+        if plan is not None and not plan.handed:
+            # Taken away on purpose: it is denied from now on, not on its way.
+            self._keep(replace(plan, handed=True), actor=actor, now=now)
         return True
 
     def _undone(self, revocation: StoredObject) -> bool:
@@ -323,6 +343,17 @@ class ObjectAdministration:
             )
 
 
+def was_handed_everything(store: BrokerStore) -> bool:
+    """Whether this store ever held all that its plan authorised: before that, what is absent may be on its way.
+
+    A broker whose members were replaced begins with nothing. Were it to deny what it was not handed yet, guests would stop what runs.
+    """
+    stored = store.object(*_PLAN)
+    if stored is None:
+        return bool(store.objects_of("release-policy"))
+    return _plan_of(stored.value).handed
+
+
 def _plan_of(value: Mapping[str, Any]) -> AcceptedPlan:
     return AcceptedPlan(
         digest=value["digest"],
@@ -333,6 +364,7 @@ def _plan_of(value: Mapping[str, Any]) -> AcceptedPlan:
         author=value["author"],
         approvers=tuple(value["approvers"]),
         between=dict(value.get("between", {})),
+        handed=value.get("handed", True),  # a store of before this was told is in use
     )
 
 
@@ -384,4 +416,4 @@ def _check_object(kind: str, name: str, value: Mapping[str, Any], broker: str, *
         raise AdminRefusal(403, "QNSP-KBS-037", f"this tenant is {value.get('name')!r}", subject=subject)
 
 
-__all__ = ["AcceptedPlan", "ObjectAdministration", "StateKeeper", "VerifyPlan"]
+__all__ = ["AcceptedPlan", "ObjectAdministration", "StateKeeper", "VerifyPlan", "was_handed_everything"]

@@ -24,7 +24,7 @@ from qnsp_policy.kernel.wire.kbs import AttestRequest, AuthRequest, Challenge, R
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.services.broker.decision import Verdict, judge
 from qnsp_policy.services.broker.evidence import check_binding, check_initdata, evidence_of
-from qnsp_policy.services.broker.objects import StateKeeper
+from qnsp_policy.services.broker.objects import StateKeeper, was_handed_everything
 from qnsp_policy.services.broker.problems import KbsRefusal, Variant
 from qnsp_policy.services.broker.state import BrokerLedger, BrokerStore, Session, SessionState
 from qnsp_policy.services.broker.stored_claims import claims_from_json, claims_to_json
@@ -196,6 +196,8 @@ class Broker:
         except PeerError as error:
             raise KbsRefusal(Variant.INVALID_PATH, error.code, error.message) from None
         self._keeper.check()
+        if self._store.object("release-policy", str(path)) is None:
+            self._refuse_while_empty()
         verdict = self._judge(path, attested, now)
         if not verdict.allowed:
             decision_id = self._record_denial(path, attested, verdict, now)
@@ -249,6 +251,7 @@ class Broker:
             return jcs(dict(endpoint.value)), endpoint.digest
         sealed = self._store.object("resource", str(path))
         if sealed is None:
+            self._refuse_while_empty()
             raise KbsRefusal(Variant.PLUGIN_INTERNAL, "QNSP-REL-404", "there is no such resource", strict_status=404)
         try:
             return self._keys.open_sealed_key(sealed.value, str(path)), sealed.digest
@@ -268,6 +271,16 @@ class Broker:
                 decision_id=decision_id,
                 strict_status=503,
             ) from error
+
+    def _refuse_while_empty(self) -> None:
+        """Say of what is absent that it is not there yet, until this broker was once handed everything: no verdict on the guest."""
+        if not was_handed_everything(self._store):
+            raise KbsRefusal(
+                Variant.PLUGIN_INTERNAL,
+                "QNSP-KBS-120",
+                "this broker was not handed everything yet",
+                strict_status=503,
+            )
 
     def _open_session(self, session_id: str | None, now: datetime) -> Session:
         session = self._store.session(session_id) if session_id else None

@@ -165,7 +165,7 @@ def test_objects_are_listed_with_digest_and_plan(clinic: str, admin: Admin) -> N
     assert {o["plan"] for o in listed} == {clinic}
     one = admin.send("GET", f"/objects/{POLICY}").json()
     assert sha256_digest(jcs(one["object"])) == one["digest"]
-    assert admin.send("GET", "/state").json()["version"] == 4
+    assert admin.send("GET", "/state").json()["version"] == 5  # the plan, three objects, and that it was handed everything
 
 
 @pytest.mark.parametrize("how", ["unsigned", "other-key", "other-body", "other-path", "old", "replayed"])
@@ -253,4 +253,4 @@ def test_many_changes_and_releases_at_once_stay_consistent(
         assert {len(release.result().data) for release in releases} == {32}
     listed = admin.send("GET", "/objects").json()
     assert {f"{o['kind']}/{o['name']}" for o in listed} >= set(names)
-    assert admin.send("GET", "/state").json()["version"] == 4 + 1 + len(names)
+    assert admin.send("GET", "/state").json()["version"] == 5 + 1 + len(names)
