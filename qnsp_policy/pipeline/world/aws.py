@@ -245,7 +245,10 @@ class _Comparison:
             self._tell(label, concern, text, "as applied", "edited")
             return
         if name == "initialLifecycleHooks":
-            text = f"{label}: members come into service without having attested, for its hook was changed or taken away"
+            text = (
+                f"{label}: members come into service without having attested, for its hook was changed or taken away; "
+                "no apply puts it back (the engine reads no hooks): do it by hand, or with `plan --replace`"
+            )
             self._tell(label, concern, text, _short(wanted), _short(got))
             return
         if name == "enableLogging":
@@ -287,7 +290,7 @@ class _Comparison:
             return f"; who did it is not known: {error}"
         if not done:
             return "; CloudTrail names no call upon it (it tells one after up to 15 minutes, and for 90 days)"
-        return "; " + ", ".join(call.says() for call in done[-3:])
+        return "; " + ", ".join(dict.fromkeys(call.says() for call in done[-3:]))
 
     def _watch(self, label: str) -> None:
         """A key that is as it was applied, and yet somebody else changed it since: it may have been open for a while."""

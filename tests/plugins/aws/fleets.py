@@ -224,7 +224,6 @@ def _group_read(aws: Any, found: str, state: Json) -> Json | None:
     group = _group(scaling, found)
     if not group:
         return None
-    hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=found)["LifecycleHooks"]
     return {
         "name": found,
         "minSize": group["MinSize"],
@@ -238,17 +237,16 @@ def _group_read(aws: Any, found: str, state: Json) -> Json | None:
         "healthCheckType": group["HealthCheckType"],
         "healthCheckGracePeriod": group["HealthCheckGracePeriod"],
         "targetGroupArns": group.get("TargetGroupARNs", []),
-        # The real provider holds hooks of a creation as inputs only; told here, because drift of them matters.
-        "initialLifecycleHooks": [
-            {"name": hook["LifecycleHookName"], "lifecycleTransition": hook["LifecycleTransition"],
-             "defaultResult": hook["DefaultResult"], "heartbeatTimeout": hook["HeartbeatTimeout"]}
-            for hook in hooks
-        ],
         "tags": [
             {"key": tag["Key"], "value": tag["Value"], "propagateAtLaunch": tag["PropagateAtLaunch"]}
             for tag in group.get("Tags", [])
         ],
-        **{name: state[name] for name in ("instanceRefresh", "waitForCapacityTimeout") if name in state},
+        # The real provider reads no hooks: those of a creation are inputs and nothing else.
+        **{
+            name: state[name]
+            for name in ("initialLifecycleHooks", "instanceRefresh", "waitForCapacityTimeout")
+            if name in state
+        },
         "arn": group["AutoScalingGroupARN"],
     }  # fmt: skip
 
@@ -256,8 +254,6 @@ def _group_read(aws: Any, found: str, state: Json) -> Json | None:
 def _group_update(aws: Any, found: str, old: Json, new: Json) -> Json:
     scaling = aws("autoscaling")
     scaling.update_auto_scaling_group(**_shape(new))
-    for hook in new.get("initialLifecycleHooks") or []:
-        scaling.put_lifecycle_hook(AutoScalingGroupName=found, **_hook(new, hook))
     if new.get("tags"):
         scaling.create_or_update_tags(Tags=_group_tags(new))
     before, after = set(old.get("targetGroupArns") or []), set(new.get("targetGroupArns") or [])

@@ -212,8 +212,8 @@ KINDS: dict[str, Kind] = {
     "aws:kms/key:Key": Kind(
         _key_make, _key_read, _key_drop,
         words("description customerMasterKeySpec keyUsage policy multiRegion enableKeyRotation deletionWindowInDays "
-              "bypassPolicyLockoutSafetyCheck tags"),
-        _key_update, words("customerMasterKeySpec keyUsage multiRegion"),
+              "bypassPolicyLockoutSafetyCheck isEnabled tags"),
+        _key_update, words("customerMasterKeySpec keyUsage multiRegion"), {"isEnabled": True},
     ),
     "aws:kms/alias:Alias": Kind(
         _alias_make, _alias_read, _alias_drop, words("name targetKeyId"), _alias_update, words("name")

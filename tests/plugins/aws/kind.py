@@ -29,6 +29,7 @@ class Kind:
         update: changes it in place and answers what AWS computed; None when every change replaces it.
         arguments: those that are carried out; any other is refused, never dropped.
         replace: arguments whose change makes a new one.
+        defaults: what the real provider takes for arguments that are not given, and mends.
     """
 
     create: Callable[[Any, Json], tuple[str, Json]]
@@ -37,6 +38,7 @@ class Kind:
     arguments: frozenset[str]
     update: Callable[[Any, str, Json, Json], Json] | None = None
     replace: frozenset[str] = field(default=frozenset())
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def words(text: str) -> frozenset[str]:

@@ -94,7 +94,7 @@ class StandIn(api.Provider):
 
     async def check(self, request: api.CheckRequest) -> api.CheckResponse:
         kind = _kind(request.urn)
-        inputs = plain_map(request.new_inputs)
+        inputs = {**kind.defaults, **plain_map(request.new_inputs)}
         if strange := sorted(set(inputs) - kind.arguments - {"__defaults"}):
             raise ValueError(f"the stand-in does not carry out {', '.join(strange)} of {_type_of(request.urn)}")
         return api.CheckResponse({name: _wrapped(value) for name, value in _marked(inputs).items()})

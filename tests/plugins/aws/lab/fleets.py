@@ -89,6 +89,10 @@ class Fleets:
         with self._lock:
             waiting = [one for one in self._states() if one.lifecycle_state == WAITING]
             try:
+                if operation == "CreateAutoScalingGroup":
+                    for template in self._backend().ec2_backend.launch_templates.values():
+                        for version in template.versions:
+                            _startable(version)
                 if not operation.startswith("Describe"):
                     # moto counts members in service only, and would start others for those that wait.
                     for state in waiting:
@@ -260,11 +264,7 @@ class Fleets:
         }
 
     def _version(self, group: Any) -> str:
-        version = group.ec2_launch_template.get_version(group.launch_template_version)
-        if isinstance(version.data.get("UserData"), str):
-            # moto reads the first version's user data as what it is, and starts nothing from a later one.
-            version.data["UserData"] = Base64EncodedString(version.data["UserData"])
-        return str(version.number)
+        return str(_startable(group.ec2_launch_template.get_version(group.launch_template_version)).number)
 
     def _states(self) -> Iterator[Any]:
         return (state for group in self._groups().values() for state in group.instance_states)
@@ -277,6 +277,13 @@ class Fleets:
 
     def _balancers(self) -> Any:
         return get_backend("elbv2")[ACCOUNT][self.grounds.region]
+
+
+def _startable(version: Any) -> Any:
+    """moto reads the first version's user data as what it is, and starts nothing from a later one."""
+    if isinstance(version.data.get("UserData"), str):
+        version.data["UserData"] = Base64EncodedString(version.data["UserData"])
+    return version
 
 
 def _targets_of(action: Mapping[str, Any]) -> list[str]:
