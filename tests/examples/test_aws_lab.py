@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.functional, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/howto/aws-without-aws.md").read_text(encoding="utf-8")
 BEGIN, *BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-APPLY, ROLLOUT, SPOILED, MENDED, EDIT, END = BLOCKS
+APPLY, ROLLOUT, BROKER, SPOILED, MENDED, EDIT, END = BLOCKS
 WHOLE = "QNSP_WHOLE_PAGE" in os.environ
 SECONDS = 1500
 """For one shell of commands; on a quiet machine it takes a minute."""
@@ -97,7 +97,7 @@ def in_turn(said: str, *patterns: str) -> bool:
 
 
 def test_the_page_is_true_of_aws_nitro(tmp_path: Path) -> None:
-    """Applied, with an answer that verifies; an image that never attests changes nothing for callers; mended, the same plan rolls it out."""
+    """Applied, with an answer that verifies; a broker replaced without a word to callers; an image that never attests changes nothing for callers; mended, the same plan rolls it out."""
     with lab(tmp_path, "aws-nitro") as shell:
         said = shell(APPLY)
         for unit in ("platform/cloud", "aws-keys/clinic", "broker/main", "tenant/clinic", "enclave/triage"):
@@ -116,6 +116,14 @@ def test_the_page_is_true_of_aws_nitro(tmp_path: Path) -> None:
         if WHOLE:
             answering = "urgent"
             assert "urgent: chest pain" in shell(ROLLOUT)
+
+        # The broker's new member begins with nothing, and no guest stops what it serves meanwhile.
+        said = shell(BROKER)
+        handed = (rf"{unit} +updated" for unit in ("broker/main", "tenant/clinic", "endpoint/triage", "broker/main"))
+        assert in_turn(
+            said, "who may become broker main", "EMPTIES KeyBroker/main", *handed, f"{answering}: chest pain"
+        ), said
+        assert "the broker denied it" not in shell.logs()
 
         # The new image's bytes are not those that were signed: no instance starts it.
         said = shell(SPOILED)

@@ -285,7 +285,9 @@ class _Run:
             self.members.ended(action.unit)
 
         def members(action: Action) -> None:
-            self.members.wait(action, number.get(action.unit, self.waves))
+            wave = number.get(action.unit, self.waves)
+            self.members.wait(action, wave)
+            self._hand_again(action, recorded, wave)
 
         after = begin_after(
             {action.unit: self._unit(action, recorded).depends_on for action in changes},
@@ -326,7 +328,7 @@ class _Run:
             return
         seconds = time.monotonic() - begun
         self.outcomes[action.unit] = UnitOutcome(action.unit, action.op, Status.APPLIED, seconds, outputs)
-        if not self.members.of(action):
+        if self.retiring or not self.members.of(action):
             done = Event(
                 EventKind.UNIT_DONE, action.unit, action.op.value, text=where(outputs), wave=wave, seconds=seconds
             )
@@ -397,6 +399,25 @@ class _Run:
         return deployment.outputs
 
     # rollouts
+
+    def _hand_again(self, action: Action, recorded: RecordedState, wave: int) -> None:
+        """A broker whose new members began with an empty store has its own objects again before anything that depends on it."""
+        unit, made = self._unit(action, recorded), self.outcomes[action.unit]
+        replaced = action.op is Op.REPLACE or action.unit in self.order.back
+        if not replaced or "broker" not in unit.inputs or unit.inputs.get("sharedStore"):
+            return
+        if made.status not in {Status.APPLIED, Status.ALREADY}:
+            return
+        begun = time.monotonic()
+        try:
+            self._do(replace(action, op=Op.UPDATE), unit, records.read_state(self.settings.backend), wave)
+        except (QnspError, ValueError, OSError) as error:
+            text = f"its new members were not handed everything: {error.message if isinstance(error, QnspError) else error}"
+            seconds = made.seconds + time.monotonic() - begun
+            self.outcomes[action.unit] = replace(made, status=Status.FAILED, seconds=seconds, outputs={}, error=text)
+            failed = Event(EventKind.UNIT_FAILED, action.unit, action.op.value, text=text, wave=wave, seconds=seconds)
+            self.events(failed)
+        self.members.ended(action.unit)
 
     def _retire(self, todo: list[Action]) -> None:
         """The last wave of a rollout: old values out, once nothing runs that needs them."""

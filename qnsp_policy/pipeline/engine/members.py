@@ -237,7 +237,9 @@ class Members:
             return f"going back to what was applied before did not come to its end: {error.message}"
         self.lease.check()
         records.write_unit(self.settings.backend, applied)
-        return "it went back to what was applied before, and every member of that attested"
+        emptied = "broker" in before.inputs and not before.inputs.get("sharedStore")
+        handed = "; its store is empty: plan again, which hands everything over again" if emptied else ""
+        return f"it went back to what was applied before, and every member of that attested{handed}"
 
 
 __all__ = ["Members"]

@@ -16,6 +16,7 @@ from qnsp_policy.errors import OperatorError, PlanRefused
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.plan.actions import Situation, actions, unit_of
+from qnsp_policy.pipeline.plan.handover import handed_again
 from qnsp_policy.pipeline.plan.lowering.context import Lowering
 from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed, lower
 from qnsp_policy.pipeline.plan.recoverability import Loss, losses, refuse_unnamed
@@ -184,6 +185,7 @@ def make_plan(
         )
     done = actions(Situation(desired, recorded, selected, circumstances.drifted, outlines, previews, anew))
     remaining = _remaining(desired, recorded, selected)
+    done = handed_again(done, remaining, outlines)
     lost = losses(
         [unit.inputs for unit in recorded.units.values()],
         [unit.inputs for unit in remaining.values()],

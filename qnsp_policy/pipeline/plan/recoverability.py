@@ -22,8 +22,8 @@ class Loss:
 
     Attributes:
         subject: the resource, the bucket, or the broker whose store it is.
-        effect: `destroys`, `replaces` (another envelope under the same name), `withdraws` (the sealed file stays) or
-            `keeps` (the store stays on disk although its broker goes).
+        effect: `destroys`, `replaces` (another envelope under the same name), `withdraws` (the sealed file stays) or `empties` (a
+            broker whose new members begin without the store of the old ones).
         artefacts: names of what it opens.
         text: in one line.
     """
@@ -54,7 +54,7 @@ def losses(
     """
     before, after = list(before), list(after)
     old, new = _keys(before), _keys(after)
-    found: list[Loss] = [*_kms_losses(before, after), *_evidence_losses(before, after)]
+    found: list[Loss] = [*_kms_losses(before, after), *_evidence_losses(before, after), *_emptied(before, after)]
     for (broker, resource), entry in sorted(old.items()):
         artefacts, source = tuple(entry.get("unlocks", ())), str(entry.get("source", ""))
         kept = new.get((broker, resource))
@@ -91,6 +91,21 @@ def _kms_losses(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str
                 artefacts = tuple(key.get("unlocks", ()))
                 text = f"KMS key {key['name']}: whatever was encrypted under it, {key['deletionDays']} days from now"
                 yield Loss(str(key["resource"]), "destroys", artefacts, text)
+
+
+def _emptied(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> Iterable[Loss]:
+    """Brokers whose members are replaced, and their store with them."""
+    ran = {inputs["broker"]["address"]: inputs for inputs in before if "fleet" in inputs and "broker" in inputs}
+    for inputs in after:
+        if "fleet" not in inputs or "broker" not in inputs or inputs.get("sharedStore"):
+            continue
+        address = str(inputs["broker"]["address"])
+        if address in ran and ran[address]["fleet"] != inputs["fleet"]:
+            text = (
+                f"{address} begins with an empty store: sessions, revocations that no document holds and what was not yet told of its ledger "
+                "go with its old members; everything that documents name is handed over again"
+            )
+            yield Loss(address, "empties", (), text)
 
 
 def _evidence_losses(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> Iterable[Loss]:

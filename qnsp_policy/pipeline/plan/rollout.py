@@ -15,13 +15,16 @@ from qnsp_policy.kernel.crypto.canonical import jcs
 from qnsp_policy.pipeline.plan.values import Action, Json, Op, Unit
 from qnsp_policy.pipeline.trust.aws_key_policy import MAX_POLICY_BYTES
 from qnsp_policy.pipeline.trust.aws_releases import Policies, following_keys
+from qnsp_policy.pipeline.trust.brokers import homes_of
 from qnsp_policy.pipeline.trust.objects import authorised_objects, policies_of
 from qnsp_policy.pipeline.trust.rollout import (
+    BROKERS,
     FLEETS,
     is_of_members,
     overlapping_inputs,
     overlapping_policies,
     overlapping_reads,
+    overlapping_store,
 )
 from qnsp_policy.pipeline.world.recorded import RecordedState
 
@@ -48,12 +51,12 @@ def rollout(
         units[name]
         for name, action in sorted(updated.items())
         if name in units
-        and units[name].program in FLEETS
+        and units[name].program in FLEETS | BROKERS
         and any(is_of_members(difference.path) for difference in action.differences)
     ]
     if not fleets:
         return None
-    enclaves = {str(unit.inputs["enclave"]["address"]) for unit in fleets}
+    enclaves = {str(unit.inputs["enclave"]["address"]) for unit in fleets if unit.program in FLEETS}
     roles = {str(unit.inputs["fleet"]["roleArn"]) for unit in fleets if "fleet" in unit.inputs}
     both = overlapping_policies(base, policies_of(unit.inputs for unit in units.values()), enclaves)
     before = {
@@ -74,20 +77,35 @@ def rollout(
             inputs = _overlapping_keys(unit.inputs, workspace, both)
         if unit.program == "aws-platform":
             inputs = overlapping_reads(unit.inputs, before)
+        if unit.program in BROKERS and name in before:
+            inputs = _overlapping_store(unit, recorded, workspace)
         if inputs is not None:
             between.append(replace(unit, inputs=inputs))
     if not between and not roles:
         return None
     return {
         "units": [unit.to_json() for unit in between],
-        "authorises": authorised_objects(unit.inputs for unit in between),
+        "authorises": authorised_objects(unit.inputs for unit in between if unit.program == "tenant"),
         "fleets": before,
     }
+
+
+def _overlapping_store(unit: Unit, recorded: RecordedState, workspace: str) -> Json:
+    """A broker whose store opens for members of before too."""
+    ran = {home.broker: home.alternatives for home in homes_of([recorded.units[unit.id].inputs])}
+    inputs = overlapping_store(unit.inputs, ran.get(unit.inputs["broker"]["address"], ()), workspace)
+    _refuse_too_large(inputs.get("keys", ()))
+    return inputs
 
 
 def _overlapping_keys(inputs: Mapping[str, Any], workspace: str, policies: Policies) -> Json | None:
     """Keys with the statements of old tuples beside those of new ones; None where no policy overlaps."""
     keys = following_keys(inputs, workspace, policies)
+    _refuse_too_large(keys)
+    return {**inputs, "keys": keys} if keys != inputs["keys"] else None
+
+
+def _refuse_too_large(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         if len(jcs(key["policy"])) > MAX_POLICY_BYTES:
             raise OperatorError(
@@ -97,7 +115,6 @@ def _overlapping_keys(inputs: Mapping[str, Any], workspace: str, policies: Polic
                 subject=str(key["resource"]),
                 next_step="roll out fewer fleets of this key at once (`plan --target`)",
             )
-    return {**inputs, "keys": keys} if keys != inputs["keys"] else None
 
 
 def waves(payload: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -106,9 +123,12 @@ def waves(payload: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     if not told:
         return []
     between = [unit["id"] for unit in told["units"]]
-    changed = [a["unit"] for a in payload["actions"] if a["op"] not in {"no-op", "delete"} and a["unit"] not in between]
     programs = {unit["id"]: unit["program"] for unit in payload["units"]}
-    fleets = [name for name in changed if programs[name] in FLEETS]
+    changed = [
+        a["unit"] for a in payload["actions"]
+        if a["op"] not in {"no-op", "delete"} and (a["unit"] not in between or programs[a["unit"]] in BROKERS)
+    ]  # fmt: skip
+    fleets = [name for name in changed if programs[name] in FLEETS | BROKERS]
     answers = [name for name in changed if programs[name].endswith("endpoint")]
     found = [("admit", between), ("replace", [*fleets, *answers]), ("retire", between)]
     return [(word, names) for word, names in found if names]

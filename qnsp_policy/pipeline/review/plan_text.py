@@ -181,12 +181,15 @@ def _rests_on(payload: Json, full: bool, paint: Paint) -> Iterator[str]:
 
 def _recoverability(payload: Json, paint: Paint) -> Iterator[str]:
     destroys: Sequence[Json] = payload["trust"]["destroys"]
+    empties = [item for item in payload.get("recoverability", ()) if item["effect"] == "empties"]
     if not destroys:
         yield f"{paint('strong', 'Recoverability')}   nothing is destroyed"
-        return
-    yield paint("strong", "Recoverability")
+    else:
+        yield paint("strong", "Recoverability")
     for item in destroys:
         yield f"  {paint('bad', 'DESTROYS')} {terminal(item['text'])}"
+    for item in empties:
+        yield f"  {paint('warn', 'EMPTIES')} {terminal(item['text'])}"
 
 
 def findings_line(payload: Json) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from qnsp_policy.errors import Place
 from qnsp_policy.kernel.attestation.values import Alternative, AssuranceClass, EvidenceKind
 from qnsp_policy.kernel.crypto.canonical import sha256_digest
-from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker, Platform, ReferenceValues
+from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, KeyBroker, Platform, ReferenceValues
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.trust import reference
@@ -153,8 +153,10 @@ def runs_in(workspace: Workspace, enclave: Enclave) -> Json:
     """The member `runsIn` of a broker's unit: what whoever becomes that broker must show."""
     values = workspace.find(enclave.spec.reference_values, ReferenceValues)
     alternatives, origins = _measured(workspace, enclave, values)
+    image = workspace.find(enclave.spec.image, Artefact).spec
     return {
         "enclave": str(enclave.address),
+        "image": {"location": str(image.location), "digest": str(image.digest)},
         "alternatives": [alternative_to_json(one) for one in alternatives],
         "origins": {name: origin_to_json(one) for name, one in sorted(origins.items())},
     }
@@ -196,7 +198,7 @@ def _home(inputs: Mapping[str, Any], tenants: tuple[str, ...]) -> Home:
         return Home(address, tenants, address)
     if "runsIn" not in inputs:
         return Home(address, tenants, NOT_RECORDED)
-    told = members(inputs["runsIn"], {"enclave": str, "alternatives": list, "origins": dict}, "runsIn")
+    told = members(inputs["runsIn"], {"enclave": str, "image": dict, "alternatives": list, "origins": dict}, "runsIn")
     if told["enclave"] in {address, NOT_RECORDED}:
         raise ValueError("runsIn.enclave is no enclave")
     roots = [entry["object"]["anchors"] for entry in inputs["objects"] if entry["kind"] == "trust-root"]

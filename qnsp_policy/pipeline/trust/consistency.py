@@ -27,10 +27,13 @@ from qnsp_policy.pipeline.trust.objects import (
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 from qnsp_policy.pipeline.trust.rendering import render_trust
 from qnsp_policy.pipeline.trust.rollout import (
+    BROKERS,
+    brokers_replaced,
     enclaves_replaced,
     overlapping_inputs,
     overlapping_policies,
     overlapping_reads,
+    overlapping_store,
     overlaps,
 )
 from qnsp_policy.pipeline.trust.root_changes import root_changes
@@ -171,7 +174,8 @@ def _rollout(payload: Mapping[str, Any], base: Policies, head: Policies) -> Mapp
     told = payload.get("rollout")
     units = told["units"] if told is not None else ()
     after, enclaves = {unit["id"]: unit for unit in payload["units"]}, enclaves_replaced(payload)
-    tenants = []
+    ran = {home.broker: home.alternatives for home in _homes_before(payload["trust"])}
+    tenants, brokers = [], []
     for unit in units:
         wanted, inputs = after[unit["id"]], unit["inputs"]
         what = f"unit {unit['id']} of the rollout"
@@ -184,6 +188,12 @@ def _rollout(payload: Mapping[str, Any], base: Policies, head: Policies) -> Mapp
             tenants.append(inputs)
         elif unit["program"] == "aws-platform":
             _same(f"the inputs of {what}", inputs, overlapping_reads(wanted["inputs"], told["fleets"] if told else {}))
+        elif unit["program"] in BROKERS:
+            _same(what, unit["id"] in brokers_replaced(payload), True)
+            old = ran.get(wanted["inputs"]["broker"]["address"], ())
+            follows = overlapping_store(wanted["inputs"], old, payload["workspace"]["name"])
+            _same(f"the inputs of {what}", inputs, follows)
+            brokers.append(inputs)
         else:
             _same(f"the program of {what}", unit["program"], "aws-keys")
             both = overlapping_policies(base, head, enclaves)
@@ -191,7 +201,7 @@ def _rollout(payload: Mapping[str, Any], base: Policies, head: Policies) -> Mapp
             _same(f"the inputs of {what}", inputs, follows)
     objects = authorised_objects(tenants)
     _same("what the rollout authorises", told["authorises"] if told is not None else {}, objects)
-    _same("what overlaps", payload["trust"].get("overlap", []), overlaps(tenants))
+    _same("what overlaps", payload["trust"].get("overlap", []), overlaps([*tenants, *brokers]))
     return objects
 
 

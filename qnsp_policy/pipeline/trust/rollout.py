@@ -7,11 +7,15 @@ own base and units, so an author cannot slip anything in. A revocation or anothe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from qnsp_policy.kernel.attestation.values import Alternative
 from qnsp_policy.kernel.crypto.canonical import jcs, sha256_digest
+from qnsp_policy.pipeline.trust.aws_key_policy import tuples_of
+from qnsp_policy.pipeline.trust.aws_releases import following_store
+from qnsp_policy.pipeline.trust.brokers import alternatives_of
 from qnsp_policy.pipeline.trust.codec import alternative_to_json
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
 
@@ -20,6 +24,8 @@ Policies = Mapping[tuple[str, str], ReleasePolicy]
 UNTIL = " (until replaced)"
 FLEETS = frozenset({"enclave", "aws-enclave"})
 """Programs of fleets, whose members are replaced."""
+BROKERS = frozenset({"aws-broker"})
+"""Programs of brokers with a fleet of their own; the policy of its store's key stands in the same unit."""
 OWN_IMAGE, IMAGES = "ReadsItsOwnImageAndArtefacts", "ImagesAndArtefacts"
 """Statements of a fleet's role and of the network's endpoint by which images are read."""
 OF_MEMBERS = ("fleet", "processes", "enclave.image")
@@ -28,15 +34,25 @@ OF_MEMBERS = ("fleet", "processes", "enclave.image")
 
 def enclaves_replaced(payload: Mapping[str, Any]) -> frozenset[str]:
     """Addresses of the enclaves whose members a plan's payload replaces."""
-    changed = {
-        action["unit"]
-        for action in payload["actions"]
-        if action["op"] in {"update", "replace"} and any(is_of_members(d["path"]) for d in action["differences"])
-    }
+    changed = _with_other_members(payload)
     return frozenset(
         unit["inputs"]["enclave"]["address"]
         for unit in payload["units"]
         if unit["program"] in FLEETS and unit["id"] in changed
+    )
+
+
+def brokers_replaced(payload: Mapping[str, Any]) -> frozenset[str]:
+    """Units of the brokers whose members a plan's payload replaces."""
+    changed = _with_other_members(payload)
+    return frozenset(unit["id"] for unit in payload["units"] if unit["program"] in BROKERS and unit["id"] in changed)
+
+
+def _with_other_members(payload: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(
+        action["unit"]
+        for action in payload["actions"]
+        if action["op"] in {"update", "replace"} and any(is_of_members(d["path"]) for d in action["differences"])
     )
 
 
@@ -51,11 +67,33 @@ def overlapping(base: ReleasePolicy, head: ReleasePolicy, enclaves: Collection[s
     grants = []
     for grant in head.grants:
         old = before.get((grant.grant, grant.enclave))
-        kept = {_content(alternative) for alternative in grant.alternatives}
-        more = [alternative for alternative in (old.alternatives if old else ()) if _content(alternative) not in kept]
-        renamed = tuple(replace(alternative, name=alternative.name.removesuffix(UNTIL) + UNTIL) for alternative in more)
+        renamed = _until_replaced(old.alternatives if old else (), grant.alternatives)
         grants.append(replace(grant, alternatives=(*grant.alternatives, *renamed)) if renamed else grant)
     return replace(head, grants=tuple(grants))
+
+
+def _until_replaced(old: Iterable[Alternative], new: Iterable[Alternative]) -> tuple[Alternative, ...]:
+    """What was admitted and no longer is, under names that say so."""
+    kept = {_content(alternative) for alternative in new}
+    return tuple(
+        replace(alternative, name=alternative.name.removesuffix(UNTIL) + UNTIL)
+        for alternative in old
+        if _content(alternative) not in kept
+    )
+
+
+def overlapping_store(inputs: Mapping[str, Any], old: Sequence[Alternative], workspace: str) -> Json:
+    """A broker unit's inputs whose store opens for members of before too.
+
+    Args:
+        inputs: as wanted.
+        old: what a member of before shows.
+        workspace: its name.
+    """
+    new = alternatives_of(inputs)
+    if not inputs.get("keys"):
+        return dict(inputs)
+    return {**inputs, "keys": following_store(inputs, workspace, (*new, *_until_replaced(old, new)))}
 
 
 def overlapping_policies(base: Policies, head: Policies, enclaves: Collection[str]) -> Policies:
@@ -98,9 +136,10 @@ def overlapping_reads(inputs: Mapping[str, Any], fleets: Mapping[str, Mapping[st
     """
     foundation, partition = inputs["foundation"], inputs["foundation"]["partition"]
     before = {
-        str(one["inputs"]["enclave"]["address"]): f"arn:{partition}:s3:::{location.removeprefix('s3://')}"
+        enclave: f"arn:{partition}:s3:::{location.removeprefix('s3://')}"
         for one in fleets.values()
-        if (location := str(one["inputs"]["enclave"]["image"]["location"])).startswith("s3://")
+        for enclave, location in _images(one["inputs"])
+        if location.startswith("s3://")
     }
     roles = [
         {**role, "policy": _reading(role["policy"], OWN_IMAGE, [before[role["enclave"]]])}
@@ -115,6 +154,14 @@ def overlapping_reads(inputs: Mapping[str, Any], fleets: Mapping[str, Mapping[st
         network = {**network, "storage": {**storage, "policy": _reading(storage["policy"], IMAGES, more)}}
     trail = {**trail, "objects": sorted({*trail["objects"], *more})}
     return {**inputs, "foundation": {**foundation, "roles": roles, "network": network, "trail": trail}}
+
+
+def _images(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The enclave of a fleet and where its image lies; nothing of a broker that was applied before this was recorded."""
+    if "enclave" in inputs:
+        yield str(inputs["enclave"]["address"]), str(inputs["enclave"]["image"]["location"])
+    elif "runsIn" in inputs:
+        yield str(inputs["runsIn"]["enclave"]), str(inputs["runsIn"]["image"]["location"])
 
 
 def _reading(policy: Mapping[str, Any], sid: str, more: Collection[str]) -> Json:
@@ -134,8 +181,16 @@ def overlaps(units: Collection[Mapping[str, Any]]) -> list[Json]:
     ]
 
 
+def _store_keys(inputs: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The keys of a broker's own store."""
+    return inputs.get("keys", ()) if "runsIn" in inputs else ()
+
+
 def _overlaps(units: Collection[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
     for inputs in units:
+        if any(len(tuples_of(key["policy"])) > len(inputs["runsIn"]["alternatives"]) for key in _store_keys(inputs)):
+            store = f"broker/{inputs['broker']['name']}/store"
+            yield {"enclave": inputs["runsIn"]["enclave"], "resource": store, "broker": inputs["broker"]["address"]}
         for holder in inputs.get("brokers", ()):
             for entry in holder.get("objects", ()):
                 if entry["kind"] == "release-policy":
@@ -144,5 +199,5 @@ def _overlaps(units: Collection[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
                             yield {"enclave": grant.enclave, "resource": grant.resource, "broker": grant.broker}
 
 
-__all__ = ["FLEETS", "UNTIL", "enclaves_replaced", "is_of_members", "overlapping", "overlapping_inputs",
-           "overlapping_policies", "overlapping_reads", "overlaps"]  # fmt: skip
+__all__ = ["BROKERS", "FLEETS", "UNTIL", "brokers_replaced", "enclaves_replaced", "is_of_members", "overlapping", "overlapping_inputs",
+           "overlapping_policies", "overlapping_reads", "overlapping_store", "overlaps"]  # fmt: skip

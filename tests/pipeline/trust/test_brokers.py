@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,24 +14,19 @@ from hypothesis import strategies as st
 from qnsp_policy.errors import PlanRefused
 from qnsp_policy.kernel.attestation.values import Alternative, EvidenceKind
 from qnsp_policy.kernel.crypto.canonical import jcs
-from qnsp_policy.pipeline.engine.programs import outlines
-from qnsp_policy.pipeline.model.build import build
-from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.plan.envelope import check_fresh
-from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed
-from qnsp_policy.pipeline.plan.make import Circumstances, Plan, PlanOptions, make_plan
+from qnsp_policy.pipeline.plan.make import Plan
 from qnsp_policy.pipeline.review.plan_text import render_plan, render_plan_markdown
 from qnsp_policy.pipeline.review.trust_text import headline, render_homes, render_trust_diff
 from qnsp_policy.pipeline.trust.brokers import Home, broker_grants, homes_of, homes_of_documents
 from qnsp_policy.pipeline.trust.consistency import check_payload
 from qnsp_policy.pipeline.trust.diff import Direction, TrustChange, trust_diff
 from qnsp_policy.pipeline.trust.from_documents import trust_root_value
-from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.trust.objects import policies_of, unit_digest
 from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy
-from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState
-from qnsp_policy.testing.aws_examples import NOW, initialised
-from qnsp_policy.testing.clinic import WORKSPACE_ID, Clinic, FakePreviews, applied, running
+from qnsp_policy.pipeline.world.recorded import RecordedState
+from qnsp_policy.testing.aws_examples import NOW, Cloud, in_memory, initialised
+from qnsp_policy.testing.clinic import Clinic, applied, running
 
 PCR0 = "985ee5249b1a95a30957c702582b17c3b2bea11cabcad236f0ec14c4a9f73f57d7d28e31d0c4cc709d9b9bc6da534937"
 OTHER = "ab" * 48
@@ -41,39 +34,9 @@ ALICE = "alice@clinic.example"
 Inputs = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Cloud:
-    """The example on AWS in memory; `change` replaces text in it, as somebody would."""
-
-    texts: Mapping[str, str]
-    attachments: Mapping[str, bytes]
-    change: Mapping[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def workspace(self) -> Workspace:
-        texts = dict(self.texts)
-        for old, new in self.change.items():
-            assert any(old in text for text in texts.values()), old
-            texts = {name: text.replace(old, new) for name, text in texts.items()}
-        return build({name: text.encode() for name, text in texts.items()})
-
-    def genesis(self) -> RecordedState:
-        return RecordedState(Genesis(WORKSPACE_ID, trust_root_value(self.workspace), NOW))
-
-    def plan(self, recorded: RecordedState) -> Plan:
-        return make_plan(
-            self.workspace, effective_grants(self.workspace), recorded, FakePreviews(), outlines(), (), now=NOW,
-            author=ALICE, options=PlanOptions(destroy_keys=("broker/main/store",)), circumstances=Circumstances(attachments=self.attachments),
-        )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Cloud:
-    root = initialised(tmp_path_factory.mktemp("cloud"), "aws-nitro")
-    texts = {path.name: path.read_text(encoding="utf-8") for path in root.glob("*.yaml")}
-    found = Cloud(texts, {})
-    files = {name: (Path(root) / name).read_bytes() for name in attachments_needed(found.workspace)}
-    return replace(found, attachments=files)
+    return in_memory(initialised(tmp_path_factory.mktemp("cloud"), "aws-nitro"))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +117,7 @@ def test_every_other_way_to_become_the_broker_asks_the_security_approval(
     change: Mapping[str, str], direction: Direction, told: str, cloud: Cloud, before: RecordedState
 ) -> None:
     """Other code even where it is explained: the explanation is its author's."""
-    plan = replace(cloud, change=change).plan(before)
+    plan = cloud.but(change).plan(before)
     entry = _entry(plan)
     assert (entry.direction, entry.weakens) == (direction, True)
     assert _asks_security(plan)
@@ -169,7 +132,7 @@ def test_every_other_way_to_become_the_broker_asks_the_security_approval(
 
 def test_fewer_ways_ask_the_owners_only(cloud: Cloud, before: RecordedState) -> None:
     """An image retired is strengthened, whoever wrote it."""
-    more = replace(cloud, change={FIRST: SECOND})
+    more = cloud.but({FIRST: SECOND})
     both = applied(more.plan(before), before)
     plan = cloud.plan(both)
     assert (_entry(plan).direction, _asks_security(plan)) == (Direction.STRENGTHENED, False)
@@ -313,7 +276,7 @@ def test_an_author_cannot_leave_it_out(
     forge: Callable[[dict[str, Any]], None], cloud: Cloud, before: RecordedState
 ) -> None:
     """With every digest made right: the approver's tool, apply and the broker refuse the plan."""
-    payload = json.loads(jcs(replace(cloud, change={PCR0: OTHER}).plan(before).payload))
+    payload = json.loads(jcs(cloud.but({PCR0: OTHER}).plan(before).payload))
     check_payload(payload, trust_root_value(cloud.workspace))
     forge(payload)
     for unit in payload["units"]:
@@ -325,7 +288,7 @@ def test_an_author_cannot_leave_it_out(
 
 def test_what_was_applied_is_held_against_recorded_state(cloud: Cloud, before: RecordedState) -> None:
     """A base that an author made up is refused at apply, also one that is left out."""
-    payload = replace(cloud, change={PCR0: OTHER}).plan(before).payload
+    payload = cloud.but({PCR0: OTHER}).plan(before).payload
     _, judge = before.judge()
     check_fresh(payload, before, judge)
     forged = json.loads(jcs(payload))

@@ -122,6 +122,7 @@ def aws_broker_unit(context: Lowering, broker: KeyBroker) -> Unit:
     inputs: Json = {name: value for name, value in local.inputs.items() if name in {"platform", "objects"}} | {
         "broker": {**local.inputs["broker"], "waitSeconds": ATTEST_SECONDS + 300},
         "runsIn": runs_in(workspace, enclave),
+        "sharedStore": not str(broker.spec.storage.url).startswith("sqlite:"),
         "fleet": fleet,
         "balancer": _balancer(context, platform, f"broker-{broker.name}", str(broker.spec.listen)),
         "network": dict.fromkeys(name for name, _ in _NETWORK),

@@ -66,16 +66,21 @@ def prepare(root: Path, anchor: bytes) -> list[str]:
 def image(root: Path, name: str, word: str | None = None) -> str:
     """Build the image of one fleet anew and name it in the documents; where `word` is given, its workload says another one.
 
+    A broker's fleet has the broker's name too; with a word its image is made anew: keys sealed anew, pinned to the TrustRoot in force.
+
     Returns:
         What was done.
     """
     workspace = load(root)
-    enclave = next(one for one in workspace.of_kind(Enclave) if one.name == name)
+    enclave = _enclave(workspace, name)
+    name = enclave.name
     artefact = workspace.find(enclave.spec.image, Artefact)
     folder = root / LAB / name
+    if word is not None:
+        (folder / "root/srv/broker-keys.sealed").unlink(missing_ok=True)
     _files(root, workspace, enclave, folder)
     app = folder / "root/srv/upstream/app.py"
-    if word is not None:
+    if word is not None and app.exists():
         app.write_text(re.sub(r'(?m)^WORD = ".*"$', f"WORD = {json.dumps(word)}", app.read_text()))
     built = _built(folder, name, enclave.spec.attester)
     location = str(artefact.spec.location)
@@ -110,11 +115,17 @@ def upload(root: Path, store: Any, region: str) -> None:
 def spoil(root: Path, store: Any, name: str) -> str:
     """Put other bytes in the place of a fleet's image; what was done."""
     workspace = load(root)
-    enclave = next(one for one in workspace.of_kind(Enclave) if one.name == name)
+    enclave = _enclave(workspace, name)
     location = str(workspace.find(enclave.spec.image, Artefact).spec.location)
     bucket, _, key = location.removeprefix(_S3).partition("/")
     store.put_object(Bucket=bucket, Key=key, Body=b"not the image that was signed\n")
     return f"{location} holds other bytes now"
+
+
+def _enclave(workspace: Workspace, name: str) -> Enclave:
+    """A fleet by its enclave's name, or by that of the broker that runs in it."""
+    runs = {broker.name: broker.spec.enclave for broker in workspace.of_kind(KeyBroker)}
+    return next(one for one in workspace.of_kind(Enclave) if one.name == name or one.address == runs.get(name))
 
 
 def _trust(root: Path, anchor: bytes) -> str:
