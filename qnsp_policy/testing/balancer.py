@@ -26,12 +26,14 @@ class ServedGateway:
         world: whose it is.
         asked: method and path of every request that reached it.
         before: called before a request to `/v1` is answered.
+        ends: whether it ends a connection over which it showed its evidence.
     """
 
     world: GatewayWorld
     port: int = 0
     asked: list[str] = field(default_factory=list)
     before: Callable[[], object] = lambda: None
+    ends: bool = False
 
     @contextlib.contextmanager
     def listening(self, settings: GatewaySettings | None = None, *, tls: bool = True) -> Iterator[Self]:
@@ -39,11 +41,16 @@ class ServedGateway:
         app = self.world.app(settings)
 
         async def counted(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+            async def ending(event: dict[str, Any]) -> None:
+                if event["type"] == "http.response.start":
+                    event = {**event, "headers": [*event["headers"], (b"connection", b"close")]}
+                await send(event)
+
             if scope["type"] == "http":
                 self.asked.append(f"{scope['method']} {scope['path']}")
                 if scope["path"].startswith("/v1/"):
                     self.before()
-            await app(scope, receive, send)
+            await app(scope, receive, ending if self.ends and scope["path"].endswith("/evidence") else send)
 
         secured = None
         if tls:

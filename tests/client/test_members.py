@@ -241,6 +241,15 @@ def test_a_member_that_hangs_up_in_its_handshake(fleet: Fleet) -> None:
             fleet.open()
 
 
+def test_a_member_that_ends_the_connection_over_which_it_showed_its_evidence(fleet: Fleet) -> None:
+    """It is known by then: the request goes over another connection."""
+    first, _ = fleet.members
+    first.ends, fleet.balancer.targets = True, [first.port]
+    with fleet.open().client() as http:
+        assert http.post("/v1/embeddings", json=QUESTION).status_code == 200
+    assert (fleet.balancer.taken, first.asked.count(EVIDENCE)) == (2, 1)
+
+
 def test_the_asynchronous_client_meets_both(fleet: Fleet) -> None:
     """Ten questions at once over as many connections, led in turn."""
     endpoint = fleet.open()
