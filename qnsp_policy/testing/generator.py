@@ -173,10 +173,12 @@ def _files(groups: int, files: int, first: str) -> dict[str, bytes]:
         part = [_group(n, first) for n in range(file, groups, files)]
         if part:
             texts[f"tenants-{file:03d}.yaml"] = "---\n".join(part)
-    texts = {
-        file: _KEY.sub(lambda match: json.dumps(key(match[1]).public.to_jwk()), text) for file, text in texts.items()
-    }
-    return {file: filled(text).encode() for file, text in texts.items()}
+    return {file: filled(with_keys(text)).encode() for file, text in texts.items()}
+
+
+def with_keys(text: str) -> str:
+    """A template with `@<who>-<algorithm>` replaced by public keys that are some."""
+    return _KEY.sub(lambda match: json.dumps(key(match[1]).public.to_jwk()), text)
 
 
 @cache
@@ -250,4 +252,5 @@ __all__ = [
     "generated_files",
     "key",
     "with_faults",
+    "with_keys",
 ]

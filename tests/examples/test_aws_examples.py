@@ -117,7 +117,7 @@ def test_nitro_tpm_key_needs_the_untouched_command_line(units: Mapping[str, Mapp
 
 
 def test_roles_hold_what_grants_need_and_nothing_beside(units: Mapping[str, Mapping[str, Unit]]) -> None:
-    """The fleet reads its own image and model, asks for its own key; not the broker's image, no wildcard, no EC2 or IAM."""
+    """The fleet reads its own image, asks for its own key; not the broker's image, no wildcard, no EC2 or IAM."""
     roles = {
         role["name"]: role["policy"] for role in units["aws-nitro"]["platform/cloud"].inputs["foundation"]["roles"]
     }
@@ -127,7 +127,10 @@ def test_roles_hold_what_grants_need_and_nothing_beside(units: Mapping[str, Mapp
         return allowed(Request(fleet, action, context, resource), None, [roles["qnsp-aws-nitro-triage"]])
 
     assert ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.eif")
-    assert ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.sealed")
+    # What is sealed travels in the image: nothing of ours reads it from there, and the trail records who does.
+    assert not ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/triage.sealed")
+    trail = units["aws-nitro"]["platform/cloud"].inputs["foundation"]["trail"]["objects"]
+    assert "arn:aws:s3:::clinic-artefacts/triage.sealed" in trail
     assert not ask("s3:GetObject", "arn:aws:s3:::clinic-artefacts/broker.eif")
     assert not ask("s3:PutObject", "arn:aws:s3:::clinic-artefacts/triage.sealed")
     key = "arn:aws:kms:eu-west-1:012345678901:key/1"

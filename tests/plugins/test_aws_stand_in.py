@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from pulumi_qnsp.components.aws import class_of
 from qnsp_policy.pipeline.engine.programs import resources
 from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.world.aws_permissions import ACTIONS
 from qnsp_policy.testing.aws_examples import CLOUD_TEMPLATES, initialised, planned, units_of
 from tests.plugins.aws.double import Double
 from tests.plugins.aws.kind import GONE, same
@@ -92,6 +93,62 @@ def test_arguments_are_those_of_the_installed_sdk(token: str) -> None:
     known = {_camel(name) for name in inspect.signature(class_of(token)._internal_init).parameters}
     assert KINDS[token].arguments <= known
     assert KINDS[token].replace <= KINDS[token].arguments
+
+
+_SAME = {
+    # The server names S3's calls by their address, and logs' tags by their older calls.
+    "s3:PutBucket": "s3:CreateBucket", "s3:GetBucket": "s3:ListBucket",
+    "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration", "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:DeleteBucketPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "s3:PutBucketObject-lock": "s3:PutBucketObjectLockConfiguration",
+    "s3:GetBucketObject-lock": "s3:GetBucketObjectLockConfiguration",
+    "logs:ListTagsLogGroup": "logs:ListTagsForResource", "logs:TagLogGroup": "logs:TagResource",
+    "ec2:DescribeManagedPrefixLists": "ec2:DescribePrefixLists",
+}  # fmt: skip
+_NO_CALL = {
+    "iam:PassRole": "asked by IAM of whoever names a role",
+    "ec2:RunInstances": "asked by Auto Scaling of whoever names a launch template (its User Guide, launch template permissions)",
+    "cloudtrail:AddTags": "asked of a creation with tags",
+    "elasticloadbalancing:AddTags": "asked of a creation with tags",
+    "iam:ListRolePolicies": "the plugin's read of a role",
+    "iam:ListAttachedRolePolicies": "the plugin's read of a role",
+    "ec2:DescribeNetworkInterfaces": "the plugin's deletion of a group, which waits for what uses it",
+    "autoscaling:StartInstanceRefresh": "a change of the template",
+    "autoscaling:DescribeInstanceRefreshes": "our wait for members",
+    "autoscaling:DescribeLifecycleHooks": "our reading of drift; the engine reads no hooks",
+    "autoscaling:DescribeScalingActivities": "our wait for members",
+    "ec2:CreateLaunchTemplateVersion": "a change of the template",
+    "ec2:ModifyLaunchTemplate": "a change of the template",
+}
+"""Actions that these resources take although nothing here calls them."""
+_GOES = ("Delete", "Detach", "Disassociate", "Remove", "Schedule")
+
+
+def test_no_action_is_asked_of_a_role_that_nothing_calls(
+    units: Mapping[str, list[Unit]], aws: Any, server: Double
+) -> None:
+    """What `plan --preflight` asks for is what making, reading and changing every resource of every example takes, and no action more."""
+    called = set[str]()
+    for every in units.values():
+        server.reset()
+        _, made = made_units(every, aws)
+        provider = aws(every[0].inputs["platform"])
+        items = [item for unit in made.values() for item in unit.values()]
+        for item in items:
+            kind, state = KINDS[item.resource.type], {**item.inputs, **item.outputs}
+            kind.read(provider, item.id, state)
+            if kind.update is not None:
+                tags = item.inputs.get("tags")
+                more = {"tags": {**tags, "more": "of them"}} if isinstance(tags, dict) else {}
+                kind.update(provider, item.id, state, {**item.inputs, **more})
+        called |= set(server.calls)
+    called = {_SAME.get(one, one) for one in called if not one.startswith("sts:")}
+    types = {item.type for every in units.values() for unit in every for item in resources(unit)}
+    asked = {action for kind in types for action in ACTIONS[kind]}
+    assert asked - called - set(_NO_CALL) == set()
+    assert {one for one in called - asked if not one.partition(":")[2].startswith(_GOES)} == set()
+    assert types | {"aws:route53/record:Record"} == set(ACTIONS)
 
 
 def _camel(name: str) -> str:

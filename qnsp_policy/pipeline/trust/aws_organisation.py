@@ -2,7 +2,9 @@
 
 What an account cannot keep from its own administrators its organisation can: neither policy is applied by this program, and neither binds the
 management account itself. A key of ours is known by its mark, the tag `qnsp:workspace`, and nobody takes the mark away, the key
-administrator included: an alias would not do, since whoever administers a key moves its aliases.
+administrator included: an alias would not do, since whoever administers a key moves its aliases. The engine's role may change the trail and where its
+records lie, so nobody of the account changes who may take that role on either. Neither policy names images: a list of their registers would have to be
+changed by the management account before every rollout, and holds some forty values.
 
 Sources (read 2026-11): AWS Organizations User Guide, "RCP syntax" (Principal is "*", conditions of the service apply) and "Quotas" (a
 policy has at most 5,120 characters); AWS KMS Developer Guide, "ABAC for AWS KMS" (a changed tag counts after up to five minutes).
@@ -37,10 +39,9 @@ _NEVER = ("kms:CreateGrant", "kms:ImportKeyMaterial", "kms:ReEncryptFrom", "kms:
 _ROLE = (
     "iam:AttachRolePolicy",
     "iam:DeleteRole",
-    "iam:DeleteRolePermissionsBoundary",
     "iam:DeleteRolePolicy",
     "iam:DetachRolePolicy",
-    "iam:PutRolePermissionsBoundary",
+    "iam:*RolePermissionsBoundary",
     "iam:PutRolePolicy",
     "iam:UpdateAssumeRolePolicy",
     "iam:UpdateRole",
@@ -89,12 +90,12 @@ def organisation_policies(
         ValueError: one is longer than AWS Organizations takes.
     """
     service = [*_keys(f"arn:{partition}:kms:*:*:key/*", admin, workspace)]
-    service.append(_deny("NobodyOfTheAccountChangesTheKeyAdministrator", _ROLE, admin))
+    service.append(_deny("NobodyChangesTheTwoRoles", _ROLE, [admin, engine] if engine else admin))
     apart = {"ArnNotEquals": {"aws:PrincipalArn": engine}} if engine else {}
     if trail:
         service.append(_deny("NobodySilencesTheTrail", _TRAIL, trail, apart))
     if buckets:
-        service.append(_deny("NobodyChangesWhereRecordsLie", _BUCKETS, [*buckets], apart))
+        service.append(_deny("NobodyChangesTheirPlace", _BUCKETS, [*buckets], apart))
         # Not by the engine's role either: it deletes no records.
         objects = [f"{bucket}/*" for bucket in buckets]
         service.append(_deny("NobodyShortensTheRecords", ("s3:BypassGovernanceRetention",), objects))
@@ -145,7 +146,7 @@ def _keys(resource: str, admin: str, workspace: str) -> list[Json]:
               ours | {"ArnNotEquals": {"aws:PrincipalArn": admin}}),
         _deny("NobodyDelegatesAttestedKeys", _NEVER, resource, ours),
         # Taking the tag away carries no value of it, and writing another one carries another: both differ from ours.
-        _deny("NobodyTakesTheMarkOfAttestedKeysAway", ("kms:TagResource", "kms:UntagResource"), resource,
+        _deny("NobodyTakesTheMarkAway", ("kms:TagResource", "kms:UntagResource"), resource,
               ours | other | {"ForAnyValue:StringEquals": {"aws:TagKeys": [MARK]}}),
     ]  # fmt: skip
 

@@ -26,7 +26,7 @@ FLEETS = frozenset({"enclave", "aws-enclave"})
 """Programs of fleets, whose members are replaced."""
 BROKERS = frozenset({"aws-broker"})
 """Programs of brokers with a fleet of their own; the policy of its store's key stands in the same unit."""
-OWN_IMAGE, IMAGES = "ReadsItsOwnImageAndArtefacts", "ImagesAndArtefacts"
+OWN_IMAGE, IMAGES = "ReadsItsOwnImage", "Images"
 """Statements of a fleet's role and of the network's endpoint by which images are read."""
 OF_MEMBERS = ("fleet", "processes", "enclave.image")
 """What of a fleet's inputs its members are made of. Without a difference there, withdrawn values are withdrawn at once."""

@@ -51,6 +51,7 @@ _FLEETS: dict[str, Json] = {
             "GPU firmware and driver state",
         ],
         "notProtected": [
+            "what it writes to its disks and its console: administrators of this account copy the ones and read the other",
             "memory: there is no memory-encryption quote; this is measured boot, never a hardware TEE",
             "a running system against whoever gets into it: measurements are of its start",
             "the GPU: no confidential mode, no report of NVIDIA; weights cross the bus in clear inside AWS",
@@ -97,13 +98,19 @@ def keys_statement() -> Json:
     }
 
 
-def foundation_statement() -> Json:
-    """The trust model of the network and its records."""
+def foundation_statement(inputs: Mapping[str, Any]) -> Json:
+    """The trust model of the network, its records and its roles."""
+    limit = (
+        "the boundary that every one of them has limits what it gives them, as far as its own policy asks for that boundary"
+        if inputs["foundation"]["boundary"]
+        else "without `boundary` nothing limits what it gives them: it is an administrator of this account"
+    )
     return {
         "assurance": "none",
         "trusted": [
             "AWS",
             "administrators of this account, for availability and for records until object lock holds them",
+            f"whoever may act as the engine's role: it makes roles and hands them to instances, and {limit}",
         ],
         "notTrusted": ["the network: it carries TLS that ends inside attesters"],
         "measured": [],
@@ -184,7 +191,7 @@ _STATEMENTS: Mapping[str, Callable[[Mapping[str, Any]], Json]] = {
     "tenant": lambda _: _tenant_statement(),
     "enclave": lambda _: _local_statement("fleet"),
     "endpoint": lambda _: _local_statement("fleet"),
-    "aws-platform": lambda _: foundation_statement(),
+    "aws-platform": foundation_statement,
     "aws-keys": lambda _: keys_statement(),
     "aws-broker": _broker_statement,
     "aws-enclave": lambda inputs: fleet_statement(inputs["enclave"]["attester"]),

@@ -51,7 +51,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
         "autoscaling:AttachLoadBalancerTargetGroups", "autoscaling:DescribeAutoScalingGroups",
     ),
     "aws:cloudtrail/trail:Trail": (
-        "cloudtrail:CreateTrail", "cloudtrail:StartLogging", "cloudtrail:PutEventSelectors", "cloudtrail:AddTags",
+        "cloudtrail:CreateTrail", "cloudtrail:UpdateTrail", "cloudtrail:StartLogging", "cloudtrail:PutEventSelectors",
+        "cloudtrail:AddTags",
         "cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus", "cloudtrail:GetEventSelectors", "cloudtrail:ListTags",
     ),
     "aws:cloudwatch/logGroup:LogGroup": (
@@ -59,7 +60,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
         "logs:ListTagsForResource",
     ),
     "aws:iam/role:Role": (
-        "iam:CreateRole", "iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:GetRole", "iam:ListRolePolicies",
+        "iam:CreateRole", "iam:TagRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:GetRole", "iam:ListRolePolicies",
         "iam:ListAttachedRolePolicies",
     ),
     "aws:iam/rolePolicy:RolePolicy": ("iam:PutRolePolicy", "iam:GetRolePolicy"),
@@ -68,7 +69,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
         "iam:PassRole",
     ),
     "aws:kms/key:Key": (
-        "kms:CreateKey", "kms:TagResource", "kms:PutKeyPolicy", "kms:DescribeKey", "kms:GetKeyPolicy",
+        "kms:CreateKey", "kms:TagResource", "kms:PutKeyPolicy", "kms:UpdateKeyDescription", "kms:DescribeKey", "kms:GetKeyPolicy",
         "kms:GetKeyRotationStatus", "kms:ListResourceTags",
     ),
     "aws:kms/alias:Alias": ("kms:CreateAlias", "kms:UpdateAlias", "kms:ListAliases"),

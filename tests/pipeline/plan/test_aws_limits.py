@@ -54,6 +54,7 @@ CASES: list[tuple[str, str, Callable[[str], str], str, str]] = [
     ("flow-log", "fleet.yaml", lambda text: text.replace("name: triage}\nspec:\n  platform", "name: flow}\nspec:\n  platform").replace("Enclave/triage", "Enclave/flow"), "QNSP-PLN-241", "log group /qnsp/aws-nitro/flow"),
     ("service-role", "fleet.yaml", lambda text: text.replace("name: triage}\nspec:\n  platform", "name: cloud-flow-logs}\nspec:\n  platform").replace("Enclave/triage", "Enclave/cloud-flow-logs"), "QNSP-PLN-241", "role qnsp-aws-nitro-cloud-flow-logs"),
     ("security-group", "fleet.yaml", lambda text: text.replace("name: triage}\nspec:\n  platform", "name: cloud-endpoints}\nspec:\n  platform").replace("Enclave/triage", "Enclave/cloud-endpoints"), "QNSP-PLN-241", "security group"),
+    ("residency", "platform.yaml", _to("regions: [eu-west-1]", "regions: [us-east-1]"), "QNSP-PLN-245", "no AWS platform lies in a region of Tenant/clinic: us-east-1"),
     ("every-object", "artefacts.yaml", _to("s3://clinic-artefacts/triage.eif", "s3://clinic-artefacts/*.eif"), "QNSP-PLN-243", "reads as many"),
 ]  # fmt: skip
 

@@ -65,6 +65,18 @@ IMPOSSIBLE: list[tuple[str, dict[str, Any], str, str]] = [
         ("g4dn.metal", "bare metal"), ("m6g.large", "Arm"), ("t4g.micro", "Arm"), ("a1.large", "Arm"), ("c7gn.xlarge", "Arm"),
         ("im4gn.large", "Arm"), ("g5g.xlarge", "Arm"), ("mac2.metal", "Mac"), ("dl1.24xlarge", "boots no UEFI"),
         ("g4ad.xlarge", "boots no UEFI"), ("vt1.3xlarge", "boots no UEFI"), ("u-6tb1.56xlarge", "boots no UEFI"))),
+    # What is no type at all, however it is written: in upper case none of the lists above would know it.
+    *((attester, {"type": kind}, code, "lower case") for attester, code in ((NITRO, "QNSP-PLN-231"), (TPM, "QNSP-PLN-232"), (SNP, "QNSP-PLN-233"))
+      for kind in (
+        "T3.xlarge", "M4.large", "P4D.24xlarge", "M6G.large",
+        "M6A.xlarge", " m6i.xlarge", "m6i.xlarge ", "m6i_xlarge",
+        "m6i", "m6i.XLARGE", "m6i.xlarge.x")),
+    *((attester, {"type": kind}, code, "no instance type") for attester, code in ((NITRO, "QNSP-PLN-231"), (TPM, "QNSP-PLN-232"))
+      for kind in ("m6i.banana", "m6i.0xlarge", "m6i.double")),
+    *((TPM, {"type": kind}, "QNSP-PLN-232", "has no size") for kind in ("m6i.5xlarge", "c7i.20xlarge", "p5en.4xlarge", "g6.3xlarge")),
+    *((TPM, {"type": kind, "gpus": gpus}, "QNSP-PLN-232", "has no size") for kind, gpus in (
+        ("p5en.4xlarge", "H200/1"), ("p5e.4xlarge", "H200/1"), ("p6-b200.4xlarge", "B200/1"), ("p5.24xlarge", "H100/8"),
+        ("g4dn.24xlarge", "T4/1"), ("g5.3xlarge", "A10G/1"))),
     # Nitro Enclaves: types that have none, cores that are whole, a core for the parent.
     *((NITRO, {"type": kind}, "QNSP-PLN-231", says) for kind, says in (
         ("t3.xlarge", "no Nitro Enclaves"), ("t3a.2xlarge", "no Nitro Enclaves"), ("t4g.xlarge", "Arm"), ("m6g.xlarge", "Arm"),

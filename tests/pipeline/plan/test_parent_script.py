@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,6 +26,7 @@ def script(
         suffix="amazonaws.com",
         group="qnsp-triage",
         hook="attested-triage",
+        log="/qnsp/clinic/triage",
     )
 
 
@@ -77,17 +79,34 @@ def test_credentials_are_the_metadata_service_s() -> None:
 def test_an_instance_says_how_it_ended(tmp_path: Path, *, fails: bool) -> None:
     """In service once its enclave answers; where a step fails it says that, so that nobody waits for its time to pass."""
     said = tmp_path / "said"
-    for name in ("dnf", "install", "systemctl", "sha256sum", "systemd-run", "nitro-cli", "sleep", "cat", "chmod"):
-        (tmp_path / name).write_text(f"#!/bin/sh\nexit {1 if fails and name == 'nitro-cli' else 0}\n")
+    for name in ("cat", "tail", "tr"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    for name in ("dnf", "install", "systemctl", "systemd-run", "nitro-cli", "sleep", "chmod"):
+        broken = "echo 'no \"memory\" left, $5' >&2; exit 1" if fails and name == "nitro-cli" else "exit 0"
+        (tmp_path / name).write_text(f"#!/bin/sh\n{broken}\n")
+    # As the real one it reads what is piped to it: else the shell's `echo` finds a closed pipe now and then.
+    (tmp_path / "sha256sum").write_text("#!/bin/sh\ncat > /dev/null\n")
+    (tmp_path / "date").write_text("#!/bin/sh\necho 1\n")
     (tmp_path / "curl").write_text("#!/bin/sh\necho told\n")
     (tmp_path / "aws").write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
     for path in tmp_path.iterdir():
-        path.chmod(0o755)
-    text = script().replace("> /etc/nitro_enclaves/allocator.yaml", "").replace("> /run/qnsp/", f"> {tmp_path}/")
+        if not path.is_symlink():
+            path.chmod(0o755)
+    said.touch()
+    text = script().replace("/run/qnsp-boot", f"{tmp_path}/boot").replace("> /etc/nitro_enclaves/allocator.yaml", "")
+    text = text.replace("> /run/qnsp/", f"> {tmp_path}/")
     bash = shutil.which("bash")
     assert bash is not None
-    done = subprocess.run([bash], input=text, env={"PATH": f"{tmp_path}"}, capture_output=True, text=True, check=False)
-    assert (done.returncode != 0) is fails, done.stderr
+    (tmp_path / "script").write_text(text)
+    line = [bash, str(tmp_path / "script")]
+    done = subprocess.run(line, env={"PATH": f"{tmp_path}"}, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) is fails, (tmp_path / "boot").read_text()
     word = "ABANDON" if fails else "CONTINUE"
     told = f"--lifecycle-action-result {word} --instance-id told --auto-scaling-group-name qnsp-triage"
-    assert told in said.read_text().splitlines()[-1]
+    lines = said.read_text().splitlines()
+    assert told in lines[-1]
+    assert len(lines) == (4 if fails else 2)
+    if fails:
+        event = json.loads(lines[2].partition("--log-events ")[2])
+        assert event == [{"timestamp": 1000, "message": "no  memory  left   5 "}]
+        assert "--log-group-name /qnsp/clinic/triage --log-stream-name boot-told" in lines[2]

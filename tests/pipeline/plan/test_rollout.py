@@ -178,7 +178,7 @@ def test_on_aws_the_key_policy_overlaps_and_the_fleet_knows_the_way_back(tmp_pat
     bucket = "arn:aws:s3:::clinic-artefacts"
     assert read == {
         "qnsp-aws-nitro-main": [f"{bucket}/broker.eif"],
-        "qnsp-aws-nitro-triage": [f"{bucket}/triage-2.eif", f"{bucket}/triage.eif", f"{bucket}/triage.sealed"],
+        "qnsp-aws-nitro-triage": [f"{bucket}/triage-2.eif", f"{bucket}/triage.eif"],
     }
     through = between["foundation"]["network"]["storage"]["policy"]["Statement"][0]["Resource"]
     assert {f"{bucket}/triage.eif", f"{bucket}/triage-2.eif"} <= set(through)

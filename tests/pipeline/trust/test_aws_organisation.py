@@ -89,7 +89,7 @@ def test_no_plaintext_without_evidence_whatever_a_key_policy_says(action: str) -
 
 
 def test_neither_role_nor_trail_is_changed_from_within() -> None:
-    """The administrator's role by nobody of the account, itself included; the trail by the role that makes it alone."""
+    """Both roles by nobody of the account, themselves included; the trail by the role that makes it alone, so nobody makes himself that role."""
     word = "serviceControlPolicy"
     for action in (
         "iam:UpdateAssumeRolePolicy",
@@ -99,6 +99,7 @@ def test_neither_role_nor_trail_is_changed_from_within() -> None:
     ):
         for principal in (ADMIN, ROOT, APPLY):
             assert not passes(word, principal, action, resource=ADMIN)
+            assert not passes(word, principal, action, resource=APPLY)
             assert passes(word, principal, action, resource=OTHER)
     assert not passes(word, ADMIN, "cloudtrail:StopLogging", resource=TRAIL)
     assert passes(word, APPLY, "cloudtrail:UpdateTrail", resource=TRAIL)

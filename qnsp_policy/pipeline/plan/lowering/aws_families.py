@@ -49,9 +49,22 @@ GPU_SIZES = {
 _GPU_FAMILIES = {"p5": "H100", "p5e": "H200", "p5en": "H200", "p6-b200": "B200", "p6-b300": "B300",
                  "g4dn": "T4", "g5": "A10G", "g6": "L4", "g6e": "L40S"}  # fmt: skip
 """Family to the GPU that all its sizes have, of families that boot by UEFI: P4 and G4ad do not, P3 and older are no Nitro types."""
-_GPUS_OF_SIZE = {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8}
-"""GPUs of the sizes of g5, g6 and g6e; smaller sizes have one. A size of p5 and later has eight, but p5.4xlarge has one."""
+_ONE = ("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge")
+_GPUS_OF_SIZE = {
+    "p5": {"4xlarge": 1, "48xlarge": 8},
+    **{family: {"48xlarge": 8} for family in ("p5e", "p5en", "p6-b200", "p6-b300")},
+    "g4dn": {**dict.fromkeys(_ONE, 1), "12xlarge": 4},
+    **{
+        family: {**dict.fromkeys(_ONE, 1), "12xlarge": 4, "24xlarge": 4, "48xlarge": 8}
+        for family in ("g5", "g6", "g6e")
+    },
+}
+"""GPUs of every size that these families have."""
+_TYPE = re.compile(r"[a-z]+[0-9]*[a-z0-9-]*\.[a-z0-9-]+")
+_SIZE_WORDS = re.compile(r"nano|micro|small|medium|large|[1-9][0-9]*xlarge|xlarge|metal(-[1-9][0-9]*xl)?")
 
+_LARGER = frozenset({"3xlarge", "6xlarge", "9xlarge", "10xlarge", "18xlarge", "48xlarge", "56xlarge", "96xlarge"})
+"""Sizes of some families of these letters beyond those whose memory follows from the letter."""
 _XEN = frozenset({"c1", "c3", "c4", "cc2", "cr1", "d2", "f1", "g2", "g3", "g3s", "h1", "hs1", "i2", "i3", "m1", "m2", "m3",
                   "m4", "p2", "p3", "r3", "r4", "t1", "t2", "x1", "x1e"})  # fmt: skip
 _NO_UEFI = frozenset({"dl1", "g4ad", "p4d", "p4de", "vt1"})
@@ -63,19 +76,20 @@ _TOO_SMALL_FOR_ENCLAVES = (".large", ".medium", ".small", ".micro", ".nano")
 def gpus_of(written: str) -> tuple[str, int] | None:
     """GPU model and count of an instance type; None where it has none that could stand beside a NitroTPM."""
     family, _, size = written.partition(".")
-    model = _GPU_FAMILIES.get(family)
-    if model is None:
-        return None
-    if family.startswith("p"):
-        return model, 1 if size == "4xlarge" else 8
-    if family == "g4dn":
-        return model, 4 if size == "12xlarge" else 1
-    return model, _GPUS_OF_SIZE.get(size, 1)
+    count = _GPUS_OF_SIZE.get(family, {}).get(size)
+    return None if count is None else (_GPU_FAMILIES[family], count)
 
 
 def unfit(written: str) -> str | None:
     """Why no attester of ours runs on a type; None where it may."""
     family, _, size = written.partition(".")
+    if not _TYPE.fullmatch(written) or not _SIZE_WORDS.fullmatch(size):
+        return f"{written} is no instance type: EC2 writes family.size in lower case, as m6i.xlarge"
+    if family in _GPUS_OF_SIZE and not size.startswith("metal") and size not in _GPUS_OF_SIZE[family]:
+        return f"{family} has no size {size}"
+    standard = STANDARD.fullmatch(written)
+    if standard and size.endswith("xlarge") and size not in CORES and size not in _LARGER:
+        return f"{family} has no size {size}"
     suffix = re.fullmatch(r"[a-z]+\d+(.*)", family)
     if family == "a1" or (suffix is not None and "g" in suffix[1]):
         return f"{written} is an Arm type, and images are measured for x86_64"
@@ -113,6 +127,8 @@ def without_enclaves(written: str) -> str | None:
 def without_snp(written: str) -> str | None:
     """Why a type has no SEV-SNP; None where it has."""
     family, _, size = written.partition(".")
+    if not _TYPE.fullmatch(written):
+        return unfit(written)
     if family not in SNP_LARGEST:
         return f"{written} has no SEV-SNP; m6a, c6a and r6a have"
     if CORES.get(size, 10**6) > CORES[SNP_LARGEST[family]]:

@@ -242,6 +242,7 @@ def _fleet(context: Lowering, enclave: Enclave, name: str, ports: list[int], mem
             suffix=names.service_suffix,
             group=names.group(name),
             hook=_hook(name),
+            log=names.log_group(name),
         )
         image_id = str(platform.spec.parent_image or _PARENT_IMAGE)
     else:

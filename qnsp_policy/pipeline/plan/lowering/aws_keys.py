@@ -12,7 +12,15 @@ from functools import partial
 from qnsp_policy.errors import OperatorError, Place
 from qnsp_policy.kernel.attestation.values import Alternative
 from qnsp_policy.kernel.crypto.canonical import jcs
-from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, KeyBroker, KeyHierarchy, Platform, ReferenceValues
+from qnsp_policy.pipeline.model.kinds import (
+    Artefact,
+    Enclave,
+    KeyBroker,
+    KeyHierarchy,
+    Platform,
+    ReferenceValues,
+    Tenant,
+)
 from qnsp_policy.pipeline.model.kinds.keys import TenantKey
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.model.scalars import Address
@@ -36,18 +44,17 @@ from qnsp_policy.pipeline.trust.values import EffectiveGrant
 _SPECS = {"ML-DSA-44": "ML_DSA_44", "ML-DSA-65": "ML_DSA_65", "ML-DSA-87": "ML_DSA_87"}
 
 
-def aws_platform_of(workspace: Workspace) -> Platform | None:
-    """The first AWS platform of a workspace, None where there is none: home of keys that no fleet is granted."""
-    found = [platform for platform in workspace.of_kind(Platform) if isinstance(platform.spec, AwsPlatform)]
-    return found[0] if found else None
+def _aws_platforms(workspace: Workspace) -> list[Platform]:
+    """The AWS platforms of a workspace."""
+    return [platform for platform in workspace.of_kind(Platform) if isinstance(platform.spec, AwsPlatform)]
 
 
 def key_units(context: Lowering, hierarchy: KeyHierarchy) -> Sequence[Unit]:
     """The unit of a key hierarchy that has keys in KMS; none for another."""
-    platform = aws_platform_of(context.workspace)
-    if platform is None:
+    platforms = _aws_platforms(context.workspace)
+    if not platforms:
         return ()
-    home = _home(context, hierarchy, platform)
+    home = _home(context, hierarchy, platforms)
     keys = [*_tenant_keys(context, hierarchy, home), *_signing_root(context, hierarchy, home)]
     if not keys:
         return ()
@@ -64,8 +71,8 @@ def key_units(context: Lowering, hierarchy: KeyHierarchy) -> Sequence[Unit]:
     return (Unit(f"aws-keys/{hierarchy.name}", "aws-keys", inputs, depends, places=places),)
 
 
-def _home(context: Lowering, hierarchy: KeyHierarchy, default: Platform) -> Platform:
-    """The platform of the fleets that open this tenant's keys; a KMS key lives in one region."""
+def _home(context: Lowering, hierarchy: KeyHierarchy, platforms: Sequence[Platform]) -> Platform:
+    """The platform of the fleets that open this tenant's keys, else the first where its data may be; a KMS key lives in one region."""
     workspace = context.workspace
     homes = {
         workspace.find(Address(grant.enclave), Enclave).spec.platform
@@ -81,7 +88,23 @@ def _home(context: Lowering, hierarchy: KeyHierarchy, default: Platform) -> Plat
             place=workspace.place(hierarchy.address, "spec", "keys"),
             next_step="give each region a tenant and a hierarchy of its own, or use custody software behind a broker",
         )
-    return on_aws[0] if on_aws else default
+    if on_aws:
+        return on_aws[0]
+    allowed = workspace.find(hierarchy.spec.tenant, Tenant).spec.regions
+    there = [
+        one
+        for one in platforms
+        if isinstance(one.spec, AwsPlatform) and str(one.spec.region) in {str(region) for region in allowed}
+    ]
+    if not there and (_in_kms(hierarchy) or hierarchy.spec.signing_root.custody == "kms"):
+        raise OperatorError(
+            "QNSP-PLN-245",
+            f"{hierarchy.address} has keys in KMS, and no AWS platform lies in a region of {hierarchy.spec.tenant}: {', '.join(allowed)}",
+            subject=str(hierarchy.address),
+            place=workspace.place(hierarchy.spec.tenant, "spec", "regions"),
+            next_step="declare a Platform in such a region, or give the keys custody software or enclave",
+        )
+    return (there or platforms)[0]
 
 
 def _in_kms(hierarchy: KeyHierarchy) -> bool:
@@ -284,7 +307,6 @@ def sealed_objects(context: Lowering, enclave: Enclave) -> list[str]:
 
 
 __all__ = [
-    "aws_platform_of",
     "key_admin",
     "key_units",
     "kms_resources",

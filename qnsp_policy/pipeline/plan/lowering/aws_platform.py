@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qnsp_policy.errors import OperatorError
-from qnsp_policy.pipeline.model.kinds import Enclave, KeyBroker, Platform, Tenant
+from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, KeyBroker, Platform, Tenant
 from qnsp_policy.pipeline.model.kinds.platform import AwsPlatform
 from qnsp_policy.pipeline.plan.lowering.aws_keys import kms_resources, sealed_objects
 from qnsp_policy.pipeline.plan.lowering.aws_limits import (
@@ -14,12 +14,12 @@ from qnsp_policy.pipeline.plan.lowering.aws_limits import (
 )
 from qnsp_policy.pipeline.plan.lowering.context import Json, Lowering, platform_shape
 from qnsp_policy.pipeline.plan.values import Unit
-from qnsp_policy.pipeline.trust.aws_attested import ATTESTED_ACTIONS
 from qnsp_policy.pipeline.trust.aws_key_policy import CONTEXT
 from qnsp_policy.pipeline.trust.aws_names import Names
 from qnsp_policy.pipeline.trust.aws_organisation import MARK, organisation_policies
 from qnsp_policy.pipeline.trust.aws_releases import STORE_ACTIONS
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
+from qnsp_policy.pipeline.trust.rollout import IMAGES, OWN_IMAGE
 
 ENDPOINTS = ("autoscaling", "ecr.api", "ecr.dkr", "kms", "logs", "sts")
 """Interface endpoints: instances reach AWS through these and nothing else; S3 has a gateway."""
@@ -39,12 +39,13 @@ def aws_platform_unit(context: Lowering, platform: Platform) -> Unit:
     )
     production = workspace.project.spec.environment == "production"
     name = names.foundation
-    roles = [_role(context, names, *pair, ours=spec.vpc is None) for pair in _fleets(context, platform)]
+    fleets = _fleets(context, platform)
+    roles = [_role(context, names, *fleet, ours=spec.vpc is None) for fleet in fleets]
     refuse_shared_names(workspace)
     endpoints = endpoint_policies(names, roles)
     objects = sorted(
         {f"arn:{names.partition}:s3:::{names.bucket('evidence')}/"}
-        | {arn for role in roles for arn in _objects_read(role)}
+        | {_object(names, location) for _, enclave, _ in fleets for location in sealed_objects(context, enclave)}
     )
     refuse_large_policies(roles, endpoints, objects, context.place(platform.address), str(platform.address))
     inputs: Json = {
@@ -149,11 +150,10 @@ def _role(
     is `ours`, every call goes through our endpoints, and credentials are held to that network.
     """
     statements: list[Json] = []
-    objects = [
-        f"arn:{names.partition}:s3:::{location.removeprefix('s3://')}" for location in sealed_objects(context, enclave)
-    ]
-    if objects:
-        statements.append(_allow("ReadsItsOwnImageAndArtefacts", ["s3:GetObject"], objects))
+    image = str(context.workspace.find(enclave.spec.image, Artefact).spec.location)
+    if image.startswith("s3://"):
+        # Its parent fetches it. What is sealed travels in the image: nothing of ours reads it from where it lies.
+        statements.append(_allow(OWN_IMAGE, ["s3:GetObject"], [_object(names, image)]))
     if broker is None:
         resources, actions = kms_resources(context, enclave), ["kms:Decrypt"]
     else:
@@ -226,6 +226,10 @@ def _allow(sid: str, actions: list[str], resources: list[str], condition: Json |
     return found | ({"Condition": condition} if condition else {})
 
 
+def _object(names: Names, location: str) -> str:
+    return f"arn:{names.partition}:s3:::{location.removeprefix('s3://')}"
+
+
 def _objects_read(role: Json) -> list[str]:
     return [
         arn
@@ -245,7 +249,7 @@ _THROUGH: dict[str, list[str]] = {
     "ecr.api": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken",
                 "ecr:GetDownloadUrlForLayer"],
     "ecr.dkr": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-    "kms": [*ATTESTED_ACTIONS, "kms:DescribeKey", "kms:GenerateRandom"],
+    "kms": ["kms:Decrypt"],
     "logs": ["logs:CreateLogStream", "logs:PutLogEvents"],
     "sts": ["sts:GetCallerIdentity"],
 }  # fmt: skip
@@ -254,7 +258,7 @@ _THROUGH: dict[str, list[str]] = {
 def endpoint_policies(names: Names, roles: list[Json]) -> dict[str, Json]:
     """What may pass through each endpoint: what fleets ask for, by principals of this account, to resources of this account.
 
-    S3 is held to the objects that the roles read; beside them only packages of Amazon Linux (fetched without credentials)
+    S3 is held to the images that the roles read; beside them only packages of Amazon Linux (fetched without credentials)
     and layers of ECR (buckets of AWS), both read-only.
     """
     ours = {"aws:PrincipalAccount": names.account, "aws:ResourceAccount": names.account}
@@ -268,7 +272,7 @@ def endpoint_policies(names: Names, roles: list[Json]) -> dict[str, Json]:
     mine = {"StringEquals": {"aws:PrincipalAccount": names.account}}
     found["s3"] = _through(
         [
-            *([{"Sid": "ImagesAndArtefacts", "Action": ["s3:GetObject"], "Resource": objects, "Condition": mine}]
+            *([{"Sid": IMAGES, "Action": ["s3:GetObject"], "Resource": objects, "Condition": mine}]
               if objects else []),
             {"Sid": "PackagesOfAmazonLinux", "Action": ["s3:GetObject"],
              "Resource": [f"{bucket}al2023-repos-{names.region}-de612dc2/*"]},

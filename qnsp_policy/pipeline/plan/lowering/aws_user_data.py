@@ -2,8 +2,9 @@
 
 A Nitro parent fetches the enclave image from S3, holds it to its digest (for a clear error only; what counts is PCR0), runs it
 without debug mode, carries its bytes (docs/howto/build-an-enclave-image.md lists the vsock ports), hands it the fleet's own
-temporary credentials, and reports it as in service once the enclave's own gateway answers with evidence. Where a step fails it reports
-that instead, after a minute: AWS ends it and starts another then, and whoever applies need not wait for its time to pass.
+temporary credentials, and reports it as in service once the enclave's own gateway answers with evidence. Where a step fails it writes what was
+said into the fleet's log and, after a minute, reports that instead: AWS ends it and starts another then, and whoever applies need not wait for its
+time to pass.
 A measured image (NitroTPM, SEV-SNP) takes its configuration from itself and reads two names for its report from here.
 """
 
@@ -38,19 +39,30 @@ def enclave_parent(
     suffix: str,
     group: str,
     hook: str,
+    log: str,
 ) -> str:
     """The script of a parent instance; `broker` is where its enclave's key broker is reached, None for a broker's own."""
     algorithm, _, value = digest.partition(":")
     lines = [
+        f"token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {_METADATA}/api/token)",
+        f'id=$(curl -sf -H "X-aws-ec2-metadata-token: $token" {_METADATA}/meta-data/instance-id)',
+        "exec 2>> /run/qnsp-boot",
         "report() {",
-        f"  token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {_METADATA}/api/token)",
-        f'  id=$(curl -sf -H "X-aws-ec2-metadata-token: $token" {_METADATA}/meta-data/instance-id)',
         (
             f'  aws --region {region} autoscaling complete-lifecycle-action --lifecycle-action-result "$1"'
             f' --instance-id "$id" --auto-scaling-group-name {group} --lifecycle-hook-name {hook}'
         ),
         "}",
-        "trap 'test $? = 0 || { sleep 60; report ABANDON; }' EXIT",
+        "failed() {",
+        "  cat /run/qnsp-boot",
+        "  said=$(tail -c 2000 /run/qnsp-boot | tr -c 'A-Za-z0-9 ._:/=-' ' ')",
+        f'  logs() {{ aws --region {region} logs "$1" --log-group-name {log} --log-stream-name "boot-$id" "${{@:2}}"; }}',
+        "  logs create-log-stream || true",
+        """  logs put-log-events --log-events "[{\\"timestamp\\": $(date +%s)000, \\"message\\": \\"$said\\"}]" || true""",
+        "  sleep 60",
+        "  report ABANDON",
+        "}",
+        "trap 'test $? = 0 || failed' EXIT",
         "dnf install -y -q aws-nitro-enclaves-cli socat",
         "install -d -m 0755 /run/qnsp",
         f"printf -- '---\\nmemory_mib: {mebibytes}\\ncpu_count: {vcpus}\\n' > /etc/nitro_enclaves/allocator.yaml",
