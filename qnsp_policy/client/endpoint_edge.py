@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -33,6 +34,8 @@ WAIT: Mapping[str, float | None] = {"connect": 5.0, "read": 60.0, "write": 60.0,
 _EVIDENCE_LIMIT = 4 * 1024 * 1024
 _REMEMBERED = timedelta(hours=1)
 _MEMBER = "qnsp.member"
+_IDLE = 20
+"""So many connections are kept for those who come next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,19 @@ class Member:
     seen: datetime
 
 
+class Lane(Protocol):
+    """A connection that one user has to himself: what is asked one after another meets one member, as long as that keeps it."""
+
+    def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
+        """Send to a verified member, `afresh` over a connection beside; with what it answers, which member that is."""
+        ...
+
+
 class Way(Protocol):
     """How requests reach an endpoint's members."""
 
-    def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
-        """Send over a connection to a verified member, `afresh` over a new one; with what it answers, which member that is."""
+    def lane(self) -> AbstractContextManager[Lane]:
+        """A lane, for as long as the block lasts."""
         ...
 
     def close(self) -> None:
@@ -86,13 +97,14 @@ class Members:
         self._trust, self._allow_simulated, self._groups, self._clock = trust, allow_simulated, groups, clock
         self._known: dict[str, Member] = {}
         self._context = client_context()
-        self._transport = self._transport_of_its_own()
+        self._idle: list[BackendTransport] = []
         self._users, self._lock = 0, threading.Lock()
 
     def _transport_of_its_own(self) -> BackendTransport:
         secure = self._origin.scheme == "https"
         # Once more where a connection could not be made: whoever spreads them may have led to a member that goes.
-        return BackendTransport(TlsBackend(self._dress) if secure else _PlainBackend(self._judged), retries=1)
+        backend = TlsBackend(self._dress) if secure else _PlainBackend(self._judged)
+        return BackendTransport(backend, retries=1, limits=httpx.Limits(max_connections=1, keepalive_expiry=30.0))
 
     def first(self) -> Member:
         """Reach a member; its connection stays for the first request.
@@ -102,33 +114,49 @@ class Members:
             ConnectionError: nobody answers.
         """
         try:
-            response, member = self.send(httpx.Request("GET", f"{self.url}/healthz", extensions={"timeout": WAIT}))
-            response.read()
+            with self.lane() as lane:
+                request = httpx.Request("GET", f"{self.url}/healthz", extensions={"timeout": WAIT})
+                response, member = lane.send(request)
+                response.read()
         except httpx.TransportError as error:
             raise ConnectionError(f"{self.url} does not answer: {error}") from error
         return member
 
-    def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
-        """Send a request over a connection to a verified member.
+    @contextmanager
+    def lane(self) -> Iterator[Lane]:
+        """A connection for the block; the one that was used last, if one lies idle.
 
-        Args:
-            request: to this endpoint.
-            afresh: over a new connection, which is closed again.
-
-        Raises:
+        Its `send` raises:
             PeerError: who answers is no member: `QNSP-GWY-021` its evidence names another TLS key, `-020` that is malformed,
                 `-022` none is served, the codes of `verify_evidence`; nothing was sent.
             httpx.TransportError: the network failed.
         """
+        with self._lock:
+            transport = self._idle.pop() if self._idle else self._transport_of_its_own()
+        kept = False
+        try:
+            yield _Lane(self, transport)
+            with self._lock:
+                kept = len(self._idle) < _IDLE
+                if kept:
+                    self._idle.append(transport)
+        finally:
+            if not kept:
+                transport.close()
+
+    def sent(
+        self, request: httpx.Request, transport: BackendTransport, *, afresh: bool
+    ) -> tuple[httpx.Response, Member]:
+        """The answer to a request over one transport's connection, or over a new one that is closed again."""
         wanted, origin = request.url, self._origin
         if (wanted.scheme, wanted.host, wanted.port) != (origin.scheme, origin.host, origin.port):
             raise httpx.UnsupportedProtocol(f"this transport talks to {self.url} only", request=request)
         if afresh:
-            with self._transport_of_its_own() as transport:
-                response = transport.handle_request(request)
+            with self._transport_of_its_own() as beside:
+                response = beside.handle_request(request)
                 response.read()
         else:
-            response = self._transport.handle_request(request)
+            response = transport.handle_request(request)
         member = response.extensions["network_stream"].get_extra_info(_MEMBER)
         assert isinstance(member, Member)
         return response, member
@@ -143,9 +171,9 @@ class Members:
         """One user fewer; with the last one, the connections end."""
         with self._lock:
             self._users -= 1
-            last = self._users <= 0
-        if last:
-            self._transport.close()
+            ended, self._idle = (self._idle, []) if self._users <= 0 else ([], self._idle)
+        for transport in ended:
+            transport.close()
 
     def _dress(self, raw: httpcore.NetworkStream, host: str, timeout: float | None) -> httpcore.NetworkStream:
         """A `Dress`: TLS with a member."""
@@ -214,6 +242,15 @@ class Members:
         return Member(pin, document, evidence, now)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    members: Members
+    transport: BackendTransport
+
+    def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
+        return self.members.sent(request, self.transport, afresh=afresh)
+
+
 class _MemberStream(httpcore.NetworkStream):
     """A stream that says which member it leads to."""
 
@@ -258,4 +295,4 @@ class _PlainBackend(httpcore.NetworkBackend):
         self._tcp.sleep(seconds)
 
 
-__all__ = ["WAIT", "WELL_KNOWN", "Member", "Members", "Way"]
+__all__ = ["WAIT", "WELL_KNOWN", "Lane", "Member", "Members", "Way"]

@@ -22,7 +22,7 @@ import anyio.to_thread
 import httpx
 
 from qnsp_policy.client.answer import SavedAnswer, SentRequest
-from qnsp_policy.client.endpoint_edge import WAIT, WELL_KNOWN, Member, Members, Way
+from qnsp_policy.client.endpoint_edge import WAIT, WELL_KNOWN, Lane, Member, Members, Way
 from qnsp_policy.client.trust import RelyingPartyTrust
 from qnsp_policy.client.verify import VerifiedAnswer, VerifiedEvidence, verify_answer
 from qnsp_policy.errors import PeerError
@@ -85,14 +85,15 @@ class VerifyingTransport(httpx.BaseTransport):
         body = request.read()
         if request.url.path.startswith(WELL_KNOWN) or request.url.path == "/healthz":
             return self._as_it_is(request)
-        nonce, sent, response, member = self._ask(request, body)
-        response.read()
-        answer, content = _answer_of(response, sent, body, member.document)
         trust = self._trust
-        if trust.receipts:
-            answer = fetched_receipt(self._way, sent.url, answer)
-            if answer.status >= _REFUSALS and not answer.header("qnsp-receipt"):
-                trust = replace(trust, receipts=False)  # a refusal of somebody unknown is signed, but not recorded
+        with self._way.lane() as lane:
+            nonce, sent, response, member = self._ask(lane, request, body)
+            response.read()
+            answer, content = _answer_of(response, sent, body, member.document)
+            if trust.receipts:
+                answer = fetched_receipt(lane, sent.url, answer)
+        if trust.receipts and answer.status >= _REFUSALS and not answer.header("qnsp-receipt"):
+            trust = replace(trust, receipts=False)  # a refusal of somebody unknown is signed, but not recorded
         verified = verify_answer(
             answer,
             trust,
@@ -114,19 +115,23 @@ class VerifyingTransport(httpx.BaseTransport):
             extensions={"qnsp.verified": verified},
         )
 
-    def _ask(self, request: httpx.Request, body: bytes) -> tuple[str, httpx.Request, httpx.Response, Member]:
+    def _ask(
+        self, lane: Lane, request: httpx.Request, body: bytes
+    ) -> tuple[str, httpx.Request, httpx.Response, Member]:
         """The beginning of an answer, with its nonce, the request as it was sent, and who answers.
 
         Where the connection ends before that, whoever it led to may have gone: asked once more, signed anew.
         """
         try:
-            return self._ask_once(request, body)
+            return self._ask_once(lane, request, body)
         except _LOST:
             if request.url.path.startswith(_KEEPS_STATE):
                 raise
-            return self._ask_once(request, body)
+            return self._ask_once(lane, request, body)
 
-    def _ask_once(self, request: httpx.Request, body: bytes) -> tuple[str, httpx.Request, httpx.Response, Member]:
+    def _ask_once(
+        self, lane: Lane, request: httpx.Request, body: bytes
+    ) -> tuple[str, httpx.Request, httpx.Response, Member]:
         nonce = secrets.token_urlsafe(18)
         headers = httpx.Headers(request.headers)
         if self._api_key is not None:
@@ -136,7 +141,7 @@ class VerifyingTransport(httpx.BaseTransport):
         else:
             headers["qnsp-nonce"] = nonce
         sent = httpx.Request(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
-        return nonce, sent, *self._way.send(sent)
+        return nonce, sent, *lane.send(sent)
 
     def _as_it_is(self, request: httpx.Request) -> httpx.Response:
         """What is not signed, since it proves itself: evidence of the member that answered last, or of `?of=`, and receipts."""
@@ -144,23 +149,24 @@ class VerifyingTransport(httpx.BaseTransport):
         document = self._answered.get(request.url.params.get("of", newest))
         if request.url.path == _EVIDENCE and document is not None:
             return httpx.Response(200, json=document, request=request)
-        response, _ = self._way.send(request)
-        response.read()
-        if request.url.path.startswith(f"{WELL_KNOWN}receipt/"):
-            for _ in range(_TURNS):
-                if response.status_code != 404:
-                    break
-                response, _ = self._way.send(request, afresh=True)
+        with self._way.lane() as lane:
+            response, _ = lane.send(request)
+            response.read()
+            if request.url.path.startswith(f"{WELL_KNOWN}receipt/"):
+                for _ in range(_TURNS):
+                    if response.status_code != 404:
+                        break
+                    response, _ = lane.send(request, afresh=True)
         return response
 
     def close(self) -> None:
         self._way.close()
 
 
-def fetched_receipt(way: Way, url: httpx.URL, answer: SavedAnswer) -> SavedAnswer:
+def fetched_receipt(lane: Lane, url: httpx.URL, answer: SavedAnswer) -> SavedAnswer:
     """The answer with what the member that gave it says of the receipt that it names; without it where it says nothing.
 
-    Every member keeps a log of its own, so where a connection leads to another one, a fresh one is tried.
+    Every member keeps a log of its own, so where the lane's connection leads to another one by now, others are tried.
     """
     named, evidence = answer.header("qnsp-receipt"), answer.header("qnsp-evidence")
     for turn in range(_TURNS if named else 0):
@@ -168,7 +174,7 @@ def fetched_receipt(way: Way, url: httpx.URL, answer: SavedAnswer) -> SavedAnswe
             "GET", url.join(f"{WELL_KNOWN}receipt/{quote(named, safe='')}"), extensions={"timeout": WAIT}
         )
         try:
-            found, member = way.send(asked, afresh=turn > 0)
+            found, member = lane.send(asked, afresh=turn > 0)
             found.read()
         except httpx.TransportError:
             continue
@@ -272,7 +278,8 @@ class OpenEndpoint:
         """
         members = self.members.shared()
         try:
-            return fetched_receipt(members, httpx.URL(members.url), answer)
+            with members.lane() as lane:
+                return fetched_receipt(lane, httpx.URL(members.url), answer)
         finally:
             members.close()
 

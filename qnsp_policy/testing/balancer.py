@@ -59,7 +59,13 @@ class ServedGateway:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
             config = uvicorn_config(
-                counted, host="127.0.0.1", port=self.port, tls=secured, log_level="critical", lifespan="off"
+                counted,
+                host="127.0.0.1",
+                port=self.port,
+                tls=secured,
+                log_level="critical",
+                lifespan="off",
+                timeout_keep_alive=3600,
             )
             server = uvicorn.Server(config)
             thread = threading.Thread(target=lambda: server.run(sockets=[listener]), daemon=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ class OneMember:
     def __init__(self, inner: httpx.BaseTransport, document: Mapping[str, Any], trust: RelyingPartyTrust) -> None:
         evidence = verify_evidence(document, trust, now=START, allow_simulated=True)
         self._inner, self._member = inner, Member("", document, evidence, START)
+
+    @contextlib.contextmanager
+    def lane(self) -> Iterator[OneMember]:
+        """Itself: nobody else uses it meanwhile."""
+        yield self
 
     def send(self, request: httpx.Request, *, afresh: bool = False) -> tuple[httpx.Response, Member]:
         """Every connection leads to the same one."""
