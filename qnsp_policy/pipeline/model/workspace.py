@@ -108,6 +108,10 @@ class Workspace:
         """The brokers that serve a tenant, by name."""
         return self._brokers.get(tenant, ())
 
+    def serves(self, broker: Address, tenant: Address) -> bool:
+        """Whether a broker serves a tenant."""
+        return tenant in self._served.get(broker, ())
+
     @property
     def trust_root(self) -> TrustRoot:
         """The TrustRoot that the Project names."""
@@ -157,6 +161,10 @@ class Workspace:
             for tenant in dict.fromkeys(broker.spec.tenants):
                 serving[tenant] = (*serving.get(tenant, ()), broker)
         return serving
+
+    @cached_property
+    def _served(self) -> Mapping[Address, frozenset[Address]]:
+        return {broker.address: frozenset(broker.spec.tenants) for broker in self.of_kind(KeyBroker)}
 
     @cached_property
     def _by_kind(self) -> Mapping[str, tuple[Document, ...]]:

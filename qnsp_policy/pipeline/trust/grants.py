@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from qnsp_policy.errors import Place
@@ -19,7 +19,6 @@ from qnsp_policy.pipeline.model.kinds import (
     Enclave,
     Endpoint,
     Grant,
-    KeyBroker,
     KeyHierarchy,
     Platform,
     ReferenceValues,
@@ -39,7 +38,7 @@ from qnsp_policy.pipeline.trust.guardrails import (
 )
 from qnsp_policy.pipeline.trust.initdata import initdata
 from qnsp_policy.pipeline.trust.places import SELF, LazyPlaces
-from qnsp_policy.pipeline.trust.values import BlockedGrant, EffectiveGrant
+from qnsp_policy.pipeline.trust.values import BlockedGrant, EffectiveGrant, Guardrail
 
 
 def effective_grants(
@@ -77,7 +76,10 @@ def endpoint_tenant(workspace: Workspace, endpoint: Endpoint) -> Address:
 
 
 def _all(workspace: Workspace, attachments: Mapping[str, bytes]) -> Iterator[EffectiveGrant | BlockedGrant]:
-    builder = _Builder(workspace, attachments, _declared(workspace), {})
+    kinds = (RevokedImage, RevokedKey, RevokedPublisher)
+    blocking = tuple(one for one in workspace.of_kind(Revocation) if isinstance(one.spec.revokes, kinds))
+    named = {broker for one in workspace.of_kind(Revocation) for broker in one.spec.brokers}
+    builder = _Builder(workspace, attachments, _declared(workspace), {}, blocking, named)
     by_enclave: defaultdict[str, list[EffectiveGrant]] = defaultdict(list)
     for grant in workspace.of_kind(Grant):
         for resource, written in builder.expanded(grant).items():
@@ -110,6 +112,11 @@ class _Builder:
     attachments: Mapping[str, bytes]
     declared: tuple[str, ...]
     initdata: dict[Address, bytes]
+    blocking: tuple[Revocation, ...]
+    """Revocations that block grants; the others are guardrails."""
+    named: AbstractSet[Address]
+    """Brokers that revocations are for."""
+    denied: dict[Address, tuple[Guardrail, ...]] = field(default_factory=dict)
 
     def expanded(self, grant: Grant) -> Mapping[str, int]:
         """The resources of a grant with every wildcard replaced by what is declared; each with where it is written first."""
@@ -148,7 +155,7 @@ class _Builder:
             *environment_guardrails(workspace),
             *tier_guardrails(workspace, tier, platform),
             *grant_guardrails(grant, self.attachments),
-            *revocation_guardrails(workspace, spec.broker),
+            *self._rails_of_revocations(spec.broker),
         )
         dates = [reference.ends(spec.not_after), reference.ends(spec.licence.expires if spec.licence else None)]
         known = [moment for moment in dates if moment is not None]
@@ -181,8 +188,8 @@ class _Builder:
     ) -> Mapping[str, Place]:
         place = self.workspace.place
         found = {SELF: partial(place, grant.address, *written_at)}
-        for field in ("lease", "purpose", "notBefore", "notAfter"):
-            found[field] = partial(place, grant.address, "spec", field)
+        for name in ("lease", "purpose", "notBefore", "notAfter"):
+            found[name] = partial(place, grant.address, "spec", name)
         for source in sources:
             known = Address(source) in self.workspace.documents
             found[source] = partial(place, Address(source), "spec") if known else partial(place, tenant, "spec", "tier")
@@ -190,6 +197,13 @@ class _Builder:
             index = int(name.split("#")[1].split("/")[0])
             found[name] = partial(place, values.address, "spec", "alternatives", index)
         return LazyPlaces(found)
+
+    def _rails_of_revocations(self, broker: Address) -> tuple[Guardrail, ...]:
+        """Those of a broker; brokers that no revocation names share theirs."""
+        known = broker if broker in self.named else Address("")
+        if known not in self.denied:
+            self.denied[known] = tuple(revocation_guardrails(self.workspace, broker))
+        return self.denied[known]
 
     def _initdata(self, enclave: Address) -> bytes:
         if enclave not in self.initdata:
@@ -200,11 +214,10 @@ class _Builder:
         """What stands in the way of a grant, "" if nothing does."""
         workspace = self.workspace
         owner = workspace.find(tenant, Tenant)
-        broker = workspace.find(grant.spec.broker, KeyBroker)
         platform = workspace.find(enclave.spec.platform, Platform)
         values = workspace.find(enclave.spec.reference_values, ReferenceValues)
-        if broker not in workspace.brokers_of(tenant):
-            return f"{broker.address} does not serve {tenant}"
+        if not workspace.serves(grant.spec.broker, tenant):
+            return f"{grant.spec.broker} does not serve {tenant}"
         if not set(grant.spec.consent) & set(owner.spec.owners):
             return f"no owner of {tenant} consents"
         if owner.spec.attesters and enclave.spec.attester not in owner.spec.attesters:
@@ -220,7 +233,7 @@ class _Builder:
 
     def _revoked(self, broker: Address, resource: str, enclave: Enclave, values: ReferenceValues) -> str:
         image = self.workspace.find(enclave.spec.image, Artefact)
-        for revocation in self.workspace.of_kind(Revocation):
+        for revocation in self.blocking:
             if revocation.spec.brokers and broker not in revocation.spec.brokers:
                 continue
             revoked = revocation.spec.revokes

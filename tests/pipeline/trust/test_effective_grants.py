@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from qnsp_policy.kernel.attestation.values import AssuranceClass, EvidenceKind, VerifiedClaims
+from qnsp_policy.pipeline.model import build
 from qnsp_policy.pipeline.trust.crossing import cross_tenant
 from qnsp_policy.pipeline.trust.decide import decide
 from qnsp_policy.pipeline.trust.grants import blocked_grants, effective_grants
@@ -15,8 +18,19 @@ from qnsp_policy.pipeline.trust.release_policy import ReleasePolicy, release_pol
 from qnsp_policy.pipeline.trust.show import trust_show
 from qnsp_policy.pipeline.trust.values import EffectiveGrant, GuardrailKind
 from qnsp_policy.testing.clinic import NOW, Clinic
+from qnsp_policy.testing.generator import generated_files
 
 MODEL = "clinic/model/minilm"
+STOLEN = """apiVersion: qnsp.policy/v1
+kind: Revocation
+metadata: {name: r@}
+spec:
+  revokes: {type: chip, attester: sev-snp, chipId: "@128"}
+  brokers: [KeyBroker/main]
+  reason: it was stolen
+  responder: bob@clinic.example
+  since: 2026-11-01
+"""
 
 
 def grant_of(clinic: Clinic, resource: str = MODEL) -> EffectiveGrant:
@@ -290,3 +304,26 @@ def test_what_is_no_version_is_refused(text: str) -> None:
     """A version that does not fit is an error, never a low number."""
     with pytest.raises(ValueError, match=r"."):
         version_number(text)
+
+
+def test_what_many_brokers_cost_grows_with_them() -> None:
+    """A grant to each of so many brokers of one tenant, as many chips revoked for another: counted in calls, which no machine slows down."""
+
+    def calls(count: int) -> int:
+        files = {name: data.decode() for name, data in generated_files(12, files=1).items()}
+        platform, broker = files["platform.yaml"].split("---\n")
+        grant = next(text for text in files["tenants-000.yaml"].split("---\n") if "kind: Grant" in text)
+        more = [platform, broker]
+        for n in range(count):
+            more.append(broker.replace("name: main", f"name: b{n}").replace(":8555", f":{9000 + n}"))
+            more.append(grant.replace("grant-00000", f"g{n}").replace("KeyBroker/main", f"KeyBroker/b{n}"))
+            more.append(STOLEN.replace("@128", f"{n:0128x}").replace("@", str(n), 1))
+        files["platform.yaml"] = "---\n".join(more)
+        workspace = build({name: text.encode() for name, text in files.items()})
+        profile = cProfile.Profile()
+        grants = profile.runcall(effective_grants, workspace)
+        assert len(grants) == 2 * (count + 1)
+        return pstats.Stats(profile).total_calls
+
+    _, few, more, most = calls(5), calls(10), calls(30), calls(50)
+    assert most - more < 1.5 * (more - few)

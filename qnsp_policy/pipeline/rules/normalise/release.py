@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import reduce
 
 from qnsp_policy.pipeline.model import Address
-from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, Endpoint, Grant, KeyBroker
+from qnsp_policy.pipeline.model.kinds import Artefact, Enclave, Endpoint, Grant
 from qnsp_policy.pipeline.model.scalars import ResourcePath
 from qnsp_policy.pipeline.rules.inputs import NEVER, ArtefactMember, EndpointMember, GrantMember, GrantResource
 from qnsp_policy.pipeline.rules.normalise.context import Context, Located, seconds
@@ -79,12 +79,10 @@ def grant_resources(context: Context) -> list[Located[GrantResource]]:
 
 def _grant_resources(grant: Grant, context: Context) -> Iterator[Located[GrantResource]]:
     workspace, spec = context.workspace, grant.spec
-    broker = workspace.find(spec.broker, KeyBroker)
     signed = context.signed_by(grant.address)
     for index, resource in enumerate(spec.resources):
         tenant = _tenant(resource)
         owners, needed = _owners(tenant, context)
-        serving = workspace.brokers_of(tenant)
         for address in spec.to:
             enclave = workspace.find(address, Enclave)
             yield Located(
@@ -100,7 +98,7 @@ def _grant_resources(grant: Grant, context: Context) -> Iterator[Located[GrantRe
                     "ownersNeeded": needed,
                     "enclave": address,
                     "enclaveTenants": sorted(enclave.spec.tenants),
-                    "brokerServes": broker in serving,
+                    "brokerServes": workspace.serves(spec.broker, tenant),
                     "broker": spec.broker,
                 },
             )
