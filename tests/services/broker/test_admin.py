@@ -165,7 +165,8 @@ def test_objects_are_listed_with_digest_and_plan(clinic: str, admin: Admin) -> N
     assert {o["plan"] for o in listed} == {clinic}
     one = admin.send("GET", f"/objects/{POLICY}").json()
     assert sha256_digest(jcs(one["object"])) == one["digest"]
-    assert admin.send("GET", "/state").json()["version"] == 5  # the plan, three objects, and that it was handed everything
+    # The plan, three objects, and that it was handed everything.
+    assert admin.send("GET", "/state").json()["version"] == 5
 
 
 @pytest.mark.parametrize("how", ["unsigned", "other-key", "other-body", "other-path", "old", "replayed"])
