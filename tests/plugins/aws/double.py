@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -77,7 +77,7 @@ class Players(Protocol):
     """Who plays the members of auto-scaling groups, where somebody does (tests/plugins/aws/lab)."""
 
     refreshes: dict[str, list[dict[str, Any]]]
-    abandoned: Mapping[str, Sequence[str]]
+    abandoned: dict[str, list[str]]
     """How hooks of members ended that were not completed, by group."""
 
     def around(self, operation: str, call: Callable[[], list[bytes]]) -> list[bytes]:
