@@ -16,7 +16,7 @@ from qnsp_policy.pipeline.model.workspace import Workspace
 from qnsp_policy.pipeline.plan import make as making
 from qnsp_policy.pipeline.plan.lowering.lower import attachments_needed
 from qnsp_policy.pipeline.plan.make import Circumstances, Plan, make_plan
-from qnsp_policy.pipeline.plan.values import Unit
+from qnsp_policy.pipeline.plan.values import Previews, Unit
 from qnsp_policy.pipeline.trust.from_documents import trust_root_value
 from qnsp_policy.pipeline.trust.grants import effective_grants
 from qnsp_policy.pipeline.world.recorded import Genesis, RecordedState
@@ -97,19 +97,26 @@ class Cloud:
         """The state right after `init`."""
         return RecordedState(Genesis(WORKSPACE_ID, trust_root_value(self.workspace), NOW))
 
-    def plan(self, recorded: RecordedState, **options: Any) -> Plan:
+    def plan(
+        self,
+        recorded: RecordedState,
+        *,
+        previews: Previews | None = None,
+        circumstances: Circumstances | None = None,
+        **options: Any,
+    ) -> Plan:
         """A plan of these documents against `recorded`; destroying the broker's store is allowed."""
         return make_plan(
             self.workspace,
             effective_grants(self.workspace),
             recorded,
-            FakePreviews(),
+            previews or FakePreviews(),
             outlines(),
             (),
             now=NOW,
             author="alice@clinic.example",
             options=making.PlanOptions(destroy_keys=("broker/main/store",), **options),
-            circumstances=Circumstances(attachments=self.attachments),
+            circumstances=circumstances or Circumstances(attachments=self.attachments),
         )
 
 

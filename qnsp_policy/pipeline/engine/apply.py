@@ -39,6 +39,7 @@ from qnsp_policy.pipeline.engine.programs import outlines
 from qnsp_policy.pipeline.engine.settings import EngineSettings
 from qnsp_policy.pipeline.engine.stack import StackDriver
 from qnsp_policy.pipeline.engine.waves import begin_after, levels, resolve
+from qnsp_policy.pipeline.plan.handover import begins_empty
 from qnsp_policy.pipeline.plan.values import Action, Op, PlannedStep, Step, Unit
 from qnsp_policy.pipeline.world.recorded import RecordedState, RecordedUnit
 
@@ -403,7 +404,7 @@ class _Run:
     def _hand_again(self, action: Action, recorded: RecordedState, wave: int) -> None:
         """A broker whose new members began with an empty store has its own objects again before anything that depends on it."""
         unit, made = self._unit(action, recorded), self.outcomes[action.unit]
-        replaced = action.op is Op.REPLACE or action.unit in self.order.back
+        replaced = action.unit in self.order.back or action.op is Op.REPLACE or begins_empty(unit, action)
         if not replaced or "broker" not in unit.inputs or unit.inputs.get("sharedStore"):
             return
         if made.status not in {Status.APPLIED, Status.ALREADY}:

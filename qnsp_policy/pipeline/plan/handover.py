@@ -18,6 +18,9 @@ _ENDPOINT = "qnsp:gateway:Endpoint"
 """Waits until a gateway answers: one that is away while its broker is replaced is waited for again."""
 _OURS = "qnsp:broker:"
 _KEPT = frozenset({Op.NO_OP, Op.UPDATE})
+_TEMPLATE, _GROUP = "aws:ec2/launchTemplate:LaunchTemplate", "aws:autoscaling/group:Group"
+"""Another version of the first, or the second made anew, is other members, also where only the world had changed."""
+_MADE_ANEW = frozenset({Op.CREATE, Op.REPLACE})
 
 
 def handed_again(
@@ -42,13 +45,12 @@ def handed_again(
 
 def begins_empty(unit: Unit, action: Action) -> bool:
     """Whether new members of a broker take over from old ones without their store."""
-    return (
-        unit.program in BROKERS
-        and (
-            action.op is Op.REPLACE
-            or (action.op is Op.UPDATE and any(is_of_members(difference.path) for difference in action.differences))
-        )
-        and not unit.inputs.get("sharedStore")
+    if unit.program not in BROKERS or unit.inputs.get("sharedStore"):
+        return False
+    if action.op is not Op.UPDATE:
+        return action.op is Op.REPLACE
+    return any(is_of_members(difference.path) for difference in action.differences) or any(
+        item.step.type == _TEMPLATE or (item.step.type == _GROUP and item.op in _MADE_ANEW) for item in action.steps
     )
 
 

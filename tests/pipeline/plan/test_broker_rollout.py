@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,9 +12,9 @@ import pytest
 from qnsp_policy.errors import PlanRefused
 from qnsp_policy.kernel.crypto.canonical import jcs
 from qnsp_policy.pipeline.plan.envelope import check_fresh
-from qnsp_policy.pipeline.plan.make import Plan
+from qnsp_policy.pipeline.plan.make import Circumstances, Plan
 from qnsp_policy.pipeline.plan.rollout import waves
-from qnsp_policy.pipeline.plan.values import Op
+from qnsp_policy.pipeline.plan.values import Op, PlannedStep, PreviewRequest, Step
 from qnsp_policy.pipeline.review.plan_text import render_plan
 from qnsp_policy.pipeline.trust.consistency import check_payload
 from qnsp_policy.pipeline.trust.objects import unit_digest
@@ -99,6 +99,29 @@ def test_what_it_held_is_handed_over_again_in_the_same_plan(cloud: Cloud, before
     text = render_plan(plan.payload)
     assert "KeyBroker/main begins with an empty store: it is handed its objects again" in text
     assert "EMPTIES KeyBroker/main" in text
+
+
+@dataclass
+class TemplateOnly:
+    """A double of the engine's previews: of a fleet that somebody edited, the launch template alone."""
+
+    properties: tuple[str, ...] = ("userData",)
+
+    def preview(self, requests: Sequence[PreviewRequest]) -> Mapping[str, tuple[PlannedStep, ...]]:
+        step = Step("aws:ec2/launchTemplate:LaunchTemplate", "main")
+        return {request.unit.id: (PlannedStep(Op.UPDATE, step, self.properties),) for request in requests}
+
+
+def test_a_template_that_was_edited_takes_the_store_too(cloud: Cloud, before: RecordedState) -> None:
+    """Mending the world replaces the members as well, without a difference of the documents: the same plan hands everything over."""
+    drifted = Circumstances(attachments=cloud.attachments, drifted={"broker/main": ("launch template: userData",)})
+    plan = cloud.plan(before, previews=TemplateOnly(), circumstances=drifted)
+    done = {action.unit: action for action in plan.actions}
+    assert "rollout" not in plan.payload
+    assert done["tenant/clinic"].op is Op.UPDATE
+    assert any(item.step.name == "main/release-policy/clinic/model/triage" for item in done["tenant/clinic"].steps)
+    assert "KeyBroker/main begins with an empty store" in render_plan(plan.payload)
+    _checked(plan.payload, before)
 
 
 def test_a_database_is_kept(cloud: Cloud, before: RecordedState) -> None:
