@@ -201,10 +201,17 @@ def _dispatch(line: list[str], session: Session) -> int:
     except MemoryError:
         return _failed(_no_memory(), session)
     except Exception as error:  # noqa: BLE001 -- the last door: no traceback reaches a user
-        return _unexpected(error, session)
+        return _interrupted(session) if hides_interrupt(error) else _unexpected(error, session)
     if result == INTERRUPTED:  # typer turns Ctrl-C into this
         return _interrupted(session)
     return result if isinstance(result, int) else 0
+
+
+def hides_interrupt(error: BaseException | None) -> bool:
+    """Whether it came of Ctrl-C: one that arrives while a class is made is a RuntimeError to Python 3.11."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 def _interrupted(session: Session) -> int:
@@ -279,4 +286,4 @@ def _nearest(word: str) -> str:
 if __name__ == "__main__":
     sys.exit(main())
 
-__all__ = ["help_text", "main"]
+__all__ = ["help_text", "hides_interrupt", "main"]

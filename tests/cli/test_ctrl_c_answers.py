@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from qnsp_policy.cli.main import hides_interrupt
 from qnsp_policy.testing.generator import generated_files
 
 pytestmark = pytest.mark.slow
@@ -49,3 +50,25 @@ def test_it_ends_at_once(verb: str, after: float, many: Path) -> None:
     assert command.returncode == 130 or (verb == "plan" and "QNSP-PLN-001" in said), said
     assert "Traceback" not in said
     assert took < BOUND, f"{verb} answered after {took:.1f} s"
+
+
+def test_ctrl_c_while_a_class_is_made_is_ctrl_c() -> None:
+    """Python 3.11 hides it in a RuntimeError; another error of a class in the making stays one."""
+
+    class Meets:
+        def __init__(self, error: type[BaseException]) -> None:
+            self.error = error
+
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise self.error
+
+    def made(error: type[BaseException]) -> BaseException:
+        try:
+            type("Made", (), {"member": Meets(error)})
+        except BaseException as found:  # noqa: BLE001 - whatever Python makes of it
+            return found
+        raise AssertionError("nothing was raised")
+
+    assert hides_interrupt(made(KeyboardInterrupt))
+    assert not hides_interrupt(made(ValueError))
+    assert not hides_interrupt(None)
