@@ -94,6 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = READER_GONE
     except KeyboardInterrupt:  # once more, while the first one was being told
         code = INTERRUPTED
+    except RuntimeError as error:
+        if not hides_interrupt(error):
+            raise
+        code = _interrupted(session)
     except OSError as error:  # standard output is full, or its terminal is gone
         code = _unsaid(error, session)
     if arguments is None:
