@@ -23,7 +23,7 @@ def _data(inputs: Json) -> Json:
         "MetadataOptions": {
             "HttpEndpoint": meta["httpEndpoint"],
             "HttpTokens": meta["httpTokens"],
-            "HttpPutResponseHopLimit": int(meta["httpPutResponseHopLimit"]),
+            "HttpPutResponseHopLimit": int(meta["httpPutResponseHopLimit"] or 0),
             "InstanceMetadataTags": meta.get("instanceMetadataTags", "disabled"),
         },
     }
@@ -36,7 +36,7 @@ def _data(inputs: Json) -> Json:
                 "DeviceName": one["deviceName"],
                 "Ebs": {
                     "Encrypted": str(one["ebs"]["encrypted"]).lower() == "true",
-                    "VolumeSize": int(one["ebs"]["volumeSize"]),
+                    "VolumeSize": int(one["ebs"]["volumeSize"] or 0),
                     "VolumeType": one["ebs"]["volumeType"],
                 },
             }
